@@ -1,0 +1,42 @@
+"""What all tests share: how Hypothesis draws, where the repository is, which models there are.
+
+A round of `make nightly` gives Hypothesis a new seed and more examples; everywhere else it draws
+the same examples every time, so that a red run is red again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+_calm = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("every-run", max_examples=60, derandomize=True, database=None, **_calm)
+settings.register_profile("nightly", max_examples=1_000, print_blob=True, **_calm)
+settings.load_profile(os.environ.get("PROBATUM_HYPOTHESIS", "every-run"))
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The folder that holds this repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def magika_folder() -> Path:
+    """The real file-type classifier, as `make models` lays it down."""
+    folder = ROOT / ".cache" / "models" / "magika"
+    if not (folder / "model.onnx").is_file():
+        pytest.fail("no magika in .cache/models; `make models` fetches it")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _home_of_its_own(tmp_path_factory, monkeypatch, request):
+    """Keep tests out of the home folder of whoever runs them."""
+    if "unit" not in Path(request.node.path).parts:
+        monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
