@@ -1,0 +1,44 @@
+"""The hash functions of the protocol, each for one purpose.
+
+SHA-256 for everything that strangers verify with ordinary tools, Keccak-256 for what wallets
+sign, and a tagged SHA-256 where several fields are hashed together. Tensors use keyed BLAKE3: see
+`tensors`. Must not know any document.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from Crypto.Hash import keccak
+
+from probatum.protocol.primitives import Digest, make_digest
+
+__all__ = ["hash_tagged", "keccak256", "sha256"]
+
+
+def sha256(data: bytes) -> Digest:
+    """Hash bytes with SHA-256."""
+    return make_digest(hashlib.sha256(data).digest())
+
+
+def keccak256(data: bytes) -> bytes:
+    """Hash bytes with Keccak-256, Ethereum's hash (the padding is that before FIPS 202)."""
+    return keccak.new(digest_bits=256, data=data).digest()
+
+
+def hash_tagged(tag: str, *parts: bytes) -> Digest:
+    """Hash several fields under a purpose, so that no two purposes or splits collide.
+
+    The preimage is the tag and then each part, every one behind its length as a big-endian
+    64-bit number: the mapping from (tag, parts) to bytes is injective.
+
+    Args:
+        tag: Names the purpose, ASCII, with a version (``probatum/tensor-key/1``).
+        parts: The fields in their fixed order.
+    """
+    name = tag.encode("ascii")
+    state = hashlib.sha256(len(name).to_bytes(8, "big") + name)
+    for part in parts:
+        state.update(len(part).to_bytes(8, "big"))
+        state.update(part)
+    return make_digest(state.digest())
