@@ -5,6 +5,8 @@
 # so a second run does nothing, a changed lock installs again, and a moved folder is made anew.
 # VENV names the folder (default .venv). Safe to interrupt: a stamp is written last.
 set -euo pipefail
+# Documents are tested in a folder that borrows this environment and must not change it.
+[ "${PROBATUM_ENVIRONMENT:-}" = ready ] && exit 0
 cd "$(dirname "$0")/.."
 
 kind=${1:?run or test}
