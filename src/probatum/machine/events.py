@@ -1,0 +1,111 @@
+"""Events: everything that the world can tell a party. One event, one step.
+
+Tickets (`conversation`, `call`, `ticket`, `job`, `timer`) are strings that the party or its
+driver chose; the driver gives them back unchanged. Must not know who acts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from probatum.errors import Fault, Refusal
+from probatum.protocol.messages import Message
+from probatum.protocol.tensors import Tensor
+
+__all__ = [
+    "Arrived",
+    "Computed",
+    "Durable",
+    "Event",
+    "Fired",
+    "Hung",
+    "Moment",
+    "Returned",
+    "Started",
+    "Stopping",
+    "Unreachable",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Time and chance of one step.
+
+    Attributes:
+        now_ms: Monotonic-or-Unix milliseconds of the driver; advice, never a promise to others.
+        entropy: 32 fresh bytes; a step that needs more expands them by a tagged hash.
+    """
+
+    now_ms: int
+    entropy: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The party may act: sent once, after it was built or recovered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """The operator wants the party to end soon: take no new work, finish what is held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message opened a conversation with this party."""
+
+    conversation: str
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Hung:
+    """The other side of a conversation went away; replies to it go nowhere."""
+
+    conversation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A reply to an earlier `Send`; `last` when no more can come."""
+
+    call: str
+    message: Message
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """An earlier `Send` ended without a last reply: refused, cut, or out of time."""
+
+    call: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Durable:
+    """What an earlier `Journal` or `Commit` asked for is on disk."""
+
+    ticket: str
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A `Compute` has ended: outputs, or why not."""
+
+    job: str
+    outcome: tuple[Tensor, ...] | Refusal | Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """A timer ran out."""
+
+    timer: str
+
+
+Event: TypeAlias = (
+    Started | Stopping | Arrived | Hung | Returned | Unreachable | Durable | Computed | Fired
+)
+"""Everything that can happen to a party."""

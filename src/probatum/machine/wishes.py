@@ -1,0 +1,113 @@
+"""Wishes: everything that a party can ask of the world.
+
+A driver (the real one in `probatum.nodes.shell`, the simulated one in `probatum.storm`) grants
+them in order. Must not know how a wish is granted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from probatum.protocol.messages import Message
+from probatum.protocol.primitives import Digest
+from probatum.protocol.tensors import Tensor
+
+__all__ = [
+    "Commit",
+    "Compute",
+    "Halt",
+    "Journal",
+    "Reply",
+    "Report",
+    "Send",
+    "SetTimer",
+    "Wish",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Open a conversation: replies come as `Returned`, its failure as `Unreachable`.
+
+    Attributes:
+        call: Ticket, unique while the call is open.
+        to: Endpoint of the other party.
+        timeout_ms: The whole conversation ends as `Unreachable` after this long.
+    """
+
+    call: str
+    to: str
+    message: Message
+    timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Answer a conversation; `last` ends it."""
+
+    conversation: str
+    message: Message
+    last: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """Append records to the party's journal and flush them; `Durable` follows.
+
+    Records become durable in the order of the wishes; after a crash a prefix of them is found.
+    """
+
+    ticket: str
+    records: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Write rows atomically to the party's table store; `Durable` follows.
+
+    Attributes:
+        rows: (table, key, value); a value of None deletes.
+    """
+
+    ticket: str
+    rows: tuple[tuple[str, bytes, bytes | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Run a model; `Computed` follows."""
+
+    job: str
+    package: Digest
+    inputs: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Wake the party after a while; setting a timer of the same name again replaces it."""
+
+    timer: str
+    after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Tell the operator: one structured log line. Level is ``info``, ``warning`` or ``error``."""
+
+    level: str
+    code: str
+    message: str
+    fields: tuple[tuple[str, str], ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Stop the party for good: going on would break a promise (`LOG-1`)."""
+
+    code: str
+    message: str
+
+
+Wish: TypeAlias = Send | Reply | Journal | Commit | Compute | SetTimer | Report | Halt
+"""Everything that a party can ask."""

@@ -1,0 +1,67 @@
+"""The bundle: a receipt with everything that a stranger needs to check it offline.
+
+It holds no content: neither request nor answer nor salt. Its encoding is canonical and every
+field is covered by a signature, a hash or a proof, so no bit of a settled bundle can change
+unnoticed. Must not check (`probatum.evidence.receipt` does).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from probatum.protocol import limits
+from probatum.protocol.dsse import Envelope
+from probatum.protocol.encoding import Document, decode_document, encode_document
+from probatum.protocol.hexes import HexDigest
+from probatum.protocol.mapproof import StateProof
+
+__all__ = ["BUNDLE_FORMAT", "Bundle", "Settlement", "decode_bundle", "encode_bundle"]
+
+BUNDLE_FORMAT = "probatum-bundle/1"
+
+
+class Settlement(Document, frozen=True, kw_only=True):
+    """What proves that the receipt's log entry is final.
+
+    Attributes:
+        inclusion: RFC 6962 inclusion proof of the entry in the log of the settled size and root
+            that `log` proves; the checkpoint itself is not needed, the ledger checked it.
+        header: Standard base64 of a canonical `headers.SignedHeader`.
+        log: Proof of the session's `records.LogRecord` against the header's state root.
+        keys: Proofs of the `records.KeyRecord` of every other key that signed, in key order:
+            gateways and nodes of the custody records.
+    """
+
+    inclusion: Annotated[tuple[HexDigest, ...], Meta(max_length=limits.PROOF_HASHES)]
+    header: Annotated[str, Meta(max_length=4 * limits.KIB)]
+    log: StateProof
+    keys: Annotated[tuple[StateProof, ...], Meta(max_length=limits.CUSTODY_RECORDS)]
+
+
+class Bundle(Document, frozen=True, kw_only=True):
+    """A receipt with its custody chain, and its settlement once it is final.
+
+    Attributes:
+        receipt: Absent only in the bundle of a failed request.
+        custody: The hand-overs in order of branch; one countersigned by both, or by the giver
+            alone where the taker never acknowledged it.
+        release: The gateway's last record.
+    """
+
+    format: Literal["probatum-bundle/1"]
+    custody: Annotated[tuple[Envelope, ...], Meta(min_length=1, max_length=limits.BRANCHES)]
+    release: Envelope
+    receipt: Envelope | None = None
+    settlement: Settlement | None = None
+
+
+def encode_bundle(bundle: Bundle) -> bytes:
+    """Encode a bundle as canonical JSON."""
+    return encode_document(bundle)
+
+
+def decode_bundle(data: bytes) -> Bundle:
+    """Decode a bundle, strictly. Raises Refusal `encoding.*`."""
+    return decode_document(Bundle, data, limit_bytes=limits.BUNDLE_BYTES)

@@ -1,0 +1,55 @@
+"""Every limit of the protocol: a name and a number, in one place.
+
+Sizes are in bytes, spans in blocks unless the name says otherwise. A limit that operators may
+tune is in their configuration and is at most the number here. Must not know any document.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+# Requests and answers
+TENSORS_PER_REQUEST: Final = 64
+TENSOR_RANK: Final = 8
+TENSOR_BYTES: Final = 64 * MIB
+NAME_CHARS: Final = 128
+ENDPOINT_CHARS: Final = 256
+REQUEST_BYTES: Final = 32 * MIB
+"""Body of one request at a front door."""
+FRAME_BYTES: Final = 80 * MIB
+"""One frame of a hand-over stream: tensors and their heads."""
+
+# Documents
+STATEMENT_BYTES: Final = 64 * KIB
+ENVELOPE_BYTES: Final = 96 * KIB
+ENVELOPE_SIGNATURES: Final = 4
+CUSTODY_RECORDS: Final = 16
+BUNDLE_BYTES: Final = 1 * MIB
+TRUST_BYTES: Final = 64 * KIB
+MANIFEST_BYTES: Final = 256 * KIB
+PACKAGE_FILES: Final = 64
+PACKAGE_BYTES: Final = 4 * 1024 * MIB
+CHECKPOINT_BYTES: Final = 4 * KIB
+PROOF_HASHES: Final = 64
+"""Inclusion and consistency proofs: one hash a level, 2**63 leaves at most."""
+MAP_PROOF_STEPS: Final = 256
+STATE_KEY_BYTES: Final = 256
+STATE_VALUE_BYTES: Final = 64 * KIB
+
+# Ledger
+TRANSACTION_BYTES: Final = 64 * KIB
+BLOCK_TRANSACTIONS: Final = 20_000
+BLOCK_BYTES: Final = 16 * MIB
+MEMPOOL_TRANSACTIONS: Final = 50_000
+MEMPOOL_BYTES: Final = 64 * MIB
+MEMPOOL_PER_ACCOUNT: Final = 4_096
+QUERY_KEYS: Final = 64
+
+# Parties
+OPEN_REQUESTS: Final = 1_024
+"""Requests that a gateway or node holds at one time; one more is refused as busy."""
+BRANCHES: Final = 8
+"""Hand-overs that a gateway opens for one request."""

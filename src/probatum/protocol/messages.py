@@ -1,0 +1,321 @@
+"""What parties say to each other: one tagged union, framed or as the body of one HTTP exchange.
+
+Every message is a ledger value (strict MessagePack). A *conversation* is one request message and
+one or more replies; the last reply ends it. Front doors (`oip`) translate other people's formats
+to these. Must not know transport (`frames` cuts streams, shells carry them).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta
+
+from probatum.protocol import limits
+from probatum.protocol.blocks import BlockView, StateKey, StateValue
+from probatum.protocol.encoding import LedgerValue, decode
+from probatum.protocol.headers import SignedHeader
+from probatum.protocol.parties import EvidenceClass, ModelName, ModelVersion
+from probatum.protocol.primitives import (
+    Digest,
+    Height,
+    Index,
+    Millis,
+    Nonce,
+    OperatingKey,
+    RequestId,
+    Salt,
+)
+from probatum.protocol.tensors import Tensor
+
+__all__ = [
+    "Accepted",
+    "Answer",
+    "Answered",
+    "Ask",
+    "Follow",
+    "Followed",
+    "GetBlock",
+    "GetBundle",
+    "GetHeader",
+    "GetLogFile",
+    "GetOutcome",
+    "GetState",
+    "GetStatus",
+    "GotBlock",
+    "GotBundle",
+    "GotHeader",
+    "GotLogFile",
+    "GotState",
+    "HandOverWork",
+    "ListState",
+    "ListedState",
+    "Message",
+    "Outcome",
+    "Refused",
+    "StateItem",
+    "Status",
+    "Submit",
+    "decode_message",
+]
+
+Tensors = Annotated[tuple[Tensor, ...], Meta(max_length=limits.TENSORS_PER_REQUEST)]
+DocumentBytes = Annotated[bytes, Meta(max_length=limits.ENVELOPE_BYTES)]
+
+
+class Refused(LedgerValue, frozen=True, kw_only=True, tag=1):
+    """No, with a stable code. Ends any conversation.
+
+    `retryable`: the world failed, not the asker. `request_id` is there once a gateway has signed
+    anything about the request, so that its records can be asked for.
+    """
+
+    code: Annotated[str, Meta(max_length=limits.NAME_CHARS)]
+    message: Annotated[str, Meta(max_length=2000)]
+    hint: Annotated[str, Meta(max_length=2000)] = ""
+    retryable: bool = False
+    request_id: RequestId | None = None
+
+
+# Client ↔ gateway
+
+
+class Ask(LedgerValue, frozen=True, kw_only=True, tag=10):
+    """A client's request at the front door. Without salt or nonce the gateway draws them.
+
+    `request_id` is set by who repeats a request (the same id gets the same answer), else absent.
+    """
+
+    model: ModelName
+    version: ModelVersion | None
+    inputs: Tensors
+    assurance: EvidenceClass
+    salt: Salt | None
+    nonce: Nonce | None
+    request_id: RequestId | None
+    timeout_ms: Millis
+
+
+class Answer(LedgerValue, frozen=True, kw_only=True, tag=11):
+    """The gateway's answer: outputs, the salt that opens the roots, and the pending bundle."""
+
+    request_id: RequestId
+    outputs: Tensors
+    salt: Salt
+    bundle: Annotated[bytes, Meta(max_length=limits.BUNDLE_BYTES)]
+
+
+class GetBundle(LedgerValue, frozen=True, kw_only=True, tag=12):
+    """Ask a gateway for the bundle of a request."""
+
+    request_id: RequestId
+
+
+class GotBundle(LedgerValue, frozen=True, kw_only=True, tag=13):
+    """A bundle: settled (inclusion proven) or still pending."""
+
+    settled: bool
+    bundle: Annotated[bytes, Meta(max_length=limits.BUNDLE_BYTES)]
+
+
+# Gateway ↔ inference node
+
+
+class HandOverWork(LedgerValue, frozen=True, kw_only=True, tag=20):
+    """A hand-over with the work itself: the giver's signed record, facts, salt, inputs.
+
+    `record` is a DSSE envelope (`custody.HandOver`) with the giver's signature; `facts` the
+    canonical `requests.RequestFacts` whose digest the record names.
+    """
+
+    record: DocumentBytes
+    facts: Annotated[bytes, Meta(max_length=limits.STATEMENT_BYTES)]
+    salt: Salt
+    inputs: Tensors
+    time_left_ms: Millis
+
+
+class Accepted(LedgerValue, frozen=True, kw_only=True, tag=21):
+    """The taker's countersigned record, sent before work begins. Not the last reply."""
+
+    record: DocumentBytes
+
+
+class Answered(LedgerValue, frozen=True, kw_only=True, tag=22):
+    """The node's answer: outputs and signed receipt. The last reply."""
+
+    receipt: DocumentBytes
+    outputs: Tensors
+
+
+# Anybody ↔ inference node's log
+
+
+class GetLogFile(LedgerValue, frozen=True, kw_only=True, tag=30):
+    """Ask for a file of a log session: ``checkpoint`` or a tile path."""
+
+    session: Index
+    path: Annotated[str, Meta(max_length=200)]
+
+
+class GotLogFile(LedgerValue, frozen=True, kw_only=True, tag=31):
+    """The file's bytes."""
+
+    data: Annotated[bytes, Meta(max_length=limits.MIB)]
+
+
+# Anybody ↔ full node
+
+
+class Submit(LedgerValue, frozen=True, kw_only=True, tag=40):
+    """Submit a transaction and wait for its outcome. Repeating it is safe."""
+
+    transaction: Annotated[bytes, Meta(max_length=limits.TRANSACTION_BYTES)]
+
+
+class Outcome(LedgerValue, frozen=True, kw_only=True, tag=41):
+    """A committed transaction's outcome: ``ok`` or a refusal's code."""
+
+    transaction_hash: Digest
+    height: Height
+    code: Annotated[str, Meta(max_length=limits.NAME_CHARS)]
+
+
+class GetOutcome(LedgerValue, frozen=True, kw_only=True, tag=42):
+    """Ask what became of a transaction."""
+
+    transaction_hash: Digest
+
+
+class GetState(LedgerValue, frozen=True, kw_only=True, tag=43):
+    """Ask for records with proofs against the last header."""
+
+    keys: Annotated[tuple[StateKey, ...], Meta(min_length=1, max_length=limits.QUERY_KEYS)]
+    prove: bool
+
+
+class StateItem(LedgerValue, frozen=True, kw_only=True):
+    """One record; `proof` is the canonical JSON of a `mapproof.StateProof`, empty if not asked."""
+
+    key: StateKey
+    value: StateValue | None
+    proof: bytes
+
+
+class GotState(LedgerValue, frozen=True, kw_only=True, tag=44):
+    """Records, all at the state of one header."""
+
+    header: SignedHeader
+    items: Annotated[tuple[StateItem, ...], Meta(max_length=limits.QUERY_KEYS)]
+
+
+class ListState(LedgerValue, frozen=True, kw_only=True, tag=45):
+    """List records under a prefix in key order, after a key; not proven."""
+
+    prefix: StateKey
+    after: bytes
+    limit: Annotated[int, Meta(ge=1, le=1000)]
+
+
+class ListedState(LedgerValue, frozen=True, kw_only=True, tag=46):
+    """A page of records; `more` tells whether the listing goes on."""
+
+    height: Height
+    items: tuple[StateItem, ...]
+    more: bool
+
+
+class GetHeader(LedgerValue, frozen=True, kw_only=True, tag=47):
+    """Ask for a signed header; height 0 means the last."""
+
+    height: Height
+
+
+class GotHeader(LedgerValue, frozen=True, kw_only=True, tag=48):
+    """A signed header."""
+
+    header: SignedHeader
+
+
+class GetStatus(LedgerValue, frozen=True, kw_only=True, tag=49):
+    """Ask how the full node is doing."""
+
+
+class Status(LedgerValue, frozen=True, kw_only=True, tag=50):
+    """A full node's view of itself; nothing here is proven."""
+
+    chain_id: int
+    genesis_hash: Digest
+    engine: str
+    key: OperatingKey
+    height: Height
+    time_ms: Millis
+    block_interval_ms: Millis
+    pending_transactions: Index
+
+
+class Follow(LedgerValue, frozen=True, kw_only=True, tag=51):
+    """Follow the chain: changes under prefixes in blocks after a height.
+
+    Replies at once if there are any blocks, else when the next comes or `wait_ms` is over.
+    """
+
+    after: Height
+    prefixes: Annotated[tuple[StateKey, ...], Meta(max_length=16)]
+    wait_ms: Millis
+
+
+class Followed(LedgerValue, frozen=True, kw_only=True, tag=52):
+    """Blocks in order. With `snapshot`, the first view holds *all* records, not changes."""
+
+    snapshot: bool
+    blocks: Annotated[tuple[BlockView, ...], Meta(max_length=256)]
+
+
+class GetBlock(LedgerValue, frozen=True, kw_only=True, tag=53):
+    """Ask for a whole block (replay, audit)."""
+
+    height: Height
+
+
+class GotBlock(LedgerValue, frozen=True, kw_only=True, tag=54):
+    """An encoded `blocks.Block` with its signed header."""
+
+    header: SignedHeader
+    block: Annotated[bytes, Meta(max_length=limits.BLOCK_BYTES)]
+
+
+Message: TypeAlias = (
+    Refused
+    | Ask
+    | Answer
+    | GetBundle
+    | GotBundle
+    | HandOverWork
+    | Accepted
+    | Answered
+    | GetLogFile
+    | GotLogFile
+    | Submit
+    | Outcome
+    | GetOutcome
+    | GetState
+    | GotState
+    | ListState
+    | ListedState
+    | GetHeader
+    | GotHeader
+    | GetStatus
+    | Status
+    | Follow
+    | Followed
+    | GetBlock
+    | GotBlock
+)
+"""Everything that a party may say."""
+
+
+def decode_message(data: bytes) -> Message:
+    """Decode one message, strictly. Raises Refusal `encoding.*`."""
+    message: Message = decode(Message, data, limit_bytes=limits.FRAME_BYTES)  # type: ignore[arg-type]
+    return message

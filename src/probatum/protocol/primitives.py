@@ -1,0 +1,180 @@
+"""Sized, unmixable primitives: the words that every other page of `protocol` is written in.
+
+A `NewType` keeps the kinds apart for the type checker; the `Annotated` alias beside it makes the
+strict decoder check the size (`PROTO-1`). The constructor functions check sizes where a value is
+made from loose bytes. Must not know any document. Read next: `encoding`, `limits`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NewType, TypeAlias
+
+from msgspec import Meta
+
+from probatum.errors import Refusal
+
+__all__ = [
+    "AMOUNT_BOUND",
+    "UNITS_PER_TOKEN",
+    "Address",
+    "Amount",
+    "Digest",
+    "Height",
+    "Index",
+    "Millis",
+    "Nonce",
+    "OperatingKey",
+    "OperatingSignature",
+    "RecoverableSignature",
+    "RequestId",
+    "Root",
+    "Salt",
+    "address_from_hex",
+    "address_to_hex",
+    "make_address",
+    "make_digest",
+    "make_nonce",
+    "make_operating_key",
+    "make_operating_signature",
+    "make_root",
+    "make_salt",
+]
+
+AMOUNT_BOUND = 1 << 63
+"""Every amount, height, index and the supply are below this (`PROTO-1`)."""
+
+UNITS_PER_TOKEN = 10**9
+"""One token in units; amounts are always integers of units."""
+
+_Digest = NewType("_Digest", bytes)
+_Root = NewType("_Root", bytes)
+_Address = NewType("_Address", bytes)
+_OperatingKey = NewType("_OperatingKey", bytes)
+_OperatingSignature = NewType("_OperatingSignature", bytes)
+_RecoverableSignature = NewType("_RecoverableSignature", bytes)
+_Salt = NewType("_Salt", bytes)
+_Nonce = NewType("_Nonce", bytes)
+_RequestId = NewType("_RequestId", str)
+
+Digest: TypeAlias = Annotated[_Digest, Meta(min_length=32, max_length=32)]
+"""SHA-256 of something that strangers verify with ordinary tools."""
+Root: TypeAlias = Annotated[_Root, Meta(min_length=32, max_length=32)]
+"""Keyed BLAKE3 of a tensor's bytes (`CANON-5`, `SALT-1`)."""
+Address: TypeAlias = Annotated[_Address, Meta(min_length=20, max_length=20)]
+"""An account: the last 20 bytes of Keccak-256 of a secp256k1 public key (an EVM address)."""
+OperatingKey: TypeAlias = Annotated[_OperatingKey, Meta(min_length=32, max_length=32)]
+"""A node's Ed25519 public key."""
+OperatingSignature: TypeAlias = Annotated[_OperatingSignature, Meta(min_length=64, max_length=64)]
+"""An Ed25519 signature by a node's operating key."""
+RecoverableSignature: TypeAlias = Annotated[
+    _RecoverableSignature, Meta(min_length=65, max_length=65)
+]
+"""A secp256k1 signature r ‖ s ‖ v, v in {27, 28}, s in the lower half."""
+Salt: TypeAlias = Annotated[_Salt, Meta(min_length=32, max_length=32)]
+"""The secret that keys every tensor root of one request (`SALT-1`)."""
+Nonce: TypeAlias = Annotated[_Nonce, Meta(min_length=32, max_length=32)]
+"""The public number that keys a request's randomness (`RECEIPT-1`)."""
+RequestId: TypeAlias = Annotated[_RequestId, Meta(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}\Z")]
+"""26 characters of Crockford base32, drawn at acceptance (`RECEIPT-1`)."""
+
+Amount: TypeAlias = Annotated[int, Meta(ge=0, le=AMOUNT_BOUND - 1)]
+"""Units, never tokens, never negative."""
+Height: TypeAlias = Annotated[int, Meta(ge=0, le=AMOUNT_BOUND - 1)]
+"""A ledger height; genesis is height 0."""
+Index: TypeAlias = Annotated[int, Meta(ge=0, le=AMOUNT_BOUND - 1)]
+"""A position in a log, a session number, a count."""
+Millis: TypeAlias = Annotated[int, Meta(ge=0, le=AMOUNT_BOUND - 1)]
+"""Milliseconds; advice between parties, never a deadline that the ledger knows."""
+
+
+def _sized(value: bytes, size: int, what: str) -> bytes:
+    if len(value) != size:
+        raise Refusal("primitive.bad-length", f"{what} has {len(value)} bytes, not {size}")
+    return value
+
+
+def make_digest(value: bytes) -> Digest:
+    """Take 32 bytes as a SHA-256 digest. Raises Refusal `primitive.bad-length`."""
+    return _Digest(_sized(value, 32, "a digest"))
+
+
+def make_root(value: bytes) -> Root:
+    """Take 32 bytes as a tensor root. Raises Refusal `primitive.bad-length`."""
+    return _Root(_sized(value, 32, "a tensor root"))
+
+
+def make_address(value: bytes) -> Address:
+    """Take 20 bytes as an address. Raises Refusal `primitive.bad-length`."""
+    return _Address(_sized(value, 20, "an address"))
+
+
+def make_operating_key(value: bytes) -> OperatingKey:
+    """Take 32 bytes as an Ed25519 public key. Raises Refusal `primitive.bad-length`."""
+    return _OperatingKey(_sized(value, 32, "an operating key"))
+
+
+def make_operating_signature(value: bytes) -> OperatingSignature:
+    """Take 64 bytes as an Ed25519 signature. Raises Refusal `primitive.bad-length`."""
+    return _OperatingSignature(_sized(value, 64, "an operating signature"))
+
+
+def make_recoverable_signature(value: bytes) -> RecoverableSignature:
+    """Take 65 bytes as r ‖ s ‖ v. Raises Refusal `primitive.bad-length`."""
+    return _RecoverableSignature(_sized(value, 65, "a recoverable signature"))
+
+
+def make_salt(value: bytes) -> Salt:
+    """Take 32 bytes as a salt. Raises Refusal `primitive.bad-length`."""
+    return _Salt(_sized(value, 32, "a salt"))
+
+
+def make_nonce(value: bytes) -> Nonce:
+    """Take 32 bytes as a nonce. Raises Refusal `primitive.bad-length`."""
+    return _Nonce(_sized(value, 32, "a nonce"))
+
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def make_request_id(entropy: bytes) -> RequestId:
+    """Make a request id from 16 bytes of chance: 128 bits as 26 characters.
+
+    Raises:
+        Refusal: `primitive.bad-length` if not exactly 16 bytes are given.
+    """
+    number = int.from_bytes(_sized(entropy, 16, "a request id's entropy"), "big")
+    return _RequestId("".join(_CROCKFORD[(number >> (5 * (25 - i))) & 31] for i in range(26)))
+
+
+def check_request_id(text: str) -> RequestId:
+    """Take text from outside as a request id.
+
+    Raises:
+        Refusal: `primitive.bad-request-id` unless it is 26 Crockford characters below 2**128.
+    """
+    if len(text) != 26 or any(c not in _CROCKFORD for c in text) or text[0] > "7":
+        raise Refusal(
+            "primitive.bad-request-id", "a request id has 26 characters of 0-9 A-Z less I L O U"
+        )
+    return _RequestId(text)
+
+
+def address_to_hex(address: Address) -> str:
+    """Write an address as ``0x`` and 40 lower-case hex digits."""
+    return "0x" + address.hex()
+
+
+def address_from_hex(text: str) -> Address:
+    """Read ``0x`` and 40 hex digits, any case.
+
+    Raises:
+        Refusal: `primitive.bad-address` if it is anything else.
+    """
+    if len(text) == 42 and text.startswith(("0x", "0X")):
+        try:
+            return _Address(bytes.fromhex(text[2:]))
+        except ValueError:
+            pass
+    raise Refusal(
+        "primitive.bad-address", f"not an address: {text[:60]!r}", hint="0x and 40 hex digits"
+    )

@@ -1,0 +1,83 @@
+"""The receipt: one node's signed statement of what it answered (`RECEIPT-1`).
+
+Signed by the operating key that the log session was registered under. Carries its own place in
+the log, so leaving it out is provable (`LOG-1`). Must not know how a receipt is checked as a
+whole (`probatum.evidence.receipt`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, TypeAlias
+
+from msgspec import Meta
+
+from probatum.errors import Refusal
+from probatum.protocol import limits
+from probatum.protocol.encoding import Document
+from probatum.protocol.hexes import HexDigest
+from probatum.protocol.parties import EvidenceClass, Party
+from probatum.protocol.primitives import Amount, Height, Index
+from probatum.protocol.requests import RequestFacts, compute_request_digest
+from probatum.protocol.statements import (
+    Statement,
+    check_subject,
+    decode_statement,
+    encode_statement,
+    make_statement,
+)
+from probatum.protocol.tensors import TensorHead
+
+__all__ = ["RECEIPT_TYPE", "LogPosition", "Receipt", "decode_receipt", "encode_receipt"]
+
+RECEIPT_TYPE: Final = "urn:probatum:receipt:v1"
+
+ReceiptStatement: TypeAlias = "Statement[Receipt]"
+
+
+class LogPosition(Document, frozen=True, kw_only=True):
+    """Where a receipt must be found: session of the operator's log, leaf, and by which height."""
+
+    session: Index
+    index: Index
+    include_by: Height
+
+
+class Receipt(Document, frozen=True, kw_only=True):
+    """The predicate of a receipt statement (`RECEIPT-1`).
+
+    `custody` is the digest of the hand-over that the node accepted for this work. The optional
+    fields are absent until payment and canonical digests exist.
+    """
+
+    request: RequestFacts
+    outputs: Annotated[tuple[TensorHead, ...], Meta(max_length=limits.TENSORS_PER_REQUEST)]
+    evidence: EvidenceClass
+    node: Party
+    log: LogPosition
+    custody: HexDigest
+    price_units: Amount = 0
+    escrow: HexDigest | None = None
+    running_total_units: Amount | None = None
+    value_at_risk_units: Amount | None = None
+
+
+def encode_receipt(receipt: Receipt) -> bytes:
+    """Encode a receipt as the statement bytes that DSSE signs and the log keeps."""
+    digest = compute_request_digest(receipt.request).hex()
+    statement = make_statement(receipt, RECEIPT_TYPE, receipt.request.request_id, digest)
+    return encode_statement(statement)
+
+
+def decode_receipt(payload: bytes) -> Receipt:
+    """Decode a DSSE payload as a receipt and check that it agrees with itself.
+
+    Raises:
+        Refusal: `encoding.*`, `statement.*`, `receipt.wrong-signer-role`.
+    """
+    statement = decode_statement(Statement[Receipt], RECEIPT_TYPE, payload)
+    receipt = statement.predicate
+    digest = compute_request_digest(receipt.request).hex()
+    check_subject(statement, receipt.request.request_id, digest)
+    if receipt.node.role != "inference":
+        raise Refusal("receipt.wrong-signer-role", f"a {receipt.node.role} node signs no receipts")
+    return receipt

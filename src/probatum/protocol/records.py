@@ -1,0 +1,193 @@
+"""The ledger's records: what the state map holds under which key.
+
+Light clients decode these from proofs, so they are protocol, not ledger internals. A key is a
+kind, a slash, and the parts that name the record; each kind's parts have fixed sizes or cannot
+contain the separator, so keys never collide. Must not know rules (`probatum.ledger`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from probatum.protocol.encoding import LedgerValue
+from probatum.protocol.parties import (
+    ArithmeticClass,
+    Endpoint,
+    EvidenceClass,
+    ModelName,
+    ModelVersion,
+    Role,
+)
+from probatum.protocol.primitives import Address, Amount, Digest, Height, Index, OperatingKey
+
+__all__ = [
+    "ACCOUNT",
+    "KEY",
+    "LOG",
+    "MODEL",
+    "NODE",
+    "OFFER",
+    "PARAMS_KEY",
+    "STAKE",
+    "SUPPLY_KEY",
+    "Account",
+    "KeyRecord",
+    "LogRecord",
+    "ModelRecord",
+    "NodeRecord",
+    "OfferRecord",
+    "Roles",
+    "StakeRecord",
+    "Supply",
+    "Unbonding",
+    "get_account_key",
+    "get_key_key",
+    "get_log_key",
+    "get_model_key",
+    "get_node_key",
+    "get_offer_key",
+    "get_stake_key",
+]
+
+ACCOUNT: Final = b"account/"
+KEY: Final = b"key/"
+LOG: Final = b"log/"
+MODEL: Final = b"model/"
+NODE: Final = b"node/"
+OFFER: Final = b"offer/"
+STAKE: Final = b"stake/"
+SUPPLY_KEY: Final = b"supply"
+PARAMS_KEY: Final = b"params"
+
+Roles = Annotated[tuple[Role, ...], Meta(min_length=1, max_length=8)]
+"""Distinct roles in alphabetical order."""
+
+
+class Account(LedgerValue, frozen=True, kw_only=True):
+    """A balance, and the nonce that its next transaction must carry."""
+
+    balance: Amount
+    nonce: Index
+
+
+class Unbonding(LedgerValue, frozen=True, kw_only=True):
+    """Stake on its way out: still slashable until it matures and is withdrawn."""
+
+    amount: Amount
+    matures_at: Height
+
+
+class StakeRecord(LedgerValue, frozen=True, kw_only=True):
+    """An account's stake; `unbonding` in order of maturity."""
+
+    bonded: Amount
+    unbonding: Annotated[tuple[Unbonding, ...], Meta(max_length=32)]
+
+
+class NodeRecord(LedgerValue, frozen=True, kw_only=True):
+    """An operator's node.
+
+    Attributes:
+        sequence: Number that the node's next authority must carry.
+        sessions: Log sessions opened so far; the newest one is number ``sessions - 1``.
+        heartbeat_at: Height of the last heartbeat, of the registration before the first.
+    """
+
+    account: Address
+    operating_key: OperatingKey
+    endpoint: Endpoint
+    roles: Roles
+    registered_at: Height
+    heartbeat_at: Height
+    sequence: Index
+    sessions: Index
+
+
+class KeyRecord(LedgerValue, frozen=True, kw_only=True):
+    """Whose operating key this is or was; an operating key serves one account, for ever."""
+
+    account: Address
+    registered_at: Height
+    retired_at: Height | None
+
+
+class ModelRecord(LedgerValue, frozen=True, kw_only=True):
+    """A published model version: a name for a package digest, never re-bound."""
+
+    name: ModelName
+    version: ModelVersion
+    publisher: Address
+    package: Digest
+    size_bytes: Amount
+    published_at: Height
+
+
+class OfferRecord(LedgerValue, frozen=True, kw_only=True):
+    """An operator's standing offer to run a package at a price."""
+
+    operator: Address
+    package: Digest
+    arithmetic: ArithmeticClass
+    evidence: EvidenceClass
+    price_units: Amount
+    offered_at: Height
+
+
+class LogRecord(LedgerValue, frozen=True, kw_only=True):
+    """One log session and its last settled checkpoint (`LOG-1`).
+
+    Before the first settlement `size` is 0, `root` the empty tree's root, `settled_at` the
+    height of opening. Only size and root are kept, not the checkpoint itself.
+    """
+
+    operator: Address
+    session: Index
+    operating_key: OperatingKey
+    size: Index
+    root: Digest
+    opened_at: Height
+    settled_at: Height
+
+
+class Supply(LedgerValue, frozen=True, kw_only=True):
+    """All units ever issued, and those burned since."""
+
+    issued: Amount
+    burned: Amount
+
+
+def get_account_key(account: Address) -> bytes:
+    """Key of an `Account`."""
+    return ACCOUNT + account
+
+
+def get_stake_key(account: Address) -> bytes:
+    """Key of a `StakeRecord`."""
+    return STAKE + account
+
+
+def get_node_key(account: Address) -> bytes:
+    """Key of a `NodeRecord`."""
+    return NODE + account
+
+
+def get_key_key(key: OperatingKey) -> bytes:
+    """Key of a `KeyRecord`."""
+    return KEY + key
+
+
+def get_model_key(name: ModelName, version: ModelVersion) -> bytes:
+    """Key of a `ModelRecord`; a name has no slash, so name and version cannot run together."""
+    return MODEL + name.encode() + b"/" + version.encode()
+
+
+def get_offer_key(operator: Address, package: Digest, arithmetic: ArithmeticClass) -> bytes:
+    """Key of an `OfferRecord`: by package first, so that one scan lists who runs a model."""
+    return OFFER + package + operator + arithmetic.encode()
+
+
+def get_log_key(operator: Address, session: int) -> bytes:
+    """Key of a `LogRecord`."""
+    return LOG + operator + session.to_bytes(8, "big")

@@ -1,0 +1,1 @@
+"""Ledger transactions: `kinds` holds the bodies, `signed` the signed whole."""

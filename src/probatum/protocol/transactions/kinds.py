@@ -1,0 +1,216 @@
+"""The bodies of transactions: one frozen value a kind, with the EIP-712 type a wallet signs.
+
+A body's tag is its place in MessagePack's tagged union and never changes. `EIP712` lists the
+body's fields as a wallet shows them, in order; `signed` adds the common ones. Bodies that act
+for a node carry an `authority`: the node's operating key signs the body itself, so whoever pays
+the fee (a hot account on the node's machine) need not hold the operator's account key. Their
+`sequence` (for a log: the session number) must be the node's next one, so an authority acts once.
+Must not know handlers (`probatum.ledger.handlers`, one file a kind).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, TypeAlias
+
+from msgspec import Meta
+
+from probatum.protocol import limits
+from probatum.protocol.encoding import LedgerValue
+from probatum.protocol.parties import (
+    ArithmeticClass,
+    Endpoint,
+    EvidenceClass,
+    ModelName,
+    ModelVersion,
+)
+from probatum.protocol.primitives import (
+    Address,
+    Amount,
+    Digest,
+    Index,
+    OperatingKey,
+    OperatingSignature,
+)
+from probatum.protocol.records import Roles
+
+__all__ = [
+    "Body",
+    "Heartbeat",
+    "NodeBody",
+    "Offer",
+    "OpenLog",
+    "PublishModel",
+    "RegisterNode",
+    "SettleCheckpoint",
+    "Stake",
+    "Transfer",
+    "Unstake",
+    "Withdraw",
+    "WithdrawOffer",
+]
+
+FieldTypes: TypeAlias = tuple[tuple[str, str], ...]
+
+
+class Transfer(LedgerValue, frozen=True, kw_only=True, tag=1):
+    """Move units to another account."""
+
+    EIP712: ClassVar[FieldTypes] = (("to", "address"), ("amount", "uint64"))
+    to: Address
+    amount: Amount
+
+
+class Stake(LedgerValue, frozen=True, kw_only=True, tag=2):
+    """Bond units of one's own balance."""
+
+    EIP712: ClassVar[FieldTypes] = (("amount", "uint64"),)
+    amount: Amount
+
+
+class Unstake(LedgerValue, frozen=True, kw_only=True, tag=3):
+    """Begin to unbond; the units stay slashable until they mature."""
+
+    EIP712: ClassVar[FieldTypes] = (("amount", "uint64"),)
+    amount: Amount
+
+
+class Withdraw(LedgerValue, frozen=True, kw_only=True, tag=4):
+    """Return all matured unbonding to the balance."""
+
+    EIP712: ClassVar[FieldTypes] = ()
+
+
+class RegisterNode(LedgerValue, frozen=True, kw_only=True, tag=5):
+    """Register or replace the sender's node: key, endpoint, roles.
+
+    `authority` is the operating key's signature over this body for this sender (see
+    `probatum.protocol.transactions.signed.compute_authority_message`): nobody registers a key
+    that they do not hold.
+    """
+
+    EIP712: ClassVar[FieldTypes] = (
+        ("operating_key", "bytes32"),
+        ("endpoint", "string"),
+        ("roles", "string[]"),
+        ("authority", "bytes"),
+    )
+    operating_key: OperatingKey
+    endpoint: Endpoint
+    roles: Roles
+    authority: OperatingSignature
+
+
+class PublishModel(LedgerValue, frozen=True, kw_only=True, tag=6):
+    """Bind a name and version to a package digest, for ever."""
+
+    EIP712: ClassVar[FieldTypes] = (
+        ("name", "string"),
+        ("version", "string"),
+        ("package", "bytes32"),
+        ("size_bytes", "uint64"),
+    )
+    name: ModelName
+    version: ModelVersion
+    package: Digest
+    size_bytes: Amount
+
+
+class Offer(LedgerValue, frozen=True, kw_only=True, tag=7):
+    """Offer to run a package; replaces the node's earlier offer of the same class."""
+
+    EIP712: ClassVar[FieldTypes] = (
+        ("operator", "address"),
+        ("package", "bytes32"),
+        ("arithmetic", "string"),
+        ("evidence", "string"),
+        ("price_units", "uint64"),
+        ("sequence", "uint64"),
+        ("authority", "bytes"),
+    )
+    operator: Address
+    package: Digest
+    arithmetic: ArithmeticClass
+    evidence: EvidenceClass
+    price_units: Amount
+    sequence: Index
+    authority: OperatingSignature
+
+
+class WithdrawOffer(LedgerValue, frozen=True, kw_only=True, tag=8):
+    """Take an offer back."""
+
+    EIP712: ClassVar[FieldTypes] = (
+        ("operator", "address"),
+        ("package", "bytes32"),
+        ("arithmetic", "string"),
+        ("sequence", "uint64"),
+        ("authority", "bytes"),
+    )
+    operator: Address
+    package: Digest
+    arithmetic: ArithmeticClass
+    sequence: Index
+    authority: OperatingSignature
+
+
+class OpenLog(LedgerValue, frozen=True, kw_only=True, tag=9):
+    """Open the node's next log session (`LOG-1`); `session` must be exactly the next number."""
+
+    EIP712: ClassVar[FieldTypes] = (
+        ("operator", "address"),
+        ("session", "uint64"),
+        ("authority", "bytes"),
+    )
+    operator: Address
+    session: Index
+    authority: OperatingSignature
+
+
+class SettleCheckpoint(LedgerValue, frozen=True, kw_only=True, tag=10):
+    """Settle a checkpoint of a log session: append-only, shown by a consistency proof.
+
+    The checkpoint is a signed note by the session's operating key: its own authority.
+    """
+
+    EIP712: ClassVar[FieldTypes] = (
+        ("operator", "address"),
+        ("session", "uint64"),
+        ("checkpoint", "bytes"),
+        ("consistency", "bytes32[]"),
+    )
+    operator: Address
+    session: Index
+    checkpoint: Annotated[bytes, Meta(max_length=limits.CHECKPOINT_BYTES)]
+    consistency: Annotated[tuple[Digest, ...], Meta(max_length=limits.PROOF_HASHES)]
+
+
+class Heartbeat(LedgerValue, frozen=True, kw_only=True, tag=11):
+    """Say that the node is alive."""
+
+    EIP712: ClassVar[FieldTypes] = (
+        ("operator", "address"),
+        ("sequence", "uint64"),
+        ("authority", "bytes"),
+    )
+    operator: Address
+    sequence: Index
+    authority: OperatingSignature
+
+
+Body: TypeAlias = (
+    Transfer
+    | Stake
+    | Unstake
+    | Withdraw
+    | RegisterNode
+    | PublishModel
+    | Offer
+    | WithdrawOffer
+    | OpenLog
+    | SettleCheckpoint
+    | Heartbeat
+)
+"""Every kind of transaction body."""
+
+NodeBody: TypeAlias = RegisterNode | Offer | WithdrawOffer | OpenLog | Heartbeat
+"""Bodies that carry an `authority` by the node's operating key."""
