@@ -98,14 +98,15 @@ def parse_key_text(text: str) -> tuple[str, OperatingKey]:
     """
     name, _, rest = text[: limits.CHECKPOINT_BYTES].partition("+")
     encoded = rest.partition("+")[2]
-    try:
-        data = _decode_base64(encoded)
-        key = make_operating_key(data[1:])
-        if not _is_name(name) or text != key_text(name, key):
-            raise Refusal("note.bad-key-text", "not a verifier key in its one form")
-    except Refusal:
-        raise Refusal("note.bad-key-text", f"not a verifier key: {text[:80]!r}") from None
-    return name, key
+    if _is_name(name):
+        try:
+            key = make_operating_key(_decode_base64(encoded)[1:])
+        except Refusal:
+            pass
+        else:
+            if text == key_text(name, key):
+                return name, key
+    raise Refusal("note.bad-key-text", f"not a verifier key: {text[:80]!r}")
 
 
 def _is_note_text(text: str) -> bool:
@@ -193,19 +194,17 @@ def decode_checkpoint(text: str) -> Checkpoint:
         Refusal: `note.bad-checkpoint`.
     """
     lines = text[: limits.CHECKPOINT_BYTES].split("\n")
-    try:
-        # Longer numbers than any size are refused before they are parsed.
-        if len(lines) != 4 or len(lines[1]) > 19 or not lines[1].isdecimal():
-            raise Refusal("note.bad-checkpoint", "not three lines with a size")
-        checkpoint = Checkpoint(
-            origin=lines[0], size=int(lines[1]), root=make_digest(_decode_base64(lines[2]))
-        )
-        # Leading zeros, other digits and the like come out differently.
-        if encode_checkpoint(checkpoint) != text:
-            raise Refusal("note.bad-checkpoint", "not the one form of a checkpoint")
-    except (Refusal, Misuse):
-        raise Refusal("note.bad-checkpoint", f"not a checkpoint: {text[:80]!r}") from None
-    return checkpoint
+    # Longer numbers than any size are refused before they are parsed.
+    if len(lines) == 4 and len(lines[1]) <= 19 and lines[1].isdecimal():
+        try:
+            root = make_digest(_decode_base64(lines[2]))
+            checkpoint = Checkpoint(origin=lines[0], size=int(lines[1]), root=root)
+            # Leading zeros, other digits and the like come out differently.
+            if encode_checkpoint(checkpoint) == text:
+                return checkpoint
+        except (Refusal, Misuse):
+            pass
+    raise Refusal("note.bad-checkpoint", f"not a checkpoint: {text[:80]!r}")
 
 
 def sign_checkpoint(checkpoint: Checkpoint, signer: OperatingSigner) -> bytes:
