@@ -35,6 +35,12 @@ def magika_folder() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def seed_round() -> int:
+    """Which round of seeds this is: 0 in every run, another one in each round of `make nightly`."""
+    return int(os.environ.get("PROBATUM_SEED_ROUND", "0"))
+
+
 @pytest.fixture(autouse=True)
 def _home_of_its_own(tmp_path_factory, monkeypatch, request):
     """Keep tests out of the home folder of whoever runs them."""

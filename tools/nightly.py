@@ -36,6 +36,7 @@ class Step:
     name: str
     command: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
+    round: int = 0
 
 
 def parse_budget(text: str) -> float:
@@ -98,6 +99,7 @@ def make_round(number: int) -> Step | None:
         return None
     return Step(
         name=f"round {number}",
+        round=number,
         command=(*PYTEST, "-n", "2", f"--hypothesis-seed={number}", *folders),
         environment={"PROBATUM_HYPOTHESIS": "nightly", "PROBATUM_SEED_ROUND": str(number)},
     )
@@ -138,31 +140,31 @@ def list_steps(state: dict[str, Any]) -> Iterator[Step]:
     for name in [name for name in state["failed"] if name.startswith("round ")]:
         if step := make_round(int(name.split()[1])):
             yield step
+    # Whoever runs a round counts it, so this ends only where there is nothing to draw anew.
     while step := make_round(state["round"] + 1):
         yield step
-        state["round"] += 1
 
 
 def run_all(state: dict[str, Any], path: Path, budget_s: float) -> int:
     """Run steps until the budget is spent or none is left; return the exit status."""
     until = time.monotonic() + budget_s
-    ran = 0
+    passed = failed = 0
     for step in list_steps(state):
         left = until - time.monotonic()
         verdict = run_step(step, left) if left > 0 else None
         if verdict is None:
             print(f"budget spent before the end of: {step.name}")
             break
-        ran += 1
         print(f"{'ok    ' if verdict else 'FAILED'} {step.name}", flush=True)
+        passed, failed = passed + verdict, failed + (not verdict)
         others = [name for name in state["failed"] if name != step.name]
         state["failed"] = others if verdict else [*others, step.name]
         state["done"] = sorted({*state["done"], step.name} if verdict else state["done"])
+        state["round"] = max(state["round"], step.round)
         save_state(path, state)
-    failed = len(state["failed"])
-    print(f"{ran} steps run now, {len(state['done'])} done for this source, {failed} failed")
-    print(f"{ran - failed if failed < ran else 0} passed, {failed} failed")
-    return 1 if failed else 0
+    print(f"done for this source: {len(state['done'])}; failed so far: {len(state['failed'])}")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if state["failed"] else 0
 
 
 def main() -> int:
