@@ -121,3 +121,36 @@ def test_nothing_that_storm_reaches_knows_the_real_world():
 @pytest.mark.parametrize("room", [r for r in QUIET_ROOMS if (SOURCE / r / "__init__.py").is_file()])
 def test_nothing_that_a_quiet_room_reaches_knows_the_real_world(room):
     assert find_real_world(f"probatum.{room}") == {}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        f"probatum.nodes.{path.parent.name}.{path.stem}"
+        for path in sorted((SOURCE / "nodes").glob("*/machine.py"))
+    ],
+)
+def test_the_machine_of_a_role_knows_no_real_world(page):
+    assert find_real_world(page) == {}
+
+
+@pytest.mark.skipif(not (SOURCE / "nodes").is_dir(), reason="no nodes room yet")
+def test_only_the_shell_of_the_nodes_touches_the_world():
+    """Outside `nodes.shell` there is no event loop, wire, disk, clock or chance; ASGI types apart.
+
+    A role's app may speak of requests and responses (starlette), so those pages are named ``app``
+    or stand under ``doors``.
+    """
+    graph = build_graph()
+    touching = {}
+    for module in sorted(graph.find_descendants("probatum.nodes")):
+        parts = module.split(".")[2:]
+        if parts[0] == "shell":
+            continue
+        found = {name.split(".")[0] for name in graph.find_modules_directly_imported_by(module)}
+        found &= REAL_WORLD | {"os", "random"}
+        if parts[-1] == "app" or "doors" in parts:
+            found -= {"starlette", "http"}
+        if found:
+            touching[module] = found
+    assert touching == {}
