@@ -8,8 +8,9 @@ know any document. Read next: any page that defines a value.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -41,12 +42,12 @@ _json_encoder = msgspec.json.Encoder()
 
 
 @cache
-def _msgpack_decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+def _msgpack_decoder(kind: Hashable) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(kind, strict=True)
 
 
 @cache
-def _json_decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+def _json_decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind, strict=True)
 
 
@@ -71,7 +72,7 @@ def decode(kind: type[T], data: bytes, *, limit_bytes: int) -> T:
             "encoding.too-large", f"{len(data)} bytes where at most {limit_bytes} are taken"
         )
     try:
-        value: T = _msgpack_decoder(kind).decode(data)
+        value: T = _msgpack_decoder(cast("Hashable", kind)).decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Refusal("encoding.malformed", f"not a valid value: {error}") from None
     if _msgpack_encoder.encode(value) != data:
@@ -93,7 +94,7 @@ def decode_document(kind: type[T], data: bytes, *, limit_bytes: int) -> T:
             "encoding.too-large", f"{len(data)} bytes where at most {limit_bytes} are taken"
         )
     try:
-        value: T = _json_decoder(kind).decode(data)
+        value: T = _json_decoder(cast("Hashable", kind)).decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Refusal("encoding.malformed", f"not a valid document: {error}") from None
     if _json_encoder.encode(value) != data:

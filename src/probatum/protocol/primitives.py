@@ -74,7 +74,7 @@ Salt: TypeAlias = Annotated[_Salt, Meta(min_length=32, max_length=32)]
 """The secret that keys every tensor root of one request (`SALT-1`)."""
 Nonce: TypeAlias = Annotated[_Nonce, Meta(min_length=32, max_length=32)]
 """The public number that keys a request's randomness (`RECEIPT-1`)."""
-RequestId: TypeAlias = Annotated[_RequestId, Meta(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}\Z")]
+RequestId: TypeAlias = Annotated[_RequestId, Meta(pattern=r"^[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")]
 """26 characters of Crockford base32, drawn at acceptance (`RECEIPT-1`)."""
 
 Amount: TypeAlias = Annotated[int, Meta(ge=0, le=AMOUNT_BOUND - 1)]
@@ -133,6 +133,7 @@ def make_nonce(value: bytes) -> Nonce:
     return _Nonce(_sized(value, 32, "a nonce"))
 
 
+_HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -170,11 +171,10 @@ def address_from_hex(text: str) -> Address:
     Raises:
         Refusal: `primitive.bad-address` if it is anything else.
     """
-    if len(text) == 42 and text.startswith(("0x", "0X")):
-        try:
-            return _Address(bytes.fromhex(text[2:]))
-        except ValueError:
-            pass
+    digits = text[2:]
+    # `bytes.fromhex` skips white space, so the digits are checked first.
+    if len(digits) == 40 and text[:2].lower() == "0x" and set(digits) <= _HEX_DIGITS:
+        return _Address(bytes.fromhex(digits))
     raise Refusal(
         "primitive.bad-address", f"not an address: {text[:60]!r}", hint="0x and 40 hex digits"
     )

@@ -8,7 +8,7 @@ predicate (`receipts`, `custody`). Source: in-toto attestation framework, Statem
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Final, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -29,7 +29,7 @@ __all__ = [
     "make_statement",
 ]
 
-STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 
 P = TypeVar("P", bound=Document)
 
