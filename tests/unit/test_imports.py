@@ -110,7 +110,7 @@ def test_the_finder_of_real_world_imports_finds_them():
     noisy = [r for r in ("nodes", "client", "cli") if (SOURCE / r / "__init__.py").is_file()]
     if not noisy:
         pytest.skip("no room that touches the world yet")
-    assert find_real_world(f"probatum.{noisy[0]}") != {}
+    assert any(find_real_world(f"probatum.{room}") for room in noisy)
 
 
 @pytest.mark.skipif(not (SOURCE / "storm").is_dir(), reason="no storm room yet")
