@@ -1,0 +1,143 @@
+"""What a follower knows of the ledger: the records under the prefixes that it follows.
+
+Filled from `BlockView`s that `sync` has checked. The headers are signed; the changes are the word
+of the full node that was asked (whoever needs a proof asks for one: `pending`, `client`). Must
+not know messages, timers or rules of the ledger.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+from probatum.protocol import limits, records
+from probatum.protocol.blocks import BlockView
+from probatum.protocol.encoding import LedgerValue, decode
+from probatum.protocol.headers import SignedHeader
+from probatum.protocol.primitives import Address, Digest, OperatingKey
+
+__all__ = ["LedgerView"]
+
+R = TypeVar("R", bound=LedgerValue)
+
+_KINDS: Final[tuple[tuple[bytes, type[LedgerValue]], ...]] = (
+    (records.ACCOUNT, records.Account),
+    (records.KEY, records.KeyRecord),
+    (records.LOG, records.LogRecord),
+    (records.MODEL, records.ModelRecord),
+    (records.NODE, records.NodeRecord),
+    (records.OFFER, records.OfferRecord),
+    (records.STAKE, records.StakeRecord),
+    (records.SUPPLY_KEY, records.Supply),
+)
+
+
+def _find_kind(key: bytes) -> type[LedgerValue] | None:
+    return next((kind for prefix, kind in _KINDS if key.startswith(prefix)), None)
+
+
+class LedgerView:
+    """The followed records at one height.
+
+    Attributes:
+        header: The last header that was applied, None before the first.
+    """
+
+    def __init__(self) -> None:
+        """Make the view of a ledger of which nothing is known."""
+        self.header: SignedHeader | None = None
+        self._records: dict[bytes, LedgerValue] = {}
+        self._offers: dict[bytes, set[bytes]] = {}
+
+    @property
+    def height(self) -> int:
+        """Height of the last header, 0 before the first."""
+        return self.header.header.height if self.header else 0
+
+    @property
+    def time_ms(self) -> int:
+        """Time of the last header in Unix milliseconds, 0 before the first."""
+        return self.header.header.time_ms if self.header else 0
+
+    def apply(self, block: BlockView, *, snapshot: bool) -> None:
+        """Take a block's changes; with `snapshot`, take them as all the records there are.
+
+        Nothing is changed unless every change can be read. Records of a kind that this version
+        does not know are left out.
+
+        Raises:
+            Refusal: `encoding.*`, for a record that is not one.
+        """
+        read: list[tuple[bytes, LedgerValue | None]] = []
+        for change in block.changes:
+            kind = _find_kind(change.key)
+            if kind is None:
+                continue
+            value = change.value
+            read.append(
+                (
+                    change.key,
+                    None
+                    if value is None
+                    else decode(kind, value, limit_bytes=limits.STATE_VALUE_BYTES),
+                )
+            )
+        if snapshot:
+            self._records.clear()
+            self._offers.clear()
+        for key, record in read:
+            self._put(key, record)
+        self.header = block.header
+
+    def _put(self, key: bytes, record: LedgerValue | None) -> None:
+        if record is None:
+            self._records.pop(key, None)
+        else:
+            self._records[key] = record
+        if key.startswith(records.OFFER):
+            group = self._offers.setdefault(key[len(records.OFFER) :][:32], set())
+            (group.discard if record is None else group.add)(key)
+
+    def _get(self, key: bytes, kind: type[R]) -> R | None:
+        record = self._records.get(key)
+        return record if isinstance(record, kind) else None
+
+    def _list(self, kind: type[R]) -> tuple[R, ...]:
+        found = [(key, record) for key, record in self._records.items() if type(record) is kind]
+        return tuple(record for _, record in sorted(found, key=lambda pair: pair[0]))
+
+    def get_account(self, account: Address) -> records.Account | None:
+        """Get an account's balance and nonce."""
+        return self._get(records.get_account_key(account), records.Account)
+
+    def get_node(self, account: Address) -> records.NodeRecord | None:
+        """Get an operator's node."""
+        return self._get(records.get_node_key(account), records.NodeRecord)
+
+    def get_nodes(self) -> tuple[records.NodeRecord, ...]:
+        """List all nodes by account."""
+        return self._list(records.NodeRecord)
+
+    def get_offers(self, package: Digest) -> tuple[records.OfferRecord, ...]:
+        """List all offers to run a package, by operator."""
+        keys = sorted(self._offers.get(package, ()))
+        found = (self._get(key, records.OfferRecord) for key in keys)
+        return tuple(offer for offer in found if offer is not None)
+
+    def get_model(self, name: str, version: str | None) -> records.ModelRecord | None:
+        """Get a model by name and version; without a version the one published last."""
+        if version is not None:
+            return self._get(records.get_model_key(name, version), records.ModelRecord)
+        found = [model for model in self.get_models() if model.name == name]
+        return max(found, key=lambda model: (model.published_at, model.version), default=None)
+
+    def get_models(self) -> tuple[records.ModelRecord, ...]:
+        """List all models by name and version."""
+        return self._list(records.ModelRecord)
+
+    def get_log(self, operator: Address, session: int) -> records.LogRecord | None:
+        """Get a log session with its last settled size and root."""
+        return self._get(records.get_log_key(operator, session), records.LogRecord)
+
+    def get_key(self, key: OperatingKey) -> records.KeyRecord | None:
+        """Get whose operating key this is or was."""
+        return self._get(records.get_key_key(key), records.KeyRecord)

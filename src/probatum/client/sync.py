@@ -1,0 +1,217 @@
+"""Following the ledger: headers checked one by one, changes kept in a view (`PROTO-1`).
+
+A sub-machine: the party that owns it passes on the events that `owns` claims and grants its
+wishes. Every header must be of the trusted chain, signed, and the child of the one before. A
+ledger that lost what it had signed (a restored backup) is noticed before anything is built on
+it: `LOG-1` has nodes stop then. Must not know what the records mean to its owner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from probatum.client.backoff import compute_backoff_ms
+from probatum.client.ledger_view import LedgerView
+from probatum.errors import Refusal
+from probatum.machine.events import Event, Fired, Moment, Returned, Unreachable
+from probatum.machine.wishes import Report, Send, SetTimer, Wish
+from probatum.protocol.blocks import BlockView
+from probatum.protocol.headers import SignedHeader, compute_header_hash
+from probatum.protocol.messages import Follow, Followed, GetHeader, GotHeader, Message, Refused
+from probatum.protocol.trust import Trust, check_signed_header
+
+__all__ = ["FollowStep", "LedgerFollower"]
+
+_TICKET: Final = "follow:"
+_RETRY: Final = "follow:retry"
+_WAIT_MS: Final = 10_000
+_TIMEOUT_MS: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowStep:
+    """What one step of following brought.
+
+    Attributes:
+        wishes: To be granted by the owner's driver.
+        blocks: New blocks, already applied to the view, in order.
+        snapshot: Whether the first of them held all records instead of changes.
+        went_back: The ledger contradicts what it had signed before; following has ended.
+    """
+
+    wishes: tuple[Wish, ...] = ()
+    blocks: tuple[BlockView, ...] = ()
+    snapshot: bool = False
+    went_back: bool = False
+
+
+class _WentBackError(Exception):
+    """The ledger shows another past than before."""
+
+
+class LedgerFollower:
+    """Follows one full node.
+
+    Attributes:
+        view: The records so far.
+        stopped: True once the ledger went back.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        prefixes: tuple[bytes, ...],
+        trust: Trust,
+        *,
+        seen: SignedHeader | None = None,
+    ) -> None:
+        """Make a follower that has asked for nothing yet.
+
+        Args:
+            endpoint: The full node.
+            prefixes: Which records to follow.
+            trust: Whose headers to believe.
+            seen: The last header that the owner saw in an earlier life, if it kept one.
+        """
+        self.view = LedgerView()
+        self.stopped = False
+        self._endpoint = endpoint
+        self._prefixes = prefixes
+        self._trust = trust
+        self._seen = seen
+        self._calls = 0
+        self._open = ""
+        self._failures = 0
+
+    def start(self, moment: Moment) -> tuple[Wish, ...]:
+        """Begin to follow."""
+        del moment
+        return (self._probe(),)
+
+    def owns(self, event: Event) -> bool:
+        """Tell whether an event is an answer to one of the follower's wishes."""
+        match event:
+            case Returned(call=ticket) | Unreachable(call=ticket) | Fired(timer=ticket):
+                return ticket.startswith(_TICKET)
+            case _:
+                return False
+
+    def step(self, event: Event, moment: Moment) -> FollowStep:
+        """Take an event that `owns` claims."""
+        if self.stopped:
+            return FollowStep()
+        match event:
+            case Fired(timer=name) if name == _RETRY:
+                return FollowStep() if self._open else FollowStep(wishes=(self._probe(),))
+            case Returned(call=call, message=message) if call == self._open:
+                try:
+                    return self._take(message, moment)
+                except _WentBackError as reason:
+                    return self._stop(str(reason))
+                except Refusal as refusal:
+                    return self._retry(refusal.code, refusal.message, moment)
+            case Unreachable(call=call, reason=why) if call == self._open:
+                return self._retry("follow.unreachable", why, moment)
+            case _:
+                return FollowStep()
+
+    def _take(self, message: Message, moment: Moment) -> FollowStep:
+        match message:
+            case Followed() as followed:
+                return self._take_blocks(followed, moment)
+            case GotHeader(header=header):
+                check_signed_header(self._trust, header)
+                self._check_seen(header)
+                self._failures = 0
+                return FollowStep(wishes=(self._follow(),))
+            case Refused(code=code) if self._open.endswith(":at"):
+                # The height that was seen is not there: lost, or only pruned? The last one tells.
+                del code
+                return FollowStep(wishes=(self._send(GetHeader(height=0), "last"),))
+            case Refused(code=code, message=text):
+                return self._retry(code, text, moment)
+            case _:
+                return self._retry("follow.wrong-reply", type(message).__name__, moment)
+
+    def _take_blocks(self, followed: Followed, moment: Moment) -> FollowStep:
+        if not followed.blocks:
+            # Nothing new for long may also mean that the ledger is behind what it had signed.
+            return FollowStep(wishes=(self._probe(),))
+        taken: list[BlockView] = []
+        try:
+            for block in followed.blocks:
+                self._take_block(block, whole=followed.snapshot and not taken)
+                taken.append(block)
+        except _WentBackError as reason:
+            end = self._stop(str(reason))
+        except Refusal as refusal:
+            end = self._retry(refusal.code, refusal.message, moment)
+        else:
+            self._failures = 0
+            end = FollowStep(wishes=(self._follow(),))
+        # What came before a bad block is in the view, so the owner must hear of it.
+        return replace(end, blocks=tuple(taken), snapshot=followed.snapshot and bool(taken))
+
+    def _take_block(self, block: BlockView, *, whole: bool) -> None:
+        check_signed_header(self._trust, block.header)
+        if whole:
+            self._check_seen(block.header)
+        else:
+            self._check_child(block.header)
+        seen = self._seen.header if self._seen else None
+        if seen and block.header.header.height == seen.height and block.header.header != seen:
+            raise _WentBackError(f"the ledger shows another block at height {seen.height}")
+        self.view.apply(block, snapshot=whole)
+        if seen is None or block.header.header.height > seen.height:
+            self._seen = block.header
+
+    def _check_seen(self, signed: SignedHeader) -> None:
+        """A header from the ledger's present must not lie before, or beside, what was seen."""
+        if self._seen is None:
+            return
+        new, seen = signed.header, self._seen.header
+        if new.height < seen.height:
+            raise _WentBackError(f"the ledger is at height {new.height}; it had {seen.height}")
+        if new.height == seen.height and new != seen:
+            raise _WentBackError(f"the ledger shows another block at height {seen.height}")
+
+    def _check_child(self, signed: SignedHeader) -> None:
+        new = signed.header
+        before = self.view.header.header if self.view.header else None
+        height = before.height if before else 0
+        if new.height != height + 1:
+            raise Refusal("follow.gap", f"height {new.height} came after {height}")
+        parent = compute_header_hash(before) if before else bytes.fromhex(self._trust.genesis_hash)
+        if new.previous != parent:
+            if before is not None:
+                raise _WentBackError(f"the ledger shows another block at height {height}")
+            raise Refusal("follow.not-child", "the first block does not follow from genesis")
+        if before is not None and new.time_ms <= before.time_ms:
+            raise Refusal("follow.time-back", f"the time of height {new.height} does not increase")
+
+    def _stop(self, why: str) -> FollowStep:
+        self.stopped = True
+        report = Report("error", "follow.went-back", why)
+        return FollowStep(wishes=(report,), went_back=True)
+
+    def _retry(self, code: str, why: str, moment: Moment) -> FollowStep:
+        self._open = ""
+        self._failures += 1
+        wait = compute_backoff_ms(self._failures, moment, "follow")
+        report = Report("warning", code, why, (("endpoint", self._endpoint),))
+        return FollowStep(wishes=(report, SetTimer(_RETRY, wait)))
+
+    def _probe(self) -> Send:
+        if self._seen is None:
+            return self._follow()
+        return self._send(GetHeader(height=self._seen.header.height), "at")
+
+    def _follow(self) -> Send:
+        message = Follow(after=self.view.height, prefixes=self._prefixes, wait_ms=_WAIT_MS)
+        return self._send(message, "blocks")
+
+    def _send(self, message: Message, what: str) -> Send:
+        self._calls += 1
+        self._open = f"{_TICKET}{self._calls}:{what}"
+        return Send(self._open, self._endpoint, message, _TIMEOUT_MS)
