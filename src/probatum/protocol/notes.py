@@ -1,7 +1,7 @@
 """Signed notes and checkpoints of logs (`LOG-1`), in the form that C2SP specifies.
 
 A note is text and signature lines; a checkpoint's text is the log's origin, its size and its
-root. Go's ``golang.org/x/mod/sumdb/note`` reads them (conformance test). Stricter than the
+root. Go's ``sumdb/note`` reads them (conformance test). Stricter than the
 specification: one signature, no extension lines, canonical base64, so that a checkpoint has one
 encoding. Sources: c2sp.org/signed-note, c2sp.org/tlog-checkpoint. Read next: `merkle`, `tiles`.
 """
