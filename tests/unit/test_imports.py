@@ -64,14 +64,14 @@ def test_the_front_door_is_what_it_says():
         probatum.nonsense  # noqa: B018
 
 
-@pytest.mark.skipif(not (SOURCE / "client").is_dir(), reason="no client room yet")
+@pytest.mark.skipif(not (SOURCE / "client" / "__init__.py").is_file(), reason="no client room yet")
 def test_the_client_is_fetched_when_asked_for():
     code = "import sys, probatum; print('probatum.client' in sys.modules)\n"
     code += "print(probatum.Client.__name__, probatum.AsyncClient.__name__)"
     assert run_python(code) == {"False", "Client", "AsyncClient"}
 
 
-@pytest.mark.parametrize("room", [r for r in QUIET_ROOMS if (SOURCE / r).is_dir()])
+@pytest.mark.parametrize("room", [r for r in QUIET_ROOMS if (SOURCE / r / "__init__.py").is_file()])
 def test_quiet_rooms_stay_quiet_when_loaded(room):
     """Not only our own imports: nothing that a library below brings along, either."""
     code = "import importlib, pkgutil, sys\n"
@@ -86,7 +86,9 @@ def test_every_quiet_room_is_held_to_it():
     configuration = tomllib.loads((ROOT / "pyproject.toml").read_text())
     contracts = configuration["tool"]["importlinter"]["contracts"]
     contract = next(c for c in contracts if c["id"] == "quiet-rooms")
-    standing = {f"probatum.{room}" for room in QUIET_ROOMS if (SOURCE / room).is_dir()}
+    standing = {
+        f"probatum.{room}" for room in QUIET_ROOMS if (SOURCE / room / "__init__.py").is_file()
+    }
     assert standing <= set(contract["source_modules"])
 
 
@@ -113,7 +115,7 @@ def test_the_finder_of_real_world_imports_finds_them():
     assert any(find_real_world(f"probatum.{room}") for room in noisy)
 
 
-@pytest.mark.skipif(not (SOURCE / "storm").is_dir(), reason="no storm room yet")
+@pytest.mark.skipif(not (SOURCE / "storm" / "__init__.py").is_file(), reason="no storm room yet")
 def test_nothing_that_storm_reaches_knows_the_real_world():
     assert find_real_world("probatum.storm") == {}
 
@@ -134,7 +136,7 @@ def test_the_machine_of_a_role_knows_no_real_world(page):
     assert find_real_world(page) == {}
 
 
-@pytest.mark.skipif(not (SOURCE / "nodes").is_dir(), reason="no nodes room yet")
+@pytest.mark.skipif(not (SOURCE / "nodes" / "__init__.py").is_file(), reason="no nodes room yet")
 def test_only_the_shell_of_the_nodes_touches_the_world():
     """Outside `nodes.shell` there is no event loop, wire, disk, clock or chance; ASGI types apart.
 
