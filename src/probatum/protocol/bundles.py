@@ -1,4 +1,4 @@
-"""The bundle: a receipt with everything that a stranger needs to check it offline.
+"""The bundle: a receipt with everything that a stranger needs to check it offline (`BUNDLE-1`).
 
 It holds no content: neither request nor answer nor salt. Its encoding is canonical and every
 field is covered by a signature, a hash or a proof, so no bit of a settled bundle can change

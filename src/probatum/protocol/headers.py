@@ -1,4 +1,4 @@
-"""Block headers: what a light client believes, and how the embedded engine signs them.
+"""Block headers: what a light client believes, and how an engine signs them (`HEADER-1`).
 
 A header commits to the state after its block. Hash and signature are over tagged hashes of the
 canonical encoding, so a header cannot pass for anything else. Must not know how blocks are made.

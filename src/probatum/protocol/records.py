@@ -1,4 +1,4 @@
-"""The ledger's records: what the state map holds under which key.
+"""The ledger's records: what the state map holds under which key (`STATE-1`).
 
 Light clients decode these from proofs, so they are protocol, not ledger internals. A key is a
 kind, a slash, and the parts that name the record; each kind's parts have fixed sizes or cannot

@@ -1,4 +1,4 @@
-"""Transactions: an ordinary wallet's signature is accepted, on one chain, for one body."""
+"""`TX-1`: an ordinary wallet's signature is accepted, on one chain, for one body."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""A signed transaction: common fields, body, and the sender's EIP-712 signature.
+"""A signed transaction: common fields, body, and the EIP-712 signature of the sender (`TX-1`).
 
 The EIP-712 domain is chain id *and* genesis hash, so a signature holds on one chain only; the
 nonce makes it hold once. Must not know what a body does.
