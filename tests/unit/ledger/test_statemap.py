@@ -1,0 +1,131 @@
+import pytest
+
+from probatum.errors import Fault, Misuse, Refusal
+from probatum.ledger.statemap import EMPTY_ROOT, MemoryNodeStore, MerkleMap
+from probatum.protocol import limits
+from probatum.protocol.hashing import sha256
+from probatum.protocol.mapproof import (
+    EMPTY_MAP_ROOT,
+    check_state_proof,
+    compute_inner,
+    compute_leaf,
+)
+
+
+def commit(store, tree, changes):
+    update = tree.update(changes)
+    store.commit(update)
+    return MerkleMap(store, update.root)
+
+
+def numbered(count):
+    return {b"key/%d" % number: b"value %d" % number for number in range(count)}
+
+
+def test_the_empty_map():
+    tree = MerkleMap(MemoryNodeStore())
+    assert tree.root == EMPTY_ROOT
+    assert tree.get(b"key") is None
+    assert check_state_proof(EMPTY_MAP_ROOT, b"key", tree.prove(b"key")) is None
+    assert list(tree.iterate()) == []
+    assert tree.update({b"absent": None}).root.digest == EMPTY_MAP_ROOT
+
+
+def test_two_keys_hash_as_written():
+    store = MemoryNodeStore()
+    tree = commit(store, MerkleMap(store), {b"a": b"1", b"b": b"2"})
+    # SHA-256 of "a" begins 1100…, of "b" 0011…: they part at bit 0.
+    assert (sha256(b"a")[0] >> 4, sha256(b"b")[0] >> 4) == (0b1100, 0b0011)
+    left = compute_leaf(sha256(b"b"), sha256(b"2"))
+    right = compute_leaf(sha256(b"a"), sha256(b"1"))
+    assert tree.root.digest == compute_inner(0, left, right)
+
+
+def test_a_block_touches_the_root_once():
+    store = MemoryNodeStore()
+    tree = commit(store, MerkleMap(store), numbered(1000))
+    update = tree.update(dict.fromkeys(list(numbered(1000))[:500], b"new"))
+    stale = set(update.stale_nodes)
+    assert len(stale) == len(update.stale_nodes)
+    assert tree.root.node_id in stale
+    assert not stale & set(update.new_nodes)
+
+
+def test_nothing_changed_makes_no_nodes():
+    store = MemoryNodeStore()
+    tree = commit(store, MerkleMap(store), numbered(100))
+    update = tree.update(numbered(100) | {b"absent": None})
+    assert update.new_nodes == {}
+    assert update.stale_nodes == update.removed_entries == ()
+    assert update.root.digest == tree.root.digest
+    assert update.root.version == tree.root.version + 1
+
+
+def test_the_last_two_roots_stay_provable():
+    store = MemoryNodeStore()
+    first = commit(store, MerkleMap(store), numbered(200))
+    second = commit(store, first, {b"key/7": b"new", b"key/8": None, b"added": b"x"})
+    for tree, values in (
+        (first, {b"key/7": b"value 7", b"key/8": b"value 8", b"added": None}),
+        (second, {b"key/7": b"new", b"key/8": None, b"added": b"x"}),
+    ):
+        for key, value in values.items():
+            assert check_state_proof(tree.root.digest, key, tree.prove(key)) == value
+    assert (second.get(b"key/7"), second.get(b"key/8")) == (b"new", None)
+    commit(store, second, {b"key/7": b"newer"})
+    with pytest.raises(Fault) as caught:
+        first.prove(b"key/7")
+    assert caught.value.code == "statemap.missing-node"
+
+
+def test_a_proof_of_one_root_is_refused_at_another():
+    store = MemoryNodeStore()
+    first = commit(store, MerkleMap(store), numbered(50))
+    proof = first.prove(b"key/3")
+    second = commit(store, first, {b"key/4": b"new"})
+    with pytest.raises(Refusal) as caught:
+        check_state_proof(second.root.digest, b"key/3", proof)
+    assert caught.value.code == "mapproof.another-root"
+
+
+def test_old_nodes_do_not_pile_up():
+    store = MemoryNodeStore()
+    tree = commit(store, MerkleMap(store), numbered(300))
+    for turn in range(20):
+        tree = commit(store, tree, {b"key/%d" % turn: b"turn", b"extra": b"%d" % turn})
+    tree = commit(store, tree, {b"extra": None})
+    tree = commit(store, tree, {})
+    # 300 leaves, 299 inner nodes, 300 entries.
+    assert len(store) == 899
+
+
+def test_a_key_comes_back_after_its_removal():
+    store = MemoryNodeStore()
+    tree = commit(store, MerkleMap(store), {b"only": b"1"})
+    tree = commit(store, tree, {b"only": None})
+    assert tree.root.digest == EMPTY_MAP_ROOT
+    tree = commit(store, tree, {b"only": b"1"})
+    assert tree.get(b"only") == b"1"
+    tree = commit(store, tree, {b"other": b"2"})
+    assert tree.get(b"only") == b"1"
+
+
+def test_sizes_are_the_callers_contract():
+    tree = MerkleMap(MemoryNodeStore())
+    for changes in (
+        {b"": b"1"},
+        {b"k" * (limits.STATE_KEY_BYTES + 1): b"1"},
+        {b"k": bytes(limits.STATE_VALUE_BYTES + 1)},
+    ):
+        with pytest.raises(Misuse):
+            tree.update(changes)
+
+
+def test_a_lost_node_is_a_fault():
+    store = MemoryNodeStore()
+    tree = commit(store, MerkleMap(store), numbered(10))
+    empty = MerkleMap(MemoryNodeStore(), tree.root)
+    for call in (lambda: empty.prove(b"key/1"), lambda: empty.update({b"key/1": b"x"})):
+        with pytest.raises(Fault) as caught:
+            call()
+        assert not caught.value.retryable
