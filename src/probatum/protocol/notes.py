@@ -18,8 +18,10 @@ from probatum.protocol import limits
 from probatum.protocol.ed25519 import OperatingSigner, check_signature
 from probatum.protocol.hashing import sha256
 from probatum.protocol.primitives import (
+    Address,
     Digest,
     OperatingKey,
+    address_to_hex,
     make_digest,
     make_operating_key,
     make_operating_signature,
@@ -31,6 +33,7 @@ __all__ = [
     "decode_checkpoint",
     "encode_checkpoint",
     "key_text",
+    "log_origin",
     "open_checkpoint",
     "open_note",
     "parse_key_text",
@@ -171,6 +174,11 @@ def open_note(data: bytes, name: str, key: OperatingKey) -> str:
     except Refusal:
         raise Refusal("note.bad-signature", f"not a signature by {name}") from None
     return text
+
+
+def log_origin(chain_id: int, operator: Address, session: int) -> str:
+    """Write the origin of one log session: its checkpoints' first line and its key's name."""
+    return f"probatum/{chain_id}/{address_to_hex(operator)}/{session}"
 
 
 def encode_checkpoint(checkpoint: Checkpoint) -> str:
