@@ -6,7 +6,7 @@ SHA-256, so the digest binds them all. Must not know disks (`probatum.hub`).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta
 
@@ -31,7 +31,7 @@ __all__ = [
     "encode_manifest",
 ]
 
-MANIFEST_FORMAT = "probatum-package/1"
+MANIFEST_FORMAT: Final = "probatum-package/1"
 
 PackagePath: TypeAlias = Annotated[
     str,

@@ -38,7 +38,7 @@ def test_integers_are_exact_to_the_ends_of_their_range(dtype):
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_a_number_is_binary64_first_and_then_rounded(dtype):
     texts = ["0.1", "-0.0", "1e-7", "65503.9", "16777217", "1.00000005960464477540", "5e-324"]
-    texts = [text for text in texts if abs(float(text)) < np.finfo(dtype).max]
+    texts = [text for text in texts if abs(float(text)) < float(np.finfo(dtype).max)]
     want = np.array([float(text) for text in texts], "float64").astype(dtype).tobytes()
     shape = (len(texts),)
     assert decode_numbers("x", dtype, shape, f"[{','.join(texts)}]".encode()) == want
