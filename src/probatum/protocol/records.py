@@ -27,6 +27,7 @@ __all__ = [
     "KEY",
     "LOG",
     "MODEL",
+    "NAME",
     "NODE",
     "OFFER",
     "PARAMS_KEY",
@@ -36,6 +37,7 @@ __all__ = [
     "KeyRecord",
     "LogRecord",
     "ModelRecord",
+    "NameRecord",
     "NodeRecord",
     "OfferRecord",
     "Roles",
@@ -46,6 +48,7 @@ __all__ = [
     "get_key_key",
     "get_log_key",
     "get_model_key",
+    "get_name_key",
     "get_node_key",
     "get_offer_key",
     "get_stake_key",
@@ -55,6 +58,7 @@ ACCOUNT: Final = b"account/"
 KEY: Final = b"key/"
 LOG: Final = b"log/"
 MODEL: Final = b"model/"
+NAME: Final = b"name/"
 NODE: Final = b"node/"
 OFFER: Final = b"offer/"
 STAKE: Final = b"stake/"
@@ -181,6 +185,11 @@ def get_key_key(key: OperatingKey) -> bytes:
 def get_model_key(name: ModelName, version: ModelVersion) -> bytes:
     """Key of a `ModelRecord`; a name has no slash, so name and version cannot run together."""
     return MODEL + name.encode() + b"/" + version.encode()
+
+
+def get_name_key(name: ModelName) -> bytes:
+    """Key of a `NameRecord`."""
+    return NAME + name.encode()
 
 
 def get_offer_key(operator: Address, package: Digest, arithmetic: ArithmeticClass) -> bytes:
