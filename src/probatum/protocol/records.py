@@ -128,6 +128,13 @@ class ModelRecord(LedgerValue, frozen=True, kw_only=True):
     published_at: Height
 
 
+class NameRecord(LedgerValue, frozen=True, kw_only=True):
+    """Whose a model name is: who published under it first; nobody else can add versions."""
+
+    publisher: Address
+    claimed_at: Height
+
+
 class OfferRecord(LedgerValue, frozen=True, kw_only=True):
     """An operator's standing offer to run a package at a price."""
 

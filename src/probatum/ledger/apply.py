@@ -1,0 +1,227 @@
+"""Applying a block: transactions in order, each wholly or not at all, then the invariants.
+
+Two kinds of refusal. Before the fee (undecodable, wrong signature, wrong nonce, fee too low or
+not covered) nothing changes, as if the transaction had not been there; a proposer leaves such
+ones out. After it the fee is burned and the nonce used, whatever the handler says: an outcome is
+final, and nobody can have the same bytes applied again. Must not know who proposes (`consensus`)
+nor how changes are kept. Read next: `handlers`, `invariants`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from probatum.errors import Refusal
+from probatum.ledger import invariants
+from probatum.ledger.context import Context
+from probatum.ledger.handlers.heartbeat import apply_heartbeat
+from probatum.ledger.handlers.offer import apply_offer
+from probatum.ledger.handlers.open_log import apply_open_log
+from probatum.ledger.handlers.publish_model import apply_publish_model
+from probatum.ledger.handlers.register_node import apply_register_node
+from probatum.ledger.handlers.settle_checkpoint import apply_settle_checkpoint
+from probatum.ledger.handlers.stake import apply_stake
+from probatum.ledger.handlers.transfer import apply_transfer
+from probatum.ledger.handlers.unstake import apply_unstake
+from probatum.ledger.handlers.withdraw import apply_withdraw
+from probatum.ledger.handlers.withdraw_offer import apply_withdraw_offer
+from probatum.ledger.params import Params
+from probatum.ledger.state import Reader, State
+from probatum.protocol.blocks import Block, Change, TransactionResult
+from probatum.protocol.eip712 import Domain
+from probatum.protocol.primitives import Address
+from probatum.protocol.records import Account, Supply
+from probatum.protocol.transactions.kinds import (
+    Body,
+    Heartbeat,
+    Offer,
+    OpenLog,
+    PublishModel,
+    RegisterNode,
+    SettleCheckpoint,
+    Stake,
+    Transfer,
+    Unstake,
+    Withdraw,
+    WithdrawOffer,
+)
+from probatum.protocol.transactions.signed import (
+    SignedTransaction,
+    check_sender,
+    decode_transaction,
+)
+
+__all__ = [
+    "OK",
+    "AppliedBlock",
+    "BlockRun",
+    "apply_block",
+    "check_fee",
+    "open_transaction",
+]
+
+OK: Final = "ok"
+"""The code of a transaction that did what it says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppliedBlock:
+    """What a block did.
+
+    Attributes:
+        changes: Records written, in key order.
+        results: One for each transaction of the block.
+        charged: Whether each transaction paid its fee, so that its result is final.
+    """
+
+    changes: tuple[Change, ...]
+    results: tuple[TransactionResult, ...]
+    charged: tuple[bool, ...]
+
+
+def open_transaction(domain: Domain, data: bytes) -> SignedTransaction:
+    """Decode a transaction and check its sender's signature.
+
+    Raises:
+        Refusal: `encoding.*`, `secp256k1.bad-signature`, `transaction.wrong-signer`.
+    """
+    transaction = decode_transaction(data)
+    check_sender(domain, transaction)
+    return transaction
+
+
+def check_fee(params: Params, account: Account, fee_units: int) -> None:
+    """Check that a fee is high enough and that the account has it.
+
+    Raises:
+        Refusal: `ledger.fee-too-low`, `ledger.fee-not-covered`.
+    """
+    if fee_units < params.min_fee_units:
+        raise Refusal(
+            "ledger.fee-too-low",
+            f"the fee is {fee_units} units, the least is {params.min_fee_units}",
+        )
+    if account.balance < fee_units:
+        raise Refusal(
+            "ledger.fee-not-covered",
+            f"the balance of {account.balance} units does not cover the fee of {fee_units}",
+        )
+
+
+class BlockRun:
+    """A block while it is applied: give it transactions one by one, then `finish`."""
+
+    def __init__(self, reader: Reader, domain: Domain, *, height: int, time_ms: int) -> None:
+        """Begin a block over the committed state of the height before."""
+        self._state = State(reader)
+        self._context = Context(
+            domain=domain,
+            height=height,
+            time_ms=time_ms,
+            params=self._state.get_params(),
+        )
+
+    def apply(self, transaction: SignedTransaction) -> str:
+        """Apply a transaction whose signature has been checked, and return its final code.
+
+        Raises:
+            Refusal: `ledger.wrong-nonce`, `ledger.fee-too-low`, `ledger.fee-not-covered`; then
+                nothing has changed.
+        """
+        state = self._state
+        self._charge(transaction)
+        state.begin()
+        try:
+            _handle(state, self._context, transaction.sender, transaction.body)
+        except Refusal as refusal:
+            state.roll_back()
+            return refusal.code
+        return OK
+
+    def _charge(self, transaction: SignedTransaction) -> None:
+        state, sender, fee = self._state, transaction.sender, transaction.fee_units
+        account = state.get_account(sender)
+        if transaction.nonce != account.nonce:
+            raise Refusal(
+                "ledger.wrong-nonce",
+                f"the account's next nonce is {account.nonce}, not {transaction.nonce}",
+            )
+        check_fee(self._context.params, account, fee)
+        state.put_account(sender, Account(balance=account.balance - fee, nonce=account.nonce + 1))
+        supply = state.get_supply()
+        state.put_supply(Supply(issued=supply.issued, burned=supply.burned + fee))
+
+    def finish(self) -> tuple[Change, ...]:
+        """End the block: check the invariants and encode the changes.
+
+        Raises:
+            InvariantBroken: `ledger.invariant-broken`, a bug of this software.
+        """
+        invariants.check_changes(self._state.iterate_changes())
+        return self._state.compute_changes()
+
+
+def apply_block(
+    reader: Reader,
+    block: Block,
+    domain: Domain,
+    *,
+    open_one: Callable[[Domain, bytes], SignedTransaction] = open_transaction,
+) -> AppliedBlock:
+    """Apply a decided block, whatever is in it.
+
+    Args:
+        reader: The committed state of the height before.
+        block: The block.
+        domain: What signatures must be for.
+        open_one: How a transaction is opened; an engine that has checked it before passes a
+            function that remembers.
+
+    Raises:
+        InvariantBroken: `ledger.invariant-broken`, a bug of this software.
+    """
+    run = BlockRun(reader, domain, height=block.height, time_ms=block.time_ms)
+    codes: list[str] = []
+    charged: list[bool] = []
+    for data in block.transactions:
+        try:
+            codes.append(run.apply(open_one(domain, data)))
+            charged.append(True)
+        except Refusal as refusal:
+            codes.append(refusal.code)
+            charged.append(False)
+    return AppliedBlock(
+        changes=run.finish(),
+        results=tuple(TransactionResult(code=code) for code in codes),
+        charged=tuple(charged),
+    )
+
+
+def _handle(state: State, context: Context, sender: Address, body: Body) -> None:
+    match body:
+        case Transfer():
+            apply_transfer(state, context, sender, body)
+        case Stake():
+            apply_stake(state, context, sender, body)
+        case Unstake():
+            apply_unstake(state, context, sender, body)
+        case Withdraw():
+            apply_withdraw(state, context, sender, body)
+        case RegisterNode():
+            apply_register_node(state, context, sender, body)
+        case PublishModel():
+            apply_publish_model(state, context, sender, body)
+        case Offer():
+            apply_offer(state, context, sender, body)
+        case WithdrawOffer():
+            apply_withdraw_offer(state, context, sender, body)
+        case OpenLog():
+            apply_open_log(state, context, sender, body)
+        case SettleCheckpoint():
+            apply_settle_checkpoint(state, context, sender, body)
+        case Heartbeat():
+            apply_heartbeat(state, context, sender, body)
+        case _:
+            assert_never(body)

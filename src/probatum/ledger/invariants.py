@@ -1,0 +1,134 @@
+"""What must hold after every block, whatever was in it.
+
+`check_changes` looks at what a block changed and costs as much as the block; `check_records`
+looks at the whole state. A breach is a bug of this software: whoever runs it stops rather than
+signs. Must not know handlers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NoReturn
+
+from probatum.errors import Misuse
+from probatum.protocol.encoding import LedgerValue
+from probatum.protocol.primitives import AMOUNT_BOUND
+from probatum.protocol.records import (
+    Account,
+    KeyRecord,
+    LogRecord,
+    ModelRecord,
+    NameRecord,
+    NodeRecord,
+    StakeRecord,
+    Supply,
+)
+
+__all__ = ["InvariantBroken", "check_changes", "check_records", "sum_units"]
+
+
+class InvariantBroken(Misuse):
+    """The ledger's own rules were broken by its own code."""
+
+
+def _break(what: str) -> NoReturn:
+    raise InvariantBroken(
+        "ledger.invariant-broken", what, hint="stop this node and report the block"
+    )
+
+
+def sum_units(record: LedgerValue | None) -> int:
+    """Units that a record holds: balances, stake, what was burned, less what was issued."""
+    match record:
+        case Account():
+            return record.balance
+        case StakeRecord():
+            return record.bonded + sum(entry.amount for entry in record.unbonding)
+        case Supply():
+            return record.burned - record.issued
+        case _:
+            return 0
+
+
+def _check_range(record: LedgerValue | None) -> None:
+    match record:
+        case Account():
+            amounts: tuple[int, ...] = (record.balance, record.nonce)
+        case StakeRecord():
+            amounts = (record.bonded, *(entry.amount for entry in record.unbonding))
+        case Supply():
+            amounts = (record.issued, record.burned)
+        case _:
+            return
+    if not all(0 <= amount < AMOUNT_BOUND for amount in amounts):
+        _break(f"an amount is out of range: {record}")
+
+
+def _check_step(key: bytes, before: LedgerValue, now: LedgerValue | None) -> None:
+    """Check one record's step from what it was to what it is."""
+    holds = True
+    match before, now:
+        case Account(), Account():
+            holds = now.nonce >= before.nonce
+        case Supply(), Supply():
+            holds = now.issued == before.issued and now.burned >= before.burned
+        case NodeRecord(), NodeRecord():
+            holds = (
+                now.account == before.account
+                and now.registered_at == before.registered_at
+                and now.sequence >= before.sequence
+                and now.sessions >= before.sessions
+                and now.heartbeat_at >= before.heartbeat_at
+            )
+        case LogRecord(), LogRecord():
+            holds = (
+                now.operating_key == before.operating_key
+                and now.size > before.size
+                and now.settled_at > before.settled_at
+            )
+        case KeyRecord(), KeyRecord():
+            holds = now.account == before.account and before.retired_at is None
+        case ((ModelRecord() | NameRecord()), _):
+            holds = False
+        case ((Account() | Supply() | NodeRecord() | LogRecord() | KeyRecord()), None):
+            holds = False
+        case _:
+            pass
+    if not holds:
+        _break(f"the record {key!r} went from {before} to {now}")
+
+
+def check_changes(
+    changes: Iterable[tuple[bytes, LedgerValue | None, LedgerValue | None]],
+) -> None:
+    """Check a block's changes: units are conserved, and what only grows has grown.
+
+    Args:
+        changes: Key, value before the block, value after it, of every changed record.
+
+    Raises:
+        InvariantBroken: `ledger.invariant-broken`.
+    """
+    difference = 0
+    for key, before, now in changes:
+        difference += sum_units(now) - sum_units(before)
+        _check_range(now)
+        if before is not None:
+            _check_step(key, before, now)
+    if difference:
+        _break(f"{abs(difference)} units came from nowhere or went nowhere")
+
+
+def check_records(records: Iterable[LedgerValue]) -> None:
+    """Check a whole state: balances, stake and what was burned are what was issued.
+
+    Raises:
+        InvariantBroken: `ledger.invariant-broken`.
+    """
+    total, supplies = 0, 0
+    for record in records:
+        total += sum_units(record)
+        supplies += isinstance(record, Supply)
+        _check_range(record)
+    if total or supplies != 1:
+        _break(f"the state is off by {total} units over {supplies} supplies")

@@ -1,0 +1,106 @@
+"""The network's parameters: one table, with names, bounds, defaults and what each is for.
+
+They are a record of the state like any other (`PARAMS_KEY`), set by the genesis document; spans
+are in blocks. Limits of encodings are not here but in `protocol.limits`. Must not know who reads
+them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from probatum.protocol import limits
+from probatum.protocol.encoding import LedgerValue, decode
+from probatum.protocol.parties import Role
+from probatum.protocol.primitives import AMOUNT_BOUND, UNITS_PER_TOKEN
+
+__all__ = ["Parameter", "Params", "decode_params", "get_minimum_stake", "list_parameters"]
+
+_MAXIMUM = AMOUNT_BOUND - 1
+_SPAN = 10_000_000
+
+_MinFee: TypeAlias = Annotated[
+    int,
+    Meta(ge=0, le=_MAXIMUM, description="Least fee of a transaction; every fee is burned."),
+]
+_MinStakeGateway: TypeAlias = Annotated[
+    int,
+    Meta(ge=0, le=_MAXIMUM, description="Bonded stake without which no gateway acts."),
+]
+_MinStakeInference: TypeAlias = Annotated[
+    int,
+    Meta(ge=0, le=_MAXIMUM, description="Bonded stake without which no inference node acts."),
+]
+_UnbondingBlocks: TypeAlias = Annotated[
+    int,
+    Meta(ge=1, le=_SPAN, description="Blocks from unstaking until the units can be withdrawn."),
+]
+_IncludeWindow: TypeAlias = Annotated[
+    int,
+    Meta(ge=1, le=_SPAN, description="Blocks a receipt gives its node to settle a checkpoint."),
+]
+_AnswerWindow: TypeAlias = Annotated[
+    int,
+    Meta(ge=1, le=_SPAN, description="Blocks a hand-over gives its taker to answer."),
+]
+_HeartbeatWindow: TypeAlias = Annotated[
+    int,
+    Meta(ge=1, le=_SPAN, description="Blocks after a heartbeat for which a node counts as alive."),
+]
+
+
+class Params(LedgerValue, frozen=True, kw_only=True):
+    """All parameters; `list_parameters` says what each is for.
+
+    The defaults suit blocks of a second: a receipt is settled within 40 s, a node that fell
+    silent leaves routing after 30 s, unbonding takes ten minutes (a walking network has nothing
+    yet that convicts later than that).
+    """
+
+    min_fee_units: _MinFee = 1_000
+    min_stake_gateway_units: _MinStakeGateway = UNITS_PER_TOKEN
+    min_stake_inference_units: _MinStakeInference = UNITS_PER_TOKEN
+    unbonding_blocks: _UnbondingBlocks = 600
+    include_window_blocks: _IncludeWindow = 40
+    answer_window_blocks: _AnswerWindow = 30
+    heartbeat_window_blocks: _HeartbeatWindow = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One row of the table."""
+
+    name: str
+    default: int
+    description: str
+
+
+def list_parameters() -> tuple[Parameter, ...]:
+    """List name, default and purpose of every parameter, in the order of encoding."""
+    hints: dict[str, Any] = get_type_hints(Params, include_extras=True)
+    return tuple(
+        Parameter(
+            name=field.name,
+            default=field.default,
+            description=get_args(hints[field.name])[1].description or "",
+        )
+        for field in msgspec.structs.fields(Params)
+    )
+
+
+def decode_params(value: bytes) -> Params:
+    """Decode the record under `PARAMS_KEY`. Raises Refusal `encoding.*`."""
+    return decode(Params, value, limit_bytes=limits.STATE_VALUE_BYTES)
+
+
+def get_minimum_stake(params: Params, roles: tuple[Role, ...]) -> int:
+    """Sum what each role must have bonded: the duty of one role is not covered by another's."""
+    minimum = {
+        "gateway": params.min_stake_gateway_units,
+        "inference": params.min_stake_inference_units,
+    }
+    return sum(minimum[role] for role in roles)

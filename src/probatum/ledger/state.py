@@ -1,0 +1,200 @@
+"""The state as one block sees it: decoded records over a reader, and what the block changed.
+
+Every record that a block touches is read and decoded once and encoded once, at the end. A
+transaction that is refused is rolled back to where it began. Must not know rules (`handlers`)
+nor how the state is kept (`statemap`, the engine's store).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol, TypeVar
+
+from probatum.ledger.params import Params
+from probatum.protocol import limits
+from probatum.protocol.blocks import Change
+from probatum.protocol.encoding import LedgerValue, decode, encode
+from probatum.protocol.parties import ArithmeticClass, ModelName, ModelVersion
+from probatum.protocol.primitives import Address, Digest, OperatingKey
+from probatum.protocol.records import (
+    PARAMS_KEY,
+    SUPPLY_KEY,
+    Account,
+    KeyRecord,
+    LogRecord,
+    ModelRecord,
+    NameRecord,
+    NodeRecord,
+    OfferRecord,
+    StakeRecord,
+    Supply,
+    get_account_key,
+    get_key_key,
+    get_log_key,
+    get_model_key,
+    get_name_key,
+    get_node_key,
+    get_offer_key,
+    get_stake_key,
+)
+
+__all__ = ["EMPTY_ACCOUNT", "EMPTY_STAKE", "Reader", "State"]
+
+R = TypeVar("R", bound=LedgerValue)
+
+EMPTY_ACCOUNT = Account(balance=0, nonce=0)
+"""What an account without a record has."""
+EMPTY_STAKE = StakeRecord(bonded=0, unbonding=())
+"""What an account without a stake record has bonded."""
+
+
+class Reader(Protocol):
+    """Where committed records are read from."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Get a record's bytes, or None."""
+
+
+class State:
+    """One block's view of the state.
+
+    A getter answers what is there now, writes of this block included; a `put_` writes. Between
+    `begin` and `roll_back` nothing is lost that was there before.
+    """
+
+    __slots__ = ("_before", "_now", "_reader", "_undo")
+
+    def __init__(self, reader: Reader) -> None:
+        """Make the view of a block that has changed nothing yet."""
+        self._reader = reader
+        self._before: dict[bytes, LedgerValue | None] = {}
+        self._now: dict[bytes, LedgerValue | None] = {}
+        self._undo: dict[bytes, LedgerValue | None] = {}
+
+    def begin(self) -> None:
+        """Take what is there now as what `roll_back` returns to."""
+        self._undo = {}
+
+    def roll_back(self) -> None:
+        """Forget all writes since `begin`."""
+        self._now.update(self._undo)
+        self._undo = {}
+
+    def iterate_changes(
+        self,
+    ) -> Iterator[tuple[bytes, LedgerValue | None, LedgerValue | None]]:
+        """Yield key, value before the block and value now of every changed record, by key."""
+        for key in sorted(self._now):
+            before, now = self._before[key], self._now[key]
+            if before is not now and before != now:
+                yield key, before, now
+
+    def compute_changes(self) -> tuple[Change, ...]:
+        """Encode what the block changed, in key order."""
+        return tuple(
+            Change(key=key, value=None if now is None else encode(now))
+            for key, _, now in self.iterate_changes()
+        )
+
+    def _get(self, key: bytes, kind: type[R]) -> R | None:
+        try:
+            return self._now[key]  # type: ignore[return-value]  # a key has one kind of record
+        except KeyError:
+            data = self._reader.get(key)
+        value = None
+        if data is not None:
+            value = decode(kind, data, limit_bytes=limits.STATE_VALUE_BYTES)
+        self._before[key] = self._now[key] = value
+        return value
+
+    def _put(self, key: bytes, value: R | None, kind: type[R]) -> None:
+        before = self._get(key, kind)
+        self._undo.setdefault(key, before)
+        self._now[key] = value
+
+    def get_params(self) -> Params:
+        """Get the parameters; genesis has put them there."""
+        params = self._get(PARAMS_KEY, Params)
+        assert params is not None, "a state without parameters"
+        return params
+
+    def get_supply(self) -> Supply:
+        """Get the supply; genesis has put it there."""
+        supply = self._get(SUPPLY_KEY, Supply)
+        assert supply is not None, "a state without supply"
+        return supply
+
+    def put_supply(self, supply: Supply) -> None:
+        """Write the supply."""
+        self._put(SUPPLY_KEY, supply, Supply)
+
+    def get_account(self, account: Address) -> Account:
+        """Get an account; one without a record is empty."""
+        return self._get(get_account_key(account), Account) or EMPTY_ACCOUNT
+
+    def put_account(self, account: Address, record: Account) -> None:
+        """Write an account."""
+        self._put(get_account_key(account), record, Account)
+
+    def get_stake(self, account: Address) -> StakeRecord:
+        """Get an account's stake; one without a record has none."""
+        return self._get(get_stake_key(account), StakeRecord) or EMPTY_STAKE
+
+    def put_stake(self, account: Address, record: StakeRecord) -> None:
+        """Write an account's stake; one that is empty leaves no record."""
+        self._put(get_stake_key(account), None if record == EMPTY_STAKE else record, StakeRecord)
+
+    def get_node(self, account: Address) -> NodeRecord | None:
+        """Get an operator's node."""
+        return self._get(get_node_key(account), NodeRecord)
+
+    def put_node(self, record: NodeRecord) -> None:
+        """Write an operator's node."""
+        self._put(get_node_key(record.account), record, NodeRecord)
+
+    def get_key(self, key: OperatingKey) -> KeyRecord | None:
+        """Get whose operating key this is or was."""
+        return self._get(get_key_key(key), KeyRecord)
+
+    def put_key(self, key: OperatingKey, record: KeyRecord) -> None:
+        """Write whose operating key this is."""
+        self._put(get_key_key(key), record, KeyRecord)
+
+    def get_name(self, name: ModelName) -> NameRecord | None:
+        """Get whose model name this is."""
+        return self._get(get_name_key(name), NameRecord)
+
+    def put_name(self, name: ModelName, record: NameRecord) -> None:
+        """Write whose model name this is."""
+        self._put(get_name_key(name), record, NameRecord)
+
+    def get_model(self, name: ModelName, version: ModelVersion) -> ModelRecord | None:
+        """Get a published model version."""
+        return self._get(get_model_key(name, version), ModelRecord)
+
+    def put_model(self, record: ModelRecord) -> None:
+        """Write a published model version."""
+        self._put(get_model_key(record.name, record.version), record, ModelRecord)
+
+    def get_offer(
+        self, operator: Address, package: Digest, arithmetic: ArithmeticClass
+    ) -> OfferRecord | None:
+        """Get an operator's offer."""
+        return self._get(get_offer_key(operator, package, arithmetic), OfferRecord)
+
+    def put_offer(self, record: OfferRecord) -> None:
+        """Write an operator's offer."""
+        key = get_offer_key(record.operator, record.package, record.arithmetic)
+        self._put(key, record, OfferRecord)
+
+    def remove_offer(self, operator: Address, package: Digest, arithmetic: ArithmeticClass) -> None:
+        """Delete an operator's offer."""
+        self._put(get_offer_key(operator, package, arithmetic), None, OfferRecord)
+
+    def get_log(self, operator: Address, session: int) -> LogRecord | None:
+        """Get a log session."""
+        return self._get(get_log_key(operator, session), LogRecord)
+
+    def put_log(self, record: LogRecord) -> None:
+        """Write a log session."""
+        self._put(get_log_key(record.operator, record.session), record, LogRecord)
