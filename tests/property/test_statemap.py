@@ -1,4 +1,4 @@
-"""The map against a naive model: a dictionary, and its root by the definition of `mapproof`."""
+"""STATE-1: the map against a naive model, a dictionary and its root by the definition."""
 
 import msgspec
 import pytest

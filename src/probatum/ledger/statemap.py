@@ -1,4 +1,4 @@
-"""The state as a path-compressed binary Merkle map, kept in a store that the caller passes.
+"""The state as a path-compressed binary Merkle map in a store that the caller passes (`STATE-1`).
 
 The hashes are those of `protocol.mapproof`, which also checks the proofs made here. One `update`
 a block rehashes each touched inner node once. Nothing is overwritten: an update makes new nodes

@@ -1,4 +1,4 @@
-"""The proof that the ledger's state holds a value under a key, or holds none.
+"""The proof that the state holds a value under a key, or holds none (`STATE-1`).
 
 The state is a path-compressed binary Merkle map. A key's path is the bits of its SHA-256, most
 significant first. With H = SHA-256:
