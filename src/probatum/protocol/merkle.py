@@ -144,10 +144,11 @@ def consistency_proof(old_size: int, size: int, get_hash: GetHash) -> Proof:
     return tuple(reversed(proof))
 
 
-def _check_proof_form(proof: Sequence[bytes]) -> None:
+def _check_proof_form(proof: Sequence[bytes], start: bytes) -> None:
     if len(proof) > limits.PROOF_HASHES:
         raise Refusal("merkle.proof-too-long", f"{len(proof)} hashes in a proof")
-    if any(len(item) != 32 for item in proof):
+    # Of other lengths, two different pairs of children could have the same preimage.
+    if len(start) != 32 or any(len(item) != 32 for item in proof):
         raise Refusal("merkle.bad-proof", "a hash in the proof has not 32 bytes")
 
 
@@ -169,7 +170,7 @@ def check_inclusion(
     """
     if not 0 <= index < size < _SIZE_BOUND:
         raise Refusal("merkle.bad-range", f"no entry {index} in a log of {size}")
-    _check_proof_form(proof)
+    _check_proof_form(proof, leaf)
     node, last, result = index, size - 1, leaf
     for item in proof:
         if last == 0:
@@ -198,7 +199,7 @@ def check_consistency(
     """
     if not 0 <= old_size <= size < _SIZE_BOUND:
         raise Refusal("merkle.bad-range", f"a log of {size} has no older size {old_size}")
-    _check_proof_form(proof)
+    _check_proof_form(proof, old_root)
     if old_size in (0, size):
         expected = EMPTY_ROOT if old_size == 0 else root
         if proof:

@@ -95,6 +95,7 @@ def test_proofs_of_bad_form_are_refused():
     assert code_of(check, leaf, 2, 8, (proof[0][:31], *proof[1:]), root) == "merkle.bad-proof"
     assert code_of(check, leaf, 2, 8, proof * 30, root) == "merkle.proof-too-long"
     assert code_of(check, leaf, 3, 8, proof, root) == "merkle.not-included"
+    assert code_of(check, leaf + b"x", 2, 8, proof, root) == "merkle.bad-proof"
 
 
 def test_consistency_with_nothing_and_with_itself():
