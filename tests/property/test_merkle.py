@@ -97,4 +97,4 @@ def test_loose_proofs_are_refused(leaf, index, size, proof, root):
     with pytest.raises(Refusal):
         merkle.check_inclusion(leaf, index, size, proof, root)
     with pytest.raises(Refusal):
-        merkle.check_consistency(index, root, size, bytes(32), proof)
+        merkle.check_consistency(index, root, size, bytes([root[0] ^ 1]) + root[1:], proof)
