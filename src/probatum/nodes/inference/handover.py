@@ -1,0 +1,182 @@
+"""What a node checks of a hand-over before it accepts it (`CUSTODY-1`, `CANON-8`).
+
+Two pure procedures over one message: `read_handover` establishes who hands over what to whom,
+`check_work` whether this node can and will do it. Cheap checks come first; inputs are hashed
+last. Must not know what the node holds already (`work` does).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from probatum.client.ledger_view import LedgerView
+from probatum.errors import Refusal
+from probatum.nodes.inference.settings import InferenceSettings
+from probatum.protocol import limits
+from probatum.protocol.custody import HandOver, decode_handover
+from probatum.protocol.dsse import Envelope, add_signature, check_envelope, decode_payload
+from probatum.protocol.ed25519 import OperatingSigner
+from probatum.protocol.encoding import decode_document, encode_document
+from probatum.protocol.hashing import sha256
+from probatum.protocol.hexes import address_from_document, digest_from_hex, key_from_hex
+from probatum.protocol.manifests import Manifest, check_tensors_match
+from probatum.protocol.messages import HandOverWork
+from probatum.protocol.primitives import Digest, RequestId
+from probatum.protocol.requests import RequestFacts
+from probatum.protocol.statements import compute_record_digest
+from probatum.protocol.tensors import check_tensor, compute_salt_commitment, make_tensor_head
+
+__all__ = ["HandedOver", "Tree", "check_work", "countersign", "find_tree", "read_handover"]
+
+Tree: TypeAlias = tuple[str, RequestId, str]
+"""A custody tree: the giver's key, the request, the digest of the giver's first record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandedOver:
+    """A hand-over whose giver, taker and facts are established.
+
+    Attributes:
+        envelope: As the giver signed it.
+        digest: The record's digest.
+    """
+
+    record: HandOver
+    envelope: Envelope
+    digest: Digest
+    facts: RequestFacts
+
+    @property
+    def tree(self) -> Tree:
+        """The custody tree that it is a branch of."""
+        return find_tree(self.record, self.digest)
+
+
+def find_tree(record: HandOver, digest: Digest) -> Tree:
+    """Tell which custody tree a hand-over belongs to.
+
+    A repeated request id gets the same bytes within one tree (`LOG-1`). A second first record for
+    the id is another acceptance by a gateway that lost its memory, perhaps of other facts: its
+    receipt must cite its own custody, so it is other work.
+    """
+    return (record.giver.key, record.request_id, record.previous or digest.hex())
+
+
+def read_handover(
+    message: HandOverWork, settings: InferenceSettings, view: LedgerView
+) -> HandedOver:
+    """Establish who hands over what.
+
+    1. The envelope and its payload are canonical and within their limits.
+    2. The giver's key, and nobody else's, signed it.
+    3. The giver is a gateway that the ledger knows under this key, now.
+    4. The taker is this node, with its present key.
+    5. The facts are canonical and are those that the record's digest names.
+
+    Raises:
+        Refusal: `encoding.*`, `dsse.*`, `statement.*`, `custody.bad-form`,
+            `handover.unknown-giver`, `handover.not-for-me`, `handover.other-facts`.
+    """
+    # 1
+    envelope = decode_document(Envelope, message.record, limit_bytes=limits.ENVELOPE_BYTES)
+    payload = decode_payload(envelope)
+    record = decode_handover(payload)
+    # 2
+    key = key_from_hex(record.giver.key)
+    check_envelope(envelope, (key,))
+    # 3
+    giver = view.get_node(address_from_document(record.giver.account))
+    if giver is None or giver.operating_key != key or record.giver.role != "gateway":
+        raise Refusal(
+            "handover.unknown-giver",
+            "the giver's key is not that of a registered gateway",
+            hint="register the gateway, and let the node's ledger view catch up",
+        )
+    if "gateway" not in giver.roles:
+        raise Refusal("handover.unknown-giver", "the giver is not registered as a gateway")
+    # 4
+    if record.taker != settings.party:
+        raise Refusal("handover.not-for-me", "the record names another taker, or another key")
+    # 5
+    if sha256(message.facts).hex() != record.request_digest:
+        raise Refusal("handover.other-facts", "the facts are not those that the record names")
+    facts = decode_document(RequestFacts, message.facts, limit_bytes=limits.STATEMENT_BYTES)
+    if facts.request_id != record.request_id:
+        raise Refusal("handover.other-facts", "the facts have another request id than the record")
+    return HandedOver(
+        record=record, envelope=envelope, digest=compute_record_digest(payload), facts=facts
+    )
+
+
+def check_work(
+    handed: HandedOver,
+    message: HandOverWork,
+    settings: InferenceSettings,
+    *,
+    height: int,
+    window_blocks: int,
+) -> Manifest:
+    """Check that the work can be done as it is asked for, and return the model's manifest.
+
+    Args:
+        handed: What `read_handover` established.
+        message: Where it came from.
+        settings: The node's.
+        height: The node's view of the ledger.
+        window_blocks: How far ahead the ledger's parameters let an answer be due.
+
+    6. The answer is due after this node's height, and not farther ahead than it promises for.
+    7. The model is one that this node offers, in its arithmetic class.
+    8. The inputs together are no larger than a request may be, and each is one encoding.
+    9. The inputs are what the model's manifest declares (`CANON-8`).
+    10. The salt opens its commitment (`SALT-1`).
+    11. The inputs have, under the salt, the roots that the facts name.
+
+    Raises:
+        Refusal: `handover.stale`, `handover.too-far`, `handover.unknown-model`,
+            `handover.too-large`, `tensor.*`, `schema.*`, `handover.wrong-salt`,
+            `handover.wrong-inputs`.
+    """
+    record, facts = handed.record, handed.facts
+    # 6
+    if record.answer_by <= height:
+        raise Refusal(
+            "handover.stale",
+            f"the answer was due by height {record.answer_by}; this node is at {height}",
+            hint="hand over again with a later answer_by",
+        )
+    farthest = height + settings.height_slack_blocks
+    if record.given_at > farthest or record.answer_by > farthest + window_blocks:
+        raise Refusal(
+            "handover.too-far",
+            f"given at {record.given_at}, due by {record.answer_by}; this node is at {height}",
+        )
+    # 7
+    manifest = settings.packages.get(digest_from_hex(facts.model.package))
+    if manifest is None or facts.model.canonical is not None:
+        raise Refusal(
+            "handover.unknown-model",
+            f"this node does not run the package {facts.model.package[:16]}…",
+            hint="ask the ledger who offers it",
+        )
+    # 8
+    if sum(len(tensor.data) for tensor in message.inputs) > limits.REQUEST_BYTES:
+        raise Refusal("handover.too-large", f"more than {limits.REQUEST_BYTES} bytes of inputs")
+    for tensor in message.inputs:
+        check_tensor(tensor)
+    # 9
+    check_tensors_match(manifest.inputs, message.inputs)
+    # 10
+    if compute_salt_commitment(message.salt).hex() != facts.salt_commitment:
+        raise Refusal("handover.wrong-salt", "the salt does not open the facts' commitment")
+    # 11
+    heads = tuple(make_tensor_head(message.salt, tensor) for tensor in message.inputs)
+    if heads != facts.inputs:
+        raise Refusal("handover.wrong-inputs", "the inputs do not have the roots of the facts")
+    return manifest
+
+
+def countersign(handed: HandedOver, signer: OperatingSigner) -> bytes:
+    """Sign the giver's record as its taker; return the canonical envelope."""
+    return encode_document(add_signature(handed.envelope, signer))

@@ -1,0 +1,177 @@
+"""The inference node: a pure machine that runs models, signs receipts and keeps their log.
+
+One event, one step; what the node wants of the world comes back as wishes. The driver grants them
+(`probatum.nodes.shell`, `probatum.storm`). After a crash a new machine is built from the journal
+and opens a new log session (`LOG-1`). Read next: `work` (requests), `duties` (the ledger),
+`handover` (what is checked), `logbook`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from probatum.client.sync import LedgerFollower
+from probatum.errors import Refusal
+from probatum.machine.budget import Recent
+from probatum.machine.events import (
+    Arrived,
+    Computed,
+    Durable,
+    Event,
+    Fired,
+    Hung,
+    Moment,
+    Started,
+    Stopping,
+)
+from probatum.machine.wishes import Halt, Reply, Report, SetTimer, Wish
+from probatum.nodes.inference.duties import Duties
+from probatum.nodes.inference.handover import Tree
+from probatum.nodes.inference.logbook import Logbook
+from probatum.nodes.inference.recovery import GivenAnswer, recover
+from probatum.nodes.inference.sessions import SESSION
+from probatum.nodes.inference.settings import InferenceSettings
+from probatum.nodes.inference.work import ACCEPT, ANSWER, WorkDesk, refuse
+from probatum.protocol import records
+from probatum.protocol.messages import GetLogFile, GotLogFile, HandOverWork, Message
+
+__all__ = ["InferenceNode"]
+
+_STOP_TIMER: Final = "node:stop"
+_REPORTED_LAPSES: Final = 16
+
+
+class InferenceNode:
+    """One operator's inference node."""
+
+    def __init__(self, settings: InferenceSettings, journal: tuple[bytes, ...]) -> None:
+        """Build the node from its journal, empty at its first start.
+
+        Raises:
+            Refusal: `encoding.*` for a record that is not one.
+            Fault: `node.journal-broken`.
+        """
+        self._settings = settings
+        answers: Recent[Tree, GivenAnswer] = Recent(
+            limit=settings.recent_bytes, weigh=lambda answer: answer.weight
+        )
+        self._book = Logbook(settings.trust.chain_id, settings.operator, settings.signer)
+        self._recovered = recover(journal, self._book, answers, settings.signer.key)
+        prefixes = (
+            records.NODE,
+            records.OFFER,
+            records.MODEL,
+            records.LOG + settings.operator,
+            records.PARAMS_KEY,
+        )
+        self._follower = LedgerFollower(
+            settings.ledger, prefixes, settings.trust, seen=self._recovered.seen
+        )
+        view = self._follower.view
+        self._desk = WorkDesk(settings, view, answers)
+        self._duties = Duties(settings, self._book, view, self._recovered.sessions)
+        self._stopping = False
+        self._halted = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the node takes work."""
+        return self._duties.log is not None and not (self._stopping or self._halted)
+
+    @property
+    def sessions(self) -> tuple[int, ...]:
+        """The log sessions that it can show, oldest first."""
+        return tuple(log.session for log in self._book)
+
+    def step(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
+        """Take one event, return the wishes that follow from it."""
+        if self._halted:
+            return ()
+        wishes = self._take(event, moment)
+        if self._stopping and not len(self._desk) and self._duties.is_settled():
+            wishes = (*wishes, Halt("node.stopped", "asked to stop; nothing is held or unsettled"))
+        self._halted = any(isinstance(wish, Halt) for wish in wishes)
+        return wishes
+
+    def _follow(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
+        step = self._follower.step(event, moment)
+        if step.went_back:
+            why = "the ledger shows another past than before; signing on could equivocate"
+            return (*step.wishes, Halt("node.ledger-went-back", why))
+        if not step.blocks:
+            return step.wishes
+        return (*step.wishes, *self._duties.plan(stopping=self._stopping))
+
+    def _take(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
+        match event:
+            case _ if self._follower.owns(event):
+                return self._follow(event, moment)
+            case _ if self._duties.owns(event):
+                wishes = self._duties.step(event, moment)
+                return (*wishes, *self._duties.plan(stopping=self._stopping))
+            case Started():
+                return (*self._report_lapses(), *self._follower.start(moment))
+            case Arrived(conversation=conversation, message=message):
+                return self._take_message(conversation, message)
+            case Hung(conversation=conversation):
+                return self._desk.forget(conversation)
+            case Durable(ticket=ticket):
+                return self._take_durable(ticket)
+            case Computed(job=job, outcome=outcome):
+                return self._desk.take_computed(job, outcome)
+            case Stopping():
+                return self._begin_to_stop()
+            case Fired(timer=name) if name == _STOP_TIMER and self._stopping:
+                why = f"{len(self._desk)} pieces of work were not answered in time, or not settled"
+                return (Halt("node.stopped-early", why),)
+            case _:
+                return ()
+
+    def _begin_to_stop(self) -> tuple[Wish, ...]:
+        self._stopping = True
+        timer = SetTimer(_STOP_TIMER, self._settings.stop_grace_ms)
+        return (timer, *self._duties.plan(stopping=True))
+
+    def _take_message(self, conversation: str, message: Message) -> tuple[Wish, ...]:
+        match message:
+            case HandOverWork():
+                log = self._duties.log if self._duties.is_registered() else None
+                return self._desk.take(conversation, message, log, stopping=self._stopping)
+            case GetLogFile(session=session, path=path):
+                try:
+                    data = self._book.read(session, path)
+                except Refusal as refusal:
+                    return (refuse(conversation, refusal),)
+                return (Reply(conversation, GotLogFile(data=data)),)
+            case _:
+                why = f"an inference node takes no {type(message).__name__}"
+                return (refuse(conversation, Refusal("node.wrong-message", why)),)
+
+    def _take_durable(self, ticket: str) -> tuple[Wish, ...]:
+        if ticket == SESSION:
+            return self._duties.take_session_durable()
+        if ticket.startswith(ACCEPT):
+            return self._desk.take_accepted(ticket.removeprefix(ACCEPT))
+        if ticket.startswith(ANSWER):
+            wishes = self._desk.take_answered(ticket.removeprefix(ANSWER))
+            # A node that is stopping does not wait for the next block to settle its last answers.
+            more = self._duties.plan(stopping=True) if self._stopping else ()
+            return (*wishes, *more)
+        return ()
+
+    def _report_lapses(self) -> tuple[Wish, ...]:
+        """Say what earlier lives accepted and never answered (`CUSTODY-1`)."""
+        lapses = self._recovered.lapses
+        reports = [
+            Report(
+                "warning",
+                "node.lapse",
+                "accepted in an earlier life and never answered",
+                (("request", request_id), ("answer_by", str(answer_by))),
+            )
+            for request_id, answer_by in lapses[-_REPORTED_LAPSES:]
+        ]
+        if len(lapses) > len(reports):
+            why = f"{len(lapses)} requests were accepted in earlier lives and never answered"
+            reports.append(Report("warning", "node.lapses", why))
+        return tuple(reports)

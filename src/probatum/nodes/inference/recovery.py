@@ -1,0 +1,139 @@
+"""What a node finds in its journal when it starts: its logs, its answers, its lapses (`LOG-1`).
+
+Must not know how the journal was read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from probatum.errors import Fault
+from probatum.machine.budget import Recent
+from probatum.nodes.inference.handover import Tree, find_tree
+from probatum.nodes.inference.journal_records import (
+    AcceptedRecord,
+    AnsweredRecord,
+    SessionOpened,
+    decode_journal_record,
+)
+from probatum.nodes.inference.logbook import Logbook, SessionLog
+from probatum.protocol import limits
+from probatum.protocol.custody import decode_handover
+from probatum.protocol.dsse import Envelope, decode_payload
+from probatum.protocol.encoding import decode_document
+from probatum.protocol.hashing import sha256
+from probatum.protocol.headers import SignedHeader
+from probatum.protocol.primitives import OperatingKey, RequestId
+from probatum.protocol.tensors import Tensor
+
+__all__ = ["GivenAnswer", "Recovered", "recover"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenAnswer:
+    """An answer in the log, kept for who asks again. Signing is repeatable, so it is not kept.
+
+    Attributes:
+        request_digest: What it answers, in hex.
+        accepted: The countersigned hand-over that it cites.
+        payload: The receipt's payload.
+    """
+
+    request_digest: str
+    accepted: bytes
+    payload: bytes
+    outputs: tuple[Tensor, ...]
+
+    @property
+    def weight(self) -> int:
+        """Bytes that it holds."""
+        return (
+            len(self.accepted)
+            + len(self.payload)
+            + sum(len(tensor.data) for tensor in self.outputs)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """What earlier lives left.
+
+    Attributes:
+        seen: The ledger's last header that was written down, if any.
+        sessions: Session numbers that were ever taken; none is used again.
+        lapses: Accepted and never answered: request, and height by which it was due.
+    """
+
+    seen: SignedHeader | None
+    sessions: frozenset[int]
+    lapses: tuple[tuple[RequestId, int], ...]
+
+
+def recover(
+    journal: tuple[bytes, ...],
+    book: Logbook,
+    answers: Recent[Tree, GivenAnswer],
+    key: OperatingKey,
+) -> Recovered:
+    """Rebuild logs and recent answers from a journal.
+
+    Args:
+        journal: The records in order.
+        book: Filled with every session, all entries durable.
+        answers: Filled with the answers that `key` can sign again.
+        key: The node's operating key now.
+
+    Raises:
+        Refusal: `encoding.*` for a record that is not one.
+        Fault: `node.journal-broken` where records contradict each other.
+    """
+    seen: SignedHeader | None = None
+    sessions: set[int] = set()
+    accepted: dict[bytes, AcceptedRecord] = {}
+    for data in journal:
+        match decode_journal_record(data):
+            case SessionOpened(session=session) as opened:
+                if session in sessions:
+                    raise _broken(f"session {session} was begun twice")
+                sessions.add(session)
+                book.open(session, opened.operating_key)
+                seen = opened.seen
+            case AcceptedRecord() as record:
+                accepted[record.record_digest] = record
+            case AnsweredRecord() as answered:
+                log = _restore_entry(answered, book)
+                promise = accepted.pop(answered.record_digest, None)
+                if promise is not None and log.key == key:
+                    tree, answer = _restore_answer(promise, answered)
+                    answers.put(tree, answer)
+    lapses = tuple((record.request_id, record.answer_by) for record in accepted.values())
+    return Recovered(seen=seen, sessions=frozenset(sessions), lapses=lapses)
+
+
+def _broken(why: str) -> Fault:
+    return Fault(
+        "node.journal-broken",
+        why,
+        hint="start with an empty journal; what this one promised will show as lapses",
+        retryable=False,
+    )
+
+
+def _restore_entry(answered: AnsweredRecord, book: Logbook) -> SessionLog:
+    log = book.get(answered.session)
+    if log is None or answered.index != len(log):
+        raise _broken(f"entry {answered.index} of session {answered.session} is out of place")
+    log.append(sha256(answered.payload))
+    log.mark_durable(len(log))
+    return log
+
+
+def _restore_answer(record: AcceptedRecord, answered: AnsweredRecord) -> tuple[Tree, GivenAnswer]:
+    envelope = decode_document(Envelope, record.envelope, limit_bytes=limits.ENVELOPE_BYTES)
+    handover = decode_handover(decode_payload(envelope))
+    return find_tree(handover, record.record_digest), GivenAnswer(
+        request_digest=handover.request_digest,
+        accepted=record.envelope,
+        payload=answered.payload,
+        outputs=answered.outputs,
+    )

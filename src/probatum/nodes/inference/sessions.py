@@ -1,0 +1,101 @@
+"""Opening the log session of this life, a new one at every start (`LOG-1`).
+
+The number is written down before the ledger is asked for it, and a number that was ever written
+down is never used again: an earlier life may have signed receipts for it. Must not know what
+goes into the log.
+"""
+
+from __future__ import annotations
+
+from probatum.client.ledger_view import LedgerView
+from probatum.client.wallet import SentOutcome
+from probatum.machine.wishes import Halt, Journal, Report, Wish
+from probatum.nodes.inference.errands import Errands
+from probatum.nodes.inference.journal_records import SessionOpened
+from probatum.nodes.inference.logbook import Logbook, SessionLog
+from probatum.nodes.inference.settings import InferenceSettings
+from probatum.protocol.encoding import encode
+from probatum.protocol.primitives import make_operating_signature
+from probatum.protocol.records import NodeRecord
+from probatum.protocol.transactions.kinds import OpenLog
+from probatum.protocol.transactions.signed import sign_authority
+
+__all__ = ["SESSION", "SessionOpening"]
+
+SESSION = "session"
+"""Name of the errand and ticket of the journal."""
+
+
+class SessionOpening:
+    """Brings a node to its session.
+
+    Attributes:
+        log: The session's log, None until the ledger has opened it for this life.
+    """
+
+    def __init__(
+        self,
+        settings: InferenceSettings,
+        book: Logbook,
+        view: LedgerView,
+        errands: Errands,
+        taken: frozenset[int],
+    ) -> None:
+        """Make it; `taken` are the numbers that earlier lives wrote down."""
+        self.log: SessionLog | None = None
+        self._settings = settings
+        self._book = book
+        self._view = view
+        self._errands = errands
+        self._taken = set(taken)
+        self._asked: int | None = None
+        self._fresh: SessionLog | None = None
+
+    def plan(self, record: NodeRecord) -> tuple[Wish, ...]:
+        """Take the next step towards a session, or see whether another copy took a newer one."""
+        header = self._view.header
+        if self.log is not None:
+            newest = record.sessions - 1
+            if newest <= self.log.session:
+                return ()
+            why = f"the ledger has session {newest}, this node {self.log.session}"
+            return (Halt("node.newer-session", f"{why}: another copy runs with its key"),)
+        if self._asked is not None or header is None or not self._errands.is_free(SESSION):
+            return ()
+        self._asked = number = record.sessions
+        if number in self._taken:
+            # Another life's transaction may still be on its way, or ours was refused. Numbers go
+            # one by one, so this one is opened all the same and its log left empty.
+            return self._ask(number)
+        self._taken.add(number)
+        opened = SessionOpened(session=number, operating_key=self._settings.signer.key, seen=header)
+        return (Journal(SESSION, (encode(opened),)),)
+
+    def take_durable(self) -> tuple[Wish, ...]:
+        """Go on once the number is written down: ask the ledger for it."""
+        assert self._asked is not None
+        self._fresh = self._book.open(self._asked, self._settings.signer.key)
+        return self._ask(self._asked)
+
+    def take_outcome(self, outcome: SentOutcome) -> tuple[Wish, ...]:
+        """Learn what the ledger said."""
+        number, log = self._asked, self._fresh
+        self._asked = self._fresh = None
+        if outcome.code != "ok":
+            return ()
+        if log is None:
+            return (Report("info", "node.session-skipped", f"log session {number} stays empty"),)
+        self.log = log
+        where = (("session", str(number)), ("height", str(outcome.height)))
+        return (Report("info", "node.ready", "the log session is open", where),)
+
+    def _ask(self, number: int) -> tuple[Wish, ...]:
+        settings = self._settings
+        body = OpenLog(
+            operator=settings.operator,
+            session=number,
+            authority=make_operating_signature(bytes(64)),
+        )
+        authority = sign_authority(settings.domain, settings.signer, settings.operator, body)
+        signed = OpenLog(operator=body.operator, session=number, authority=authority)
+        return self._errands.submit(SESSION, signed)

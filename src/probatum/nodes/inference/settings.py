@@ -1,0 +1,74 @@
+"""What an inference node is told before it starts: identity, network, packages, windows.
+
+Read once, handed down. Must not know where the values come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from probatum.protocol import limits
+from probatum.protocol.ed25519 import OperatingSigner
+from probatum.protocol.eip712 import Domain
+from probatum.protocol.hexes import digest_from_hex
+from probatum.protocol.manifests import Manifest
+from probatum.protocol.parties import Party
+from probatum.protocol.primitives import Address, Digest, address_to_hex
+from probatum.protocol.secp256k1 import AccountSigner
+from probatum.protocol.trust import Trust
+
+__all__ = ["InferenceSettings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferenceSettings:
+    """An inference node's configuration.
+
+    Attributes:
+        operator: The account that registered the node.
+        signer: The node's operating key.
+        payer: A hot account that pays the fees of the node's transactions.
+        trust: Which chain to believe.
+        ledger: Endpoint of the full node that is followed.
+        packages: Manifests of the packages that the runtime has loaded, by package digest.
+        price_units: Price that the ledger offers state; receipts carry none until payment exists.
+        fee_units: Fee of each of the node's transactions.
+        open_requests: Work held at one time; one more is refused as busy.
+        open_bytes: Inputs held at one time, in bytes.
+        recent_bytes: Answers kept for who asks again, in bytes of outputs and documents.
+        settle_every_blocks: Blocks between two settlements of one session.
+        retry_blocks: Blocks to wait after the ledger refused one of the node's transactions.
+        height_slack_blocks: How far a giver's view of the ledger may be ahead of the node's.
+        stop_grace_ms: When asked to stop, how long to wait for answers and settlement.
+    """
+
+    operator: Address
+    signer: OperatingSigner
+    payer: AccountSigner
+    trust: Trust
+    ledger: str
+    packages: Mapping[Digest, Manifest]
+    price_units: int = 0
+    fee_units: int = 1_000
+    open_requests: int = limits.OPEN_REQUESTS
+    open_bytes: int = 1024 * limits.MIB
+    recent_bytes: int = 256 * limits.MIB
+    settle_every_blocks: int = 2
+    retry_blocks: int = 3
+    height_slack_blocks: int = 10
+    stop_grace_ms: int = 5_000
+
+    @property
+    def domain(self) -> Domain:
+        """The network that signatures are for."""
+        return Domain(
+            chain_id=self.trust.chain_id, genesis_hash=digest_from_hex(self.trust.genesis_hash)
+        )
+
+    @property
+    def party(self) -> Party:
+        """The node as its documents name it."""
+        return Party(
+            role="inference", account=address_to_hex(self.operator), key=self.signer.key.hex()
+        )

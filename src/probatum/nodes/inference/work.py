@@ -1,0 +1,322 @@
+"""Work that a node has accepted: from the hand-over to the signed answer (`CUSTODY-1`, `LOG-1`).
+
+The order of the promises: accepted → flushed → countersigned and said → computed → appended to the
+log (this gives the index) → flushed → signed → answered. Whoever asks again is told the same. Must
+not know the ledger's duties.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from probatum.client.ledger_view import LedgerView
+from probatum.errors import Fault, Refusal
+from probatum.machine.budget import Held, Recent
+from probatum.machine.wishes import Compute, Journal, Reply, Report, Wish
+from probatum.nodes.inference.handover import (
+    HandedOver,
+    Tree,
+    check_work,
+    countersign,
+    read_handover,
+)
+from probatum.nodes.inference.journal_records import AcceptedRecord, AnsweredRecord
+from probatum.nodes.inference.logbook import SessionLog
+from probatum.nodes.inference.recovery import GivenAnswer
+from probatum.nodes.inference.settings import InferenceSettings
+from probatum.protocol.dsse import sign_envelope
+from probatum.protocol.encoding import encode, encode_document
+from probatum.protocol.hashing import sha256
+from probatum.protocol.manifests import Manifest, check_tensors_match
+from probatum.protocol.messages import Accepted, Answered, HandOverWork, Refused
+from probatum.protocol.primitives import Digest, Salt
+from probatum.protocol.receipts import LogPosition, Receipt, encode_receipt
+from probatum.protocol.tensors import Tensor, check_tensor, make_tensor_head
+
+__all__ = ["ACCEPT", "ANSWER", "WorkDesk", "refuse"]
+
+ACCEPT = "accept:"
+ANSWER = "answer:"
+"""Before a record's digest: tickets of the journal."""
+
+_ASKERS = 8
+"""Conversations that may wait for one piece of work."""
+_TRY_ELSEWHERE = frozenset({"node.busy", "node.stopping", "node.not-ready", "handover.stale"})
+
+
+def refuse(conversation: str, error: Refusal | Fault) -> Reply:
+    """Say no, and whether the same may succeed later or elsewhere."""
+    retryable = error.retryable if isinstance(error, Fault) else error.code in _TRY_ELSEWHERE
+    return Reply(
+        conversation,
+        Refused(
+            code=error.code,
+            message=error.message[:2000],
+            hint=error.hint[:2000],
+            retryable=retryable,
+        ),
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Work:
+    """One accepted hand-over.
+
+    Attributes:
+        accepted: The countersigned envelope.
+        durable: Whether the acceptance is on disk, and so may be said.
+        answer: Set when the answer has its place in the log; it is on its way to the disk.
+        joined: Digest of other work of the same custody tree whose answer this one waits for.
+    """
+
+    handed: HandedOver
+    manifest: Manifest
+    salt: Salt
+    inputs: tuple[Tensor, ...]
+    input_bytes: int
+    accepted: bytes
+    log: SessionLog
+    askers: dict[str, None] = field(default_factory=dict)
+    durable: bool = False
+    answer: GivenAnswer | None = None
+    index: int = 0
+
+
+class WorkDesk:
+    """Takes hand-overs, holds the work, gives the answers."""
+
+    def __init__(
+        self,
+        settings: InferenceSettings,
+        view: LedgerView,
+        answers: Recent[Tree, GivenAnswer],
+    ) -> None:
+        """Make a desk without work; `answers` are those of earlier lives."""
+        self._settings = settings
+        self._view = view
+        self._answers = answers
+        self._held: Held[str, _Work] = Held(limit=settings.open_requests, code="node.busy")
+        self._held_bytes = 0
+        self._answering: dict[Tree, str] = {}
+        self._waiting: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        """Count the pieces of work."""
+        return len(self._held)
+
+    def take(
+        self, conversation: str, message: HandOverWork, log: SessionLog | None, *, stopping: bool
+    ) -> tuple[Wish, ...]:
+        """Take a hand-over: new work, or a question for work or an answer that is there.
+
+        Args:
+            conversation: Who is to be answered.
+            message: The hand-over.
+            log: The node's session, None while it has none.
+            stopping: Whether the node takes no new work.
+        """
+        try:
+            handed = read_handover(message, self._settings, self._view)
+            given = self._answers.get(handed.tree)
+            if given is not None:
+                return self._repeat(conversation, handed, given)
+            work = self._held.get(handed.digest.hex())
+            if work is not None:
+                return self._join(conversation, work)
+            return self._accept(conversation, handed, message, None if stopping else log)
+        except Refusal as refusal:
+            if stopping and refusal.code == "node.not-ready":
+                refusal = Refusal(
+                    "node.stopping", "this node takes no new work", hint="ask another"
+                )
+            return (refuse(conversation, refusal),)
+
+    def forget(self, conversation: str) -> tuple[Wish, ...]:
+        """Learn that an asker went away; the work goes on, it was promised."""
+        digest = self._waiting.pop(conversation, None)
+        work = self._held.get(digest) if digest is not None else None
+        if work is not None:
+            work.askers.pop(conversation, None)
+        return ()
+
+    def take_accepted(self, digest: str) -> tuple[Wish, ...]:
+        """Begin to compute: the acceptance is on disk."""
+        work = self._held.get(digest)
+        if work is None:
+            return ()
+        work.durable = True
+        inputs, work.inputs = work.inputs, ()
+        said = tuple(
+            Reply(asker, Accepted(record=work.accepted), last=False) for asker in work.askers
+        )
+        package = Digest(bytes.fromhex(work.handed.facts.model.package))
+        return (*said, Compute(digest, package, inputs))
+
+    def take_computed(
+        self, digest: str, outcome: tuple[Tensor, ...] | Refusal | Fault
+    ) -> tuple[Wish, ...]:
+        """Give the outputs their place in the log, or say why there are none."""
+        work = self._held.get(digest)
+        if work is None:
+            return ()
+        if isinstance(outcome, Refusal | Fault):
+            return self._fail(digest, work, outcome)
+        tree = work.handed.tree
+        given = self._answers.get(tree)
+        if given is not None:
+            self._remove(digest, work)
+            return tuple(reply for asker in work.askers for reply in self._tell(asker, given))
+        first = self._held.get(self._answering.get(tree, ""))
+        if first is not None:
+            # Another branch of the same tree has its index already: one answer serves both.
+            self._remove(digest, work)
+            for asker in work.askers:
+                first.askers[asker] = None
+                self._waiting[asker] = self._answering[tree]
+            return ()
+        try:
+            check_tensors_match(work.manifest.outputs, outcome)
+            for tensor in outcome:
+                check_tensor(tensor)
+        except Refusal as refusal:
+            fault = Fault(
+                "node.wrong-outputs",
+                f"the model's outputs are not what its manifest says: {refusal}",
+                retryable=True,
+            )
+            return self._fail(digest, work, fault)
+        return self._enter(digest, work, outcome)
+
+    def take_answered(self, digest: str) -> tuple[Wish, ...]:
+        """Sign and send: the answer is on disk."""
+        work = self._held.get(digest)
+        if work is None or work.answer is None:
+            return ()
+        work.log.mark_durable(work.index + 1)
+        self._remove(digest, work)
+        self._answers.put(work.handed.tree, work.answer)
+        message = self._sign(work.answer)
+        return tuple(Reply(asker, message) for asker in work.askers)
+
+    def _accept(
+        self,
+        conversation: str,
+        handed: HandedOver,
+        message: HandOverWork,
+        log: SessionLog | None,
+    ) -> tuple[Wish, ...]:
+        params = self._view.get_params()
+        if log is None or params is None:
+            raise Refusal("node.not-ready", "this node has no log session yet", hint="ask later")
+        manifest = check_work(
+            handed,
+            message,
+            self._settings,
+            height=self._view.height,
+            window_blocks=params.answer_window_blocks,
+        )
+        size = sum(len(tensor.data) for tensor in message.inputs)
+        if self._held_bytes + size > self._settings.open_bytes:
+            raise Refusal("node.busy", "too many bytes of inputs are held", hint="try later")
+        digest = handed.digest.hex()
+        work = _Work(
+            handed=handed,
+            manifest=manifest,
+            salt=message.salt,
+            inputs=message.inputs,
+            input_bytes=size,
+            accepted=countersign(handed, self._settings.signer),
+            log=log,
+            askers={conversation: None},
+        )
+        self._held.add(digest, work)
+        self._held_bytes += size
+        self._waiting[conversation] = digest
+        record = AcceptedRecord(
+            session=log.session,
+            request_id=handed.record.request_id,
+            record_digest=handed.digest,
+            envelope=work.accepted,
+            answer_by=handed.record.answer_by,
+        )
+        return (Journal(f"{ACCEPT}{digest}", (encode(record),)),)
+
+    def _join(self, conversation: str, work: _Work) -> tuple[Wish, ...]:
+        if len(work.askers) >= _ASKERS:
+            raise Refusal("node.busy", "enough conversations wait for this work", hint="wait")
+        work.askers[conversation] = None
+        self._waiting[conversation] = work.handed.digest.hex()
+        if not work.durable:
+            return ()
+        return (Reply(conversation, Accepted(record=work.accepted), last=False),)
+
+    def _repeat(
+        self, conversation: str, handed: HandedOver, given: GivenAnswer
+    ) -> tuple[Wish, ...]:
+        if given.request_digest != handed.record.request_digest:
+            raise Refusal(
+                "handover.other-facts", "this custody tree was answered for another request"
+            )
+        return self._tell(conversation, given)
+
+    def _tell(self, conversation: str, given: GivenAnswer) -> tuple[Wish, ...]:
+        """Say an answer again, with the acceptance that its receipt cites."""
+        return (
+            Reply(conversation, Accepted(record=given.accepted), last=False),
+            Reply(conversation, self._sign(given)),
+        )
+
+    def _enter(self, digest: str, work: _Work, outputs: tuple[Tensor, ...]) -> tuple[Wish, ...]:
+        """Append the answer to the log: from here on its index is taken."""
+        params = self._view.get_params()
+        assert params is not None, "work is accepted only once the parameters are known"
+        work.index = len(work.log)
+        receipt = Receipt(
+            request=work.handed.facts,
+            outputs=tuple(make_tensor_head(work.salt, tensor) for tensor in outputs),
+            evidence="signed",
+            node=self._settings.party,
+            log=LogPosition(
+                session=work.log.session,
+                index=work.index,
+                include_by=self._view.height + params.include_window_blocks,
+            ),
+            custody=digest,
+        )
+        payload = encode_receipt(receipt)
+        work.log.append(sha256(payload))
+        work.answer = GivenAnswer(
+            request_digest=work.handed.record.request_digest,
+            accepted=work.accepted,
+            payload=payload,
+            outputs=outputs,
+        )
+        self._answering[work.handed.tree] = digest
+        record = AnsweredRecord(
+            session=work.log.session,
+            index=work.index,
+            request_id=work.handed.record.request_id,
+            record_digest=work.handed.digest,
+            payload=payload,
+            outputs=outputs,
+        )
+        return (Journal(f"{ANSWER}{digest}", (encode(record),)),)
+
+    def _sign(self, given: GivenAnswer) -> Answered:
+        envelope = sign_envelope(given.payload, (self._settings.signer,))
+        return Answered(receipt=encode_document(envelope), outputs=given.outputs)
+
+    def _fail(self, digest: str, work: _Work, error: Refusal | Fault) -> tuple[Wish, ...]:
+        self._remove(digest, work)
+        level = "warning" if isinstance(error, Refusal) else "error"
+        where = (("request", work.handed.record.request_id),)
+        report = Report(level, error.code, error.message, where)
+        return (report, *(refuse(asker, error) for asker in work.askers))
+
+    def _remove(self, digest: str, work: _Work) -> None:
+        self._held.remove(digest)
+        self._held_bytes -= work.input_bytes
+        for asker in work.askers:
+            self._waiting.pop(asker, None)
+        if self._answering.get(work.handed.tree) == digest:
+            del self._answering[work.handed.tree]
