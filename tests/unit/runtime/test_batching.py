@@ -1,0 +1,75 @@
+"""Joined and split again, requests get what they would have got alone."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probatum.errors import Fault
+from probatum.protocol.manifests import TensorSpec
+from probatum.protocol.tensors import check_tensor
+from probatum.runtime.batching import compute_batch_key, count_rows, is_batchable, join, split
+from probatum.runtime.session import OnnxSession
+from tests.unit.runtime.models import array_of, make_manifest, tensor_of
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.sampled_from(["int32", "float64"]))
+def test_split_undoes_join(rows, dtype):
+    chance = np.random.default_rng(sum(rows))
+    requests = [
+        (
+            tensor_of("a", chance.integers(0, 9, (count, 2, 3)).astype(dtype)),
+            tensor_of("b", chance.integers(0, 9, (count,)).astype("uint8")),
+        )
+        for count in rows
+    ]
+    assert len({compute_batch_key(request) for request in requests}) == 1
+    joined = join(requests)
+    for tensor in joined:
+        check_tensor(tensor)
+    assert count_rows(joined) == sum(rows)
+    assert list(split(joined, rows)) == requests
+
+
+def test_a_joint_answer_with_other_rows_is_a_fault():
+    outputs = (tensor_of("y", np.zeros((3, 2), "float32")),)
+    with pytest.raises(Fault) as caught:
+        split(outputs, [1, 1])
+    assert caught.value.code == "runtime.broken-schema"
+
+
+def test_what_differs_in_more_than_rows_is_not_joined():
+    key = compute_batch_key((tensor_of("x", np.zeros((2, 3), "float32")),))
+    assert key == compute_batch_key((tensor_of("x", np.zeros((9, 3), "float32")),))
+    for name, array in (
+        ("z", np.zeros((2, 3), "float32")),
+        ("x", np.zeros((2, 4), "float32")),
+        ("x", np.zeros((2, 3), "float64")),
+    ):
+        assert compute_batch_key((tensor_of(name, array),)) != key
+    assert compute_batch_key((tensor_of("x", np.zeros((0, 3), "float32")),)) is None
+    assert compute_batch_key((tensor_of("x", np.float32(1)),)) is None
+    pair = (tensor_of("x", np.zeros(2)), tensor_of("z", np.zeros(3)))
+    assert compute_batch_key(pair) is None
+
+
+def test_requests_are_joined_only_where_the_manifest_allows_it(linear):
+    assert is_batchable(make_manifest(linear, "n"))
+    assert not is_batchable(make_manifest(linear))
+    for shape in ((3,), (), (3, "n"), ("n", "n")):
+        odd = (TensorSpec(name="y", dtype="float32", shape=shape),)
+        assert not is_batchable(make_manifest(linear, "n", outputs=odd))
+
+
+def test_a_joint_run_is_the_runs_alone(linear):
+    manifest = make_manifest(linear, "n")
+    session = OnnxSession(manifest, linear)
+    chance = np.random.default_rng(1)
+    requests = [
+        (tensor_of("x", chance.standard_normal((n, 3)).astype("float32")),) for n in (1, 4, 2)
+    ]
+    for request, answer in zip(
+        requests, split(session.run(join(requests)), [1, 4, 2]), strict=True
+    ):
+        (alone,) = session.run(request)
+        np.testing.assert_allclose(array_of(answer[0]), array_of(alone), rtol=1e-6)
