@@ -1,0 +1,105 @@
+"""Sealing blocks: from what a block did to the rows that keep it.
+
+Pure functions of values; the engine owns the state. Must not know pools or signers. Read next:
+`engine`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from probatum.consensus import tables
+from probatum.consensus.engine import Row
+from probatum.ledger.statemap import MapRoot, TreeUpdate
+from probatum.protocol.blocks import Block, BlockView, Change
+from probatum.protocol.encoding import LedgerValue, encode
+from probatum.protocol.headers import SignedHeader
+from probatum.protocol.messages import Outcome
+from probatum.protocol.primitives import Digest, Height, Index
+
+__all__ = [
+    "NODE_ID_BYTES",
+    "Head",
+    "decode_outcome",
+    "make_block_rows",
+    "make_state_rows",
+    "split_ids",
+]
+
+NODE_ID_BYTES: Final = 12
+"""Length of a tree node's id; the map's own index has longer keys."""
+
+
+class Head(LedgerValue, frozen=True, kw_only=True):
+    """Where the store stands: the last height and the state map's root."""
+
+    height: Height
+    version: Index
+    node_id: bytes
+    digest: Digest
+
+    @property
+    def root(self) -> MapRoot:
+        """The state map's root as the map knows it."""
+        return MapRoot(version=self.version, node_id=self.node_id, digest=self.digest)
+
+
+def split_ids(data: bytes) -> tuple[bytes, ...]:
+    """Split the ids of tree nodes that were stored end to end."""
+    return tuple(data[i : i + NODE_ID_BYTES] for i in range(0, len(data), NODE_ID_BYTES))
+
+
+def decode_outcome(transaction_hash: Digest, data: bytes) -> Outcome:
+    """Read a row of the table of outcomes."""
+    return Outcome(
+        transaction_hash=transaction_hash,
+        height=int.from_bytes(data[:8], "big"),
+        code=data[8:].decode("ascii"),
+    )
+
+
+def make_state_rows(
+    height: int, changes: tuple[Change, ...], update: TreeUpdate, stale: tuple[bytes, ...]
+) -> Iterator[Row]:
+    """Yield the rows that bring records and tree from one height to the next.
+
+    Args:
+        height: The new height.
+        changes: Records written.
+        update: The tree's update by those changes.
+        stale: Nodes that only the root *before* the last one reached: they go now, so that the
+            last two roots stay provable.
+    """
+    root = update.root
+    head = Head(height=height, version=root.version, node_id=root.node_id, digest=root.digest)
+    yield tables.META, tables.HEAD_KEY, encode(head)
+    yield tables.META, tables.STALE_KEY, b"".join(update.stale_nodes)
+    for change in changes:
+        yield tables.RECORD, change.key, change.value
+    for node_id, node in update.new_nodes.items():
+        # The map's own index from keys to leaves is left out: the table of records serves reads.
+        if len(node_id) == NODE_ID_BYTES:
+            yield tables.NODE, node_id, node
+    for node_id in stale:
+        yield tables.NODE, node_id, None
+
+
+def make_block_rows(
+    header: SignedHeader,
+    block: Block,
+    changes: tuple[Change, ...],
+    outcomes: tuple[Outcome, ...],
+    keep_changes: int,
+) -> Iterator[Row]:
+    """Yield the rows that keep a block, its header, changes and outcomes."""
+    height = block.height
+    key = tables.height_key(height)
+    yield tables.HEADER, key, encode(header)
+    yield tables.BLOCK, key, encode(block)
+    yield tables.CHANGES, key, encode(BlockView(header=header, changes=changes))
+    if height > keep_changes:
+        yield tables.CHANGES, tables.height_key(height - keep_changes), None
+    place = key
+    for outcome in outcomes:
+        yield tables.OUTCOME, outcome.transaction_hash, place + outcome.code.encode("ascii")

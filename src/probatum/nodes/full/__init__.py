@@ -1,0 +1,1 @@
+"""The full node: holds the ledger, orders transactions, answers with proofs."""

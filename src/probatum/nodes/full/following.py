@@ -1,0 +1,103 @@
+"""Who follows the chain: long polls that wait for a block, and what each is told.
+
+Must not know transactions or timers' times: `machine` sets the timers and asks when they fire.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from probatum.consensus.engine import Engine
+from probatum.errors import Refusal
+from probatum.machine.budget import Held
+from probatum.protocol.blocks import BlockView, Change
+from probatum.protocol.limits import MIB
+from probatum.protocol.messages import Follow, Followed
+
+__all__ = ["Followers"]
+
+_BLOCKS: Final = 256
+"""Blocks in one reply, as `Followed` bounds them."""
+_REPLY_BYTES: Final = 4 * MIB
+"""A reply stops after the block that reaches this."""
+_SNAPSHOT_BYTES: Final = 64 * MIB
+_PAGE: Final = 1_000
+
+
+def _select(changes: tuple[Change, ...], prefixes: tuple[bytes, ...]) -> tuple[Change, ...]:
+    return tuple(change for change in changes if change.key.startswith(prefixes))
+
+
+def _weigh(changes: tuple[Change, ...]) -> int:
+    return sum(len(change.key) + len(change.value or b"") for change in changes)
+
+
+class Followers:
+    """The long polls of one full node."""
+
+    def __init__(self, engine: Engine, *, limit: int) -> None:
+        """Make it with room for `limit` polls that wait."""
+        self._engine = engine
+        self._waiting: Held[str, Follow] = Held(limit=limit, code="full.busy")
+
+    def answer(self, follow: Follow) -> Followed | None:
+        """Answer a poll if there is anything to tell; None if it has to wait.
+
+        A poll from height 0 gets everything (what genesis put there is no block's change), and
+        so does one from a height that is no longer kept, or that the chain has not reached: its
+        sender must see that the chain is behind what it knows.
+
+        Raises:
+            Refusal: `full.snapshot-too-large`.
+        """
+        height = self._engine.height
+        if height in (0, follow.after):
+            return None
+        if not 0 < follow.after < height:
+            return self._make_snapshot(follow.prefixes)
+        views: list[BlockView] = []
+        size = 0
+        for number in range(follow.after + 1, min(height, follow.after + _BLOCKS) + 1):
+            header, changes = self._engine.get_header(number), self._engine.get_changes(number)
+            if header is None or changes is None:
+                return self._make_snapshot(follow.prefixes)
+            selected = _select(changes, follow.prefixes)
+            views.append(BlockView(header=header, changes=selected))
+            size += _weigh(selected)
+            if size > _REPLY_BYTES:
+                break
+        return Followed(snapshot=False, blocks=tuple(views))
+
+    def _make_snapshot(self, prefixes: tuple[bytes, ...]) -> Followed:
+        header = self._engine.last_header
+        assert header is not None, "no snapshot before the first block"
+        found: dict[bytes, Change] = {}
+        size = 0
+        for prefix in prefixes:
+            after, more = b"", True
+            while more:
+                items, more = self._engine.list_items(prefix, after, _PAGE)
+                page = tuple(Change(key=item.key, value=item.value) for item in items)
+                found.update((change.key, change) for change in page)
+                size += _weigh(page)
+                if size > _SNAPSHOT_BYTES:
+                    raise Refusal(
+                        "full.snapshot-too-large",
+                        f"the records under these prefixes exceed {_SNAPSHOT_BYTES} bytes",
+                        hint="follow fewer prefixes, or list them page by page",
+                    )
+                after = page[-1].key if page else b""
+        changes = tuple(found[key] for key in sorted(found))
+        return Followed(snapshot=True, blocks=(BlockView(header=header, changes=changes),))
+
+    def hold(self, conversation: str, follow: Follow) -> None:
+        """Let a poll wait. Raises Refusal `full.busy`."""
+        self._waiting.add(conversation, follow)
+
+    def release(self, conversation: str) -> bool:
+        """Let go of a poll; tells whether it was waiting."""
+        return self._waiting.remove(conversation) is not None
+
+    def get_waiting(self) -> tuple[tuple[str, Follow], ...]:
+        """List the polls that wait, in order of arrival."""
+        return tuple(self._waiting.items())
