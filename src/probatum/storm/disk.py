@@ -12,40 +12,17 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
+from probatum.consensus.embedded.memory_store import MemoryStore
 from probatum.storm.loop import Loop
 from probatum.storm.trace import Trace
 
-__all__ = ["Disk", "DiskPace", "PlainTables", "Rows", "TableStore"]
+__all__ = ["Disk", "DiskPace", "Rows"]
 
 Rows: TypeAlias = tuple[tuple[str, bytes, bytes | None], ...]
 """(table, key, value) of one commit; a value of None deletes."""
 OnDurable: TypeAlias = Callable[[str], None]
-
-
-class TableStore(Protocol):
-    """Where commits go once they are durable; the ledger's in-memory store is one."""
-
-    def commit(self, rows: Rows, /) -> None:
-        """Write rows atomically."""
-        ...
-
-
-class PlainTables:
-    """The simplest table store: table, key, value."""
-
-    def __init__(self) -> None:
-        """Make an empty one."""
-        self.tables: dict[str, dict[bytes, bytes]] = {}
-
-    def commit(self, rows: Rows) -> None:
-        """Write rows; nobody sees half of them, since nobody else runs."""
-        for table, key, value in rows:
-            if value is None:
-                self.tables.get(table, {}).pop(key, None)
-            else:
-                self.tables.setdefault(table, {})[key] = value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +50,13 @@ class _Queue:
 
 
 class Disk:
-    """A journal and tables, with writes under way."""
+    """A journal and tables, with writes under way.
+
+    Attributes:
+        journal: Durable records in order.
+        tables: Durable rows: table, key, value.
+        store: The tables as an engine reads them.
+    """
 
     def __init__(
         self,
@@ -83,11 +66,11 @@ class Disk:
         trace: Trace,
         pace: DiskPace,
         owner: str,
-        tables: TableStore,
     ) -> None:
-        """Make a disk with an empty journal; `owner` names the party in the trace."""
+        """Make an empty disk; `owner` names the party in the trace."""
         self.journal: list[bytes] = []
-        self.tables = tables
+        self.tables: dict[str, dict[bytes, bytes]] = {}
+        self.store = MemoryStore(self.tables)
         self._loop = loop
         self._chance = chance
         self._trace = trace
@@ -116,7 +99,7 @@ class Disk:
             else:
                 kept = self._chance.randint(0, len(queue.writes))
                 for write in queue.writes[:kept]:
-                    self.tables.commit(write.rows)
+                    self.store.commit(write.rows)
                 lost = len(queue.writes) - kept
             self._trace.note(self._loop.now_ms, f"{self._owner} {name} keeps {kept} loses {lost}")
             self._trace.count(f"{name} writes lost", lost)
@@ -147,7 +130,7 @@ class Disk:
             for write in done:
                 self.journal.extend(write.records)
                 if write.rows:
-                    self.tables.commit(write.rows)
+                    self.store.commit(write.rows)
             if queue.writes:
                 self._flush(name, on_durable)
             for write in done:

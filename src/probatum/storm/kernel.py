@@ -22,7 +22,7 @@ from probatum.protocol.encoding import encode
 from probatum.protocol.hashing import hash_tagged, sha256
 from probatum.protocol.primitives import Digest
 from probatum.protocol.tensors import Tensor
-from probatum.storm.disk import Disk, DiskPace, PlainTables, TableStore
+from probatum.storm.disk import Disk, DiskPace
 from probatum.storm.loop import Action, Loop, derive_chance
 from probatum.storm.network import Life, Network, Weather
 from probatum.storm.trace import Trace
@@ -67,7 +67,11 @@ class Party:
 
 
 class Kernel:
-    """A network of parties on virtual time."""
+    """A network of parties on virtual time.
+
+    Attributes:
+        on_end: Told of every party whose life ended, unless it halted: a supervisor's place.
+    """
 
     def __init__(self, *, seed: int, weather: Weather, pace: DiskPace) -> None:
         """Make an empty network."""
@@ -82,6 +86,7 @@ class Kernel:
             weather=weather,
         )
         self.parties: dict[str, Party] = {}
+        self.on_end: Callable[[Party], None] | None = None
         self._names: dict[str, str] = {}
         self._pace = pace
         self._chance = derive_chance(seed, "kernel")
@@ -96,7 +101,6 @@ class Kernel:
         build: Build,
         *,
         engine: Engine | None = None,
-        tables: TableStore | None = None,
         clock_skew_ms: int = 0,
     ) -> Party:
         """Add a party that is down; `start` brings it up.
@@ -106,7 +110,6 @@ class Kernel:
             endpoint: Where others reach it.
             build: Builds its machine from its disk, at each start.
             engine: What computes for it, if anything does.
-            tables: Its table store, if not a plain one.
             clock_skew_ms: How far its clock is from the storm's.
         """
         disk = Disk(
@@ -115,7 +118,6 @@ class Kernel:
             trace=self.trace,
             pace=self._pace,
             owner=name,
-            tables=PlainTables() if tables is None else tables,
         )
         party = Party(
             name=name,
@@ -276,6 +278,8 @@ class Kernel:
         party.timers.clear()
         party.disk.crash()
         self.network.drop(life)
+        if self.on_end is not None and not party.halted:
+            self.on_end(party)
 
     def _draw_entropy(self, party: Party) -> bytes:
         label = f"{self.seed}/{party.name}/{party.life}/{party.steps}"

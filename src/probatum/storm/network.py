@@ -178,6 +178,13 @@ class Network:
         conversation.next_at_ms = at_ms
         self._loop.at(at_ms, lambda: self._return(conversation, raw, last=wish.last))
 
+    def count_open(self, name: str) -> int:
+        """Count the conversations that a party has still to answer."""
+        return sum(
+            c.callee_open and c.callee is not None and c.callee.name == name
+            for c in self._open.values()
+        )
+
     def drop(self, life: Life) -> None:
         """End all conversations of a party whose life has ended."""
         for conversation in list(self._open.values()):

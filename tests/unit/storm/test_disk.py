@@ -66,7 +66,7 @@ def test_a_commit_is_whole_or_not_there():
         world.add("a", on_start(Commit("c", rows)))
         world.kernel.plan(1, lambda world=world: world.kernel.crash("a"))
         world.run()
-        tables = world.kernel.parties["a"].disk.tables.tables
+        tables = world.kernel.parties["a"].disk.tables
         assert tables in ({}, {"t": {b"a": b"1", b"b": b"2"}, "u": {b"a": b"3"}})
         seen.add(bool(tables))
     assert seen == {True, False}
@@ -82,7 +82,7 @@ def test_commits_delete_and_replace_in_order():
         ),
     )
     world.run()
-    assert world.kernel.parties["a"].disk.tables.tables == {"t": {b"b": b"2"}}
+    assert world.kernel.parties["a"].disk.tables == {"t": {b"b": b"2"}}
     assert [ticket for _, ticket in list_durable(toy)] == ["1", "2"]
 
 

@@ -1,0 +1,1 @@
+"""Who plays beside the real machines: customers who keep every word, and a node that cheats."""
