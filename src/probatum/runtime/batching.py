@@ -15,7 +15,7 @@ from probatum.errors import Fault
 from probatum.protocol.manifests import Manifest
 from probatum.protocol.tensors import Tensor
 
-__all__ = ["compute_batch_key", "count_rows", "is_batchable", "join", "split"]
+__all__ = ["choose_rows", "compute_batch_key", "count_rows", "is_batchable", "join", "split"]
 
 
 def is_batchable(manifest: Manifest) -> bool:
@@ -41,6 +41,19 @@ def compute_batch_key(tensors: tuple[Tensor, ...]) -> Hashable | None:
 def count_rows(tensors: tuple[Tensor, ...]) -> int:
     """Count the rows of a request that has a batch key."""
     return tensors[0].shape[0]
+
+
+def choose_rows(row_seconds: float | None, *, most_rows: int, most_seconds: float) -> int:
+    """Choose how many rows to join into one run.
+
+    Args:
+        row_seconds: What a row has been seen to take; None if none was seen yet.
+        most_rows: Never more than this.
+        most_seconds: How long a joint run should take at most.
+    """
+    if row_seconds is None:
+        return 1
+    return max(1, min(most_rows, int(most_seconds / max(row_seconds, 1e-9))))
 
 
 def join(requests: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:

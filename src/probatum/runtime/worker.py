@@ -19,7 +19,7 @@ from typing import Final, TypeAlias
 from probatum.errors import Fault, ProbatumError, Refusal
 from probatum.protocol.primitives import Digest
 from probatum.protocol.tensors import Tensor
-from probatum.runtime.batching import compute_batch_key, count_rows, join, split
+from probatum.runtime.batching import choose_rows, compute_batch_key, count_rows, join, split
 from probatum.runtime.engine import EngineOptions, Stop
 from probatum.runtime.limits import PoolLimits, RequestLimits, check_request
 from probatum.runtime.session import OnnxSession
@@ -85,6 +85,7 @@ class ComputePool:
         self._changed = threading.Condition()
         self._queue: deque[_Job] = deque()
         self._waiting_bytes = 0
+        self._row_seconds: dict[Digest, float] = {}
         self._running: dict[int, tuple[float, Stop]] = {}
         self._closing = threading.Event()
         targets = [self._work] * threads + [self._watch]
@@ -183,11 +184,16 @@ class ComputePool:
     def _take_company(self, batch: list[_Job]) -> None:
         first = batch[0]
         rows = count_rows(first.tensors)
+        most = choose_rows(
+            self._row_seconds.get(first.package),
+            most_rows=self._pool_limits.batch_rows,
+            most_seconds=self._pool_limits.batch_seconds,
+        )
         stay: deque[_Job] = deque()
-        while self._queue and rows < self._pool_limits.batch_rows:
+        while self._queue and rows < most:
             job = self._queue.popleft()
             fits = job.package == first.package and job.batch_key == first.batch_key
-            if fits and rows + count_rows(job.tensors) <= self._pool_limits.batch_rows:
+            if fits and rows + count_rows(job.tensors) <= most:
                 batch.append(job)
                 rows += count_rows(job.tensors)
             else:
@@ -248,12 +254,22 @@ class ComputePool:
         with self._changed:
             if self._closing.is_set():
                 raise Refusal("runtime.closing", "this node is shutting down")
-            self._running[me] = (time.monotonic() + self._request_limits.seconds, stop)
+            start = time.monotonic()
+            self._running[me] = (start + self._request_limits.seconds, stop)
         try:
-            return session.run_checked(tensors, dims, stop)
+            outputs = session.run_checked(tensors, dims, stop)
         finally:
             with self._changed:
                 del self._running[me]
+        if session.is_batchable and (rows := count_rows(tensors)):
+            self._learn(session.package, (time.monotonic() - start) / rows)
+        return outputs
+
+    def _learn(self, package: Digest, row_seconds: float) -> None:
+        """Keep the fastest that was seen, fading: a busy machine makes single runs look slow."""
+        with self._changed:
+            before = self._row_seconds.get(package, row_seconds)
+            self._row_seconds[package] = min(row_seconds, before * 1.05)
 
     def _watch(self) -> None:
         """Stop what runs over its time; asleep most of the time."""

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from probatum.errors import Fault
 from probatum.protocol.manifests import TensorSpec
 from probatum.protocol.tensors import check_tensor
-from probatum.runtime.batching import compute_batch_key, count_rows, is_batchable, join, split
+from probatum.runtime.batching import (
+    choose_rows,
+    compute_batch_key,
+    count_rows,
+    is_batchable,
+    join,
+    split,
+)
 from probatum.runtime.session import OnnxSession
 from tests.unit.runtime.models import array_of, make_manifest, tensor_of
 
@@ -73,3 +80,12 @@ def test_a_joint_run_is_the_runs_alone(linear):
     ):
         (alone,) = session.run(request)
         np.testing.assert_allclose(array_of(answer[0]), array_of(alone), rtol=1e-6)
+
+
+def test_only_short_rows_are_joined():
+    def choose(seconds):
+        return choose_rows(seconds, most_rows=32, most_seconds=0.002)
+
+    assert [choose(s) for s in (None, 0.005, 0.0011, 0.001, 0.0001, 1e-5, 0.0)] == [
+        *(1, 1, 1, 2, 20, 32, 32)
+    ]

@@ -117,15 +117,19 @@ def test_what_waits_is_joined_up_to_the_limit(make_pool, shelf, linear, picker, 
     monkeypatch.setattr(OnnxSession, "run_checked", noting)
     digest, other = shelf.put(linear, "n"), shelf.put(picker, "n")
     pool = make_pool(
-        request_limits=RequestLimits(seconds=0.5), pool_limits=PoolLimits(batch_rows=4)
+        request_limits=RequestLimits(seconds=0.5),
+        pool_limits=PoolLimits(batch_rows=4, batch_seconds=60),
     )
     outcomes = Outcomes()
+    pool.submit(digest, rows([0, 0, 0]), outcomes.slot("first"))  # Shows what a row takes.
+    outcomes.wait(1)
+    runs.clear()
     busy(pool, outcomes)
     for i in range(5):
         pool.submit(digest, rows([i, 0, 0]), outcomes.slot(i))
     pool.submit(other, (tensor_of("i", np.array([7])),), outcomes.slot("other"))
     pool.submit(digest, rows([[6, 0, 0]] * 9), outcomes.slot("large"))
-    got = outcomes.wait(8)
+    got = outcomes.wait(9)
     assert runs == [(), (4, 3), (1, 3), (1,), (9, 3)]
     assert isinstance(got["busy"], Fault)
     assert got["busy"].code == "runtime.too-slow"
@@ -137,12 +141,16 @@ def test_what_waits_is_joined_up_to_the_limit(make_pool, shelf, linear, picker, 
 
 def test_one_bad_request_does_not_hurt_those_joined_with_it(make_pool, shelf, picker, busy):
     digest = shelf.put(picker, "n")
-    pool, outcomes = make_pool(request_limits=RequestLimits(seconds=0.3)), Outcomes()
+    limits = PoolLimits(batch_seconds=60)
+    pool = make_pool(request_limits=RequestLimits(seconds=0.3), pool_limits=limits)
+    outcomes = Outcomes()
+    pool.submit(digest, (tensor_of("i", np.array([0])),), outcomes.slot(0))
+    outcomes.wait(1)
     busy(pool, outcomes)
     for i in (1, 2, 99, 3):
         pool.submit(digest, (tensor_of("i", np.array([i])),), outcomes.slot(i))
     pool.submit(digest, (tensor_of("i", np.array([5], "int32")),), outcomes.slot("dtype"))
-    got = outcomes.wait(6)
+    got = outcomes.wait(7)
     assert [float(array_of(got[i][0])[0]) for i in (1, 2, 3)] == [1.0, 2.0, 3.0]
     assert got[99].code == "runtime.refused-input"
     assert got["dtype"].code == "schema.wrong-dtype"
