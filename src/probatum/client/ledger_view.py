@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final, TypeVar
 
+from probatum.ledger.params import Params
 from probatum.protocol import limits, records
 from probatum.protocol.blocks import BlockView
 from probatum.protocol.encoding import LedgerValue, decode
@@ -28,6 +29,7 @@ _KINDS: Final[tuple[tuple[bytes, type[LedgerValue]], ...]] = (
     (records.OFFER, records.OfferRecord),
     (records.STAKE, records.StakeRecord),
     (records.SUPPLY_KEY, records.Supply),
+    (records.PARAMS_KEY, Params),
 )
 
 
@@ -141,3 +143,7 @@ class LedgerView:
     def get_key(self, key: OperatingKey) -> records.KeyRecord | None:
         """Get whose operating key this is or was."""
         return self._get(records.get_key_key(key), records.KeyRecord)
+
+    def get_params(self) -> Params | None:
+        """Get the ledger's parameters, if their record is followed."""
+        return self._get(records.PARAMS_KEY, Params)

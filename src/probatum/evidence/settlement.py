@@ -1,0 +1,180 @@
+"""Checking that a receipt is final: header, state proofs, inclusion proof (`LOG-1`).
+
+Everything hangs on one signed header: the log session's record and the keys' records are proven
+against its state root, the receipt's entry against the log's settled root. Must not know content
+or blame. Read next: `receipt`.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from dataclasses import dataclass
+
+from probatum.errors import Refusal
+from probatum.evidence.custody import CheckedBranch
+from probatum.evidence.log import check_log_entry
+from probatum.protocol import limits
+from probatum.protocol.bundles import Settlement
+from probatum.protocol.dsse import Envelope
+from probatum.protocol.encoding import decode, encode
+from probatum.protocol.headers import Header, SignedHeader
+from probatum.protocol.hexes import address_from_document, digest_from_hex, key_from_hex
+from probatum.protocol.mapproof import check_state_proof
+from probatum.protocol.parties import Party
+from probatum.protocol.primitives import OperatingKey
+from probatum.protocol.receipts import Receipt
+from probatum.protocol.records import KeyRecord, LogRecord, get_key_key, get_log_key
+from probatum.protocol.trust import Trust, check_signed_header
+
+__all__ = [
+    "CheckedSettlement",
+    "check_key_record",
+    "check_settlement",
+    "decode_header",
+    "encode_header",
+    "list_needed_keys",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedSettlement:
+    """A settlement whose proofs hold.
+
+    Attributes:
+        header: The header that everything was proven against.
+        log: The receipt's log session as of that header.
+        keys: Who held which of the other signing keys, in key order.
+    """
+
+    header: Header
+    log: LogRecord
+    keys: tuple[tuple[OperatingKey, KeyRecord], ...]
+
+
+def encode_header(signed: SignedHeader) -> str:
+    """Encode a signed header as bundles hold it: standard base64."""
+    return b64encode(encode(signed)).decode("ascii")
+
+
+def decode_header(text: str) -> SignedHeader:
+    """Decode a bundle's header.
+
+    Raises:
+        Refusal: `receipt.bad-header`, `encoding.*`.
+    """
+    try:
+        data = b64decode(text.encode("ascii"), validate=True)
+    except (Base64Error, UnicodeEncodeError):
+        raise Refusal("receipt.bad-header", "the header is not standard base64") from None
+    if b64encode(data).decode("ascii") != text:
+        raise Refusal("receipt.bad-header", "the header is not canonical base64")
+    return decode(SignedHeader, data, limit_bytes=4 * limits.KIB)
+
+
+def list_needed_keys(
+    receipt: Receipt, branches: tuple[CheckedBranch, ...]
+) -> tuple[tuple[OperatingKey, Party], ...]:
+    """List the keys that must be proven besides the receipt's own, which its log record proves.
+
+    Those are the keys that signed anything: the gateway's, and of the takers those that
+    countersigned. A taker that signed nothing is only named, which proves nothing about it.
+
+    Raises:
+        Refusal: `receipt.two-owners` if two parties sign with one key.
+    """
+    signers = [branches[0].record.giver]
+    signers += [branch.record.taker for branch in branches if branch.acknowledged]
+    owners: dict[str, Party] = {receipt.node.key: receipt.node}
+    for party in signers:
+        if owners.setdefault(party.key, party) != party:
+            raise Refusal("receipt.two-owners", "two parties of the request sign with one key")
+    return tuple(
+        (key_from_hex(key), party)
+        for key, party in sorted(owners.items())
+        if key != receipt.node.key
+    )
+
+
+def check_key_record(key: OperatingKey, record: KeyRecord, party: Party, signed_at: int) -> None:
+    """Check that a key is its party's, and was not given up before it signed.
+
+    Args:
+        key: The key that signed.
+        record: What the ledger says of it.
+        party: Whose key the signed record says it is.
+        signed_at: The height that the signed record states; the later height of settlement is
+            what counts against a thief of an old key, see `receipt`.
+
+    Raises:
+        Refusal: `receipt.wrong-account`, `receipt.retired-key`.
+    """
+    if record.account != address_from_document(party.account):
+        raise Refusal("receipt.wrong-account", f"the key {key.hex()[:16]}… is another account's")
+    if record.retired_at is not None and record.retired_at <= signed_at:
+        raise Refusal(
+            "receipt.retired-key",
+            f"the key {key.hex()[:16]}… was retired at height {record.retired_at}, "
+            f"before it signed at {signed_at}",
+        )
+
+
+def _check_keys(
+    settlement: Settlement, header: Header, receipt: Receipt, branches: tuple[CheckedBranch, ...]
+) -> tuple[tuple[OperatingKey, KeyRecord], ...]:
+    needed = list_needed_keys(receipt, branches)
+    if len(settlement.keys) != len(needed):
+        raise Refusal(
+            "receipt.wrong-keys", f"{len(settlement.keys)} keys are proven, {len(needed)} signed"
+        )
+    proven = []
+    for (key, party), proof in zip(needed, settlement.keys, strict=True):
+        value = check_state_proof(header.state_root, get_key_key(key), proof)
+        if value is None:
+            raise Refusal("receipt.unknown-key", f"nobody registered the key {key.hex()[:16]}…")
+        record = decode(KeyRecord, value, limit_bytes=limits.STATE_VALUE_BYTES)
+        # The last time that the party signed: if its key was good then, it was good before.
+        signed_at = max(
+            branch.record.given_at
+            for branch in branches
+            if party in (branch.record.giver, branch.record.taker)
+        )
+        check_key_record(key, record, party, signed_at)
+        proven.append((key, record))
+    return tuple(proven)
+
+
+def check_settlement(
+    settlement: Settlement,
+    envelope: Envelope,
+    receipt: Receipt,
+    branches: tuple[CheckedBranch, ...],
+    trust: Trust,
+) -> CheckedSettlement:
+    """Check a settlement against the one thing that is trusted.
+
+    Args:
+        settlement: From the bundle.
+        envelope: The signed receipt.
+        receipt: Its content.
+        branches: The checked hand-overs.
+        trust: Whose headers to believe.
+
+    Raises:
+        Refusal: `trust.*`, `ed25519.bad-signature`, `mapproof.*`, `merkle.*`, `encoding.*`,
+            `receipt.bad-header`, `receipt.unknown-log`, `receipt.wrong-log`,
+            `receipt.wrong-key`, `receipt.not-covered`, `receipt.wrong-keys`,
+            `receipt.unknown-key`, `receipt.wrong-account`, `receipt.retired-key`,
+            `receipt.two-owners`.
+    """
+    header = check_signed_header(trust, decode_header(settlement.header))
+    operator = address_from_document(receipt.node.account)
+    key = get_log_key(operator, receipt.log.session)
+    value = check_state_proof(header.state_root, key, settlement.log)
+    if value is None:
+        raise Refusal("receipt.unknown-log", "the node never opened the log of this receipt")
+    log = decode(LogRecord, value, limit_bytes=limits.STATE_VALUE_BYTES)
+    proof = tuple(digest_from_hex(item) for item in settlement.inclusion)
+    check_log_entry(envelope, receipt, log, proof)
+    keys = _check_keys(settlement, header, receipt, branches)
+    return CheckedSettlement(header=header, log=log, keys=keys)
