@@ -1,4 +1,4 @@
-"""JSON numbers against numpy and Python's own reader."""
+"""JSON numbers against numpy and Python's own reader (`RECEIPT-1`)."""
 
 import json
 import struct
