@@ -165,10 +165,7 @@ class FullNode:
         """Answer all who wait for blocks that will not come any more."""
         refused = _refuse(_stopping())
         wishes: list[Wish] = []
-        for conversation, _ in self._submitters.items():
-            self._forget(conversation)
-            wishes.append(Reply(conversation, refused))
-        for conversation, _ in self._deferred.items():
+        for conversation, _ in (*self._submitters.items(), *self._deferred.items()):
             self._forget(conversation)
             wishes.append(Reply(conversation, refused))
         for conversation, _ in self._followers.get_waiting():

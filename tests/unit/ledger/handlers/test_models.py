@@ -1,0 +1,42 @@
+"""Publishing models: names are bound once and belong to somebody."""
+
+import pytest
+from tests.chain import PACKAGE, Chain, account
+
+from probatum.protocol import limits
+from probatum.protocol.hashing import sha256
+from probatum.protocol.records import ModelRecord, NameRecord, get_model_key, get_name_key
+from probatum.protocol.transactions.kinds import PublishModel
+
+
+def publish(version="1", package=PACKAGE, name="magika", size=10):
+    return PublishModel(name=name, version=version, package=package, size_bytes=size)
+
+
+def test_a_version_is_bound_for_ever():
+    chain = Chain()
+    assert chain.do(account(0), publish()) == "ok"
+    found = chain.record(get_model_key("magika", "1"), ModelRecord)
+    assert (found.publisher, found.package, found.published_at) == (
+        account(0).address,
+        PACKAGE,
+        1,
+    )
+    assert chain.do(account(0), publish(package=sha256(b"x"))) == "ledger.model-exists"
+    assert chain.do(account(0), publish()) == "ledger.model-exists"
+    assert chain.do(account(0), publish("2")) == "ok"
+    assert chain.record(get_name_key("magika"), NameRecord) == NameRecord(
+        publisher=account(0).address, claimed_at=1
+    )
+
+
+def test_nobody_adds_versions_to_anothers_model():
+    chain = Chain()
+    chain.do(account(0), publish())
+    assert chain.do(account(1), publish("2")) == "ledger.name-taken"
+    assert chain.do(account(1), publish(name="magika2")) == "ok"
+
+
+@pytest.mark.parametrize("size", [0, limits.PACKAGE_BYTES + 1])
+def test_sizes_are_bounded(size):
+    assert Chain().do(account(0), publish(size=size)) == "ledger.bad-size"
