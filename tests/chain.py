@@ -71,9 +71,7 @@ class Chain:
 
     def make(self, signer, body, *, nonce=None, fee=FEE):
         nonce = self.nonce(signer) if nonce is None else nonce
-        return encode(
-            sign_transaction(self.domain, signer, nonce=nonce, fee_units=fee, body=body)
-        )
+        return encode(sign_transaction(self.domain, signer, nonce=nonce, fee_units=fee, body=body))
 
     def block(self, *transactions):
         """Submit, decide, commit, finish; returns the codes."""

@@ -1,12 +1,12 @@
 """Opening log sessions and settling their checkpoints (`LOG-1`): logs only grow."""
 
 import pytest
-from tests.chain import Chain, account, key
 
 from probatum.protocol.merkle import EMPTY_ROOT, MerkleLog, leaf_hash
 from probatum.protocol.notes import Checkpoint, log_origin, sign_checkpoint
 from probatum.protocol.records import LogRecord, get_log_key
 from probatum.protocol.transactions.kinds import SettleCheckpoint
+from tests.chain import Chain, account, key
 
 
 def grow(log, size, salt=b""):

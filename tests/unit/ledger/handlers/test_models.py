@@ -1,12 +1,12 @@
 """Publishing models: names are bound once and belong to somebody."""
 
 import pytest
-from tests.chain import PACKAGE, Chain, account
 
 from probatum.protocol import limits
 from probatum.protocol.hashing import sha256
 from probatum.protocol.records import ModelRecord, NameRecord, get_model_key, get_name_key
 from probatum.protocol.transactions.kinds import PublishModel
+from tests.chain import PACKAGE, Chain, account
 
 
 def publish(version="1", package=PACKAGE, name="magika", size=10):

@@ -1,7 +1,6 @@
 """Registering nodes, offers and heartbeats: who may act as a node, and once."""
 
 import msgspec
-from tests.chain import PACKAGE, Chain, account, key
 
 from probatum.protocol.hashing import sha256
 from probatum.protocol.primitives import UNITS_PER_TOKEN
@@ -14,6 +13,7 @@ from probatum.protocol.records import (
     get_offer_key,
 )
 from probatum.protocol.transactions.kinds import Stake, Unstake
+from tests.chain import PACKAGE, Chain, account, key
 
 
 def node(chain, number=0):

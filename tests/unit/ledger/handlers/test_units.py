@@ -1,7 +1,5 @@
 """Transfers, staking, unstaking, withdrawing: units move and are never made."""
 
-from tests.chain import FEE, RICH, Chain, account
-
 from probatum.protocol.primitives import AMOUNT_BOUND
 from probatum.protocol.records import (
     SUPPLY_KEY,
@@ -12,6 +10,7 @@ from probatum.protocol.records import (
     get_stake_key,
 )
 from probatum.protocol.transactions.kinds import Stake, Transfer, Unstake, Withdraw
+from tests.chain import FEE, RICH, Chain, account
 
 
 def balance(chain, number):

@@ -1,0 +1,129 @@
+"""The invariants catch what a broken handler would do."""
+
+import msgspec
+import pytest
+
+from probatum.errors import Misuse
+from probatum.ledger import apply
+from probatum.ledger.invariants import InvariantBroken, check_changes, check_records
+from probatum.ledger.queries import decode_record
+from probatum.protocol.hashing import sha256
+from probatum.protocol.primitives import AMOUNT_BOUND
+from probatum.protocol.records import (
+    Account,
+    KeyRecord,
+    LogRecord,
+    ModelRecord,
+    NodeRecord,
+    StakeRecord,
+    Supply,
+    Unbonding,
+)
+from probatum.protocol.transactions.kinds import Transfer
+from tests.chain import Chain, account, key
+
+LOG = LogRecord(
+    operator=account(0).address,
+    session=0,
+    operating_key=key(0).key,
+    size=5,
+    root=sha256(b""),
+    opened_at=1,
+    settled_at=2,
+)
+NODE = NodeRecord(
+    account=account(0).address,
+    operating_key=key(0).key,
+    endpoint="http://a:1",
+    roles=("inference",),
+    registered_at=3,
+    heartbeat_at=5,
+    sequence=4,
+    sessions=2,
+)
+KEY = KeyRecord(account=account(0).address, registered_at=1, retired_at=None)
+MODEL = ModelRecord(
+    name="m",
+    version="1",
+    publisher=account(0).address,
+    package=sha256(b""),
+    size_bytes=1,
+    published_at=1,
+)
+
+
+def change(record, **fields):
+    return (b"key", record, msgspec.structs.replace(record, **fields))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        [(b"a", Account(balance=5, nonce=0), Account(balance=6, nonce=0))],
+        [(b"a", None, StakeRecord(bonded=5, unbonding=()))],
+        [(b"s", Supply(issued=9, burned=0), Supply(issued=9, burned=1))],
+        [(b"s", Supply(issued=9, burned=0), Supply(issued=10, burned=1))],
+        [change(Account(balance=5, nonce=3), nonce=2)],
+        [change(LOG, size=4, settled_at=9)],
+        [change(LOG, root=sha256(b"x"), settled_at=9)],
+        [change(LOG, size=6, operating_key=key(1).key, settled_at=9)],
+        [change(NODE, sequence=3)],
+        [change(NODE, sessions=1)],
+        [change(NODE, heartbeat_at=4)],
+        [change(KEY, account=account(1).address)],
+        [change(msgspec.structs.replace(KEY, retired_at=4), retired_at=None)],
+        [change(MODEL, package=sha256(b"x"))],
+        [(b"m", MODEL, None)],
+        [(b"l", LOG, None)],
+        [
+            (b"a", None, Account(balance=AMOUNT_BOUND, nonce=0)),
+            (b"s", Supply(issued=0, burned=0), Supply(issued=AMOUNT_BOUND, burned=0)),
+        ],
+    ],
+)
+def test_a_breach_is_found(broken):
+    with pytest.raises(InvariantBroken) as caught:
+        check_changes(broken)
+    assert caught.value.code == "ledger.invariant-broken"
+    assert isinstance(caught.value, Misuse)
+
+
+def test_what_may_happen_passes():
+    unbonding = (Unbonding(amount=2, matures_at=9),)
+    check_changes(
+        [
+            (b"a", Account(balance=5, nonce=0), Account(balance=1, nonce=1)),
+            (b"b", None, Account(balance=1, nonce=0)),
+            (b"c", None, StakeRecord(bonded=0, unbonding=unbonding)),
+            (b"s", Supply(issued=9, burned=0), Supply(issued=9, burned=1)),
+            change(LOG, size=6, settled_at=9),
+            change(NODE, sequence=5, sessions=3, heartbeat_at=6, endpoint="http://b:1"),
+            change(KEY, retired_at=4),
+            (b"m", None, MODEL),
+        ]
+    )
+
+
+def test_a_handler_that_makes_money_stops_the_block(monkeypatch):
+    """The check stands where blocks are applied, not only here."""
+
+    def mint(state, context, sender, body):
+        record = state.get_account(body.to)
+        state.put_account(body.to, Account(balance=record.balance + 1, nonce=record.nonce))
+
+    chain = Chain()
+    monkeypatch.setattr(apply, "apply_transfer", mint)
+    with pytest.raises(InvariantBroken):
+        chain.do(account(0), Transfer(to=account(1).address, amount=5))
+
+
+def test_the_whole_state_is_balanced():
+    chain = Chain()
+    chain.register()
+    found = {k: v for k, v in chain.records().items() if k != b"params"}
+    records = [decode_record(k, v) for k, v in found.items()]
+    check_records(records)
+    with pytest.raises(InvariantBroken):
+        check_records([*records, Account(balance=1, nonce=0)])
+    with pytest.raises(InvariantBroken):
+        check_records([])
