@@ -50,6 +50,7 @@ class SessionOpening:
         self._taken = set(taken)
         self._asked: int | None = None
         self._fresh: SessionLog | None = None
+        self._spare: SessionLog | None = None
 
     def plan(self, record: NodeRecord) -> tuple[Wish, ...]:
         """Take the next step towards a session, or see whether another copy took a newer one."""
@@ -63,9 +64,14 @@ class SessionOpening:
         if self._asked is not None or header is None or not self._errands.is_free(SESSION):
             return ()
         self._asked = number = record.sessions
+        if self._spare is not None and self._spare.session == number:
+            # Refused before, for want of units or by an earlier life's transaction: nothing was
+            # ever logged under it, so this life may ask for it again.
+            self._fresh = self._spare
+            return self._ask(number)
         if number in self._taken:
-            # Another life's transaction may still be on its way, or ours was refused. Numbers go
-            # one by one, so this one is opened all the same and its log left empty.
+            # An earlier life may have used it, or its transaction is still on its way. Numbers go
+            # one by one, so this one is opened all the same and left as it is.
             return self._ask(number)
         self._taken.add(number)
         opened = SessionOpened(session=number, operating_key=self._settings.signer.key, seen=header)
@@ -74,7 +80,7 @@ class SessionOpening:
     def take_durable(self) -> tuple[Wish, ...]:
         """Go on once the number is written down: ask the ledger for it."""
         assert self._asked is not None
-        self._fresh = self._book.open(self._asked, self._settings.signer.key)
+        self._fresh = self._spare = self._book.open(self._asked, self._settings.signer.key)
         return self._ask(self._asked)
 
     def take_outcome(self, outcome: SentOutcome) -> tuple[Wish, ...]:

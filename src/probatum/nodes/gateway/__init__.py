@@ -1,0 +1,1 @@
+"""The gateway: the front door; routes, fails over, keeps the custody tree."""

@@ -1,0 +1,186 @@
+"""One hand-over of a request to one node, and what a gateway checks of what comes back.
+
+Must not know what follows from a branch's failure (`request_desk` does).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from probatum.client.ledger_view import LedgerView
+from probatum.errors import Refusal
+from probatum.evidence.custody import CheckedBranch, check_handover
+from probatum.evidence.receipt import check_outputs, check_receipt
+from probatum.nodes.gateway.settings import GatewaySettings
+from probatum.protocol import limits
+from probatum.protocol.custody import HandOver, encode_handover
+from probatum.protocol.dsse import Envelope, sign_envelope
+from probatum.protocol.encoding import decode_document
+from probatum.protocol.messages import Accepted, Answered
+from probatum.protocol.parties import Party
+from probatum.protocol.primitives import Digest, Salt, address_to_hex
+from probatum.protocol.receipts import Receipt
+from probatum.protocol.records import NodeRecord
+from probatum.protocol.requests import RequestFacts, compute_request_digest
+from probatum.protocol.statements import compute_record_digest
+
+__all__ = ["Branch", "CheckedAnswer", "check_accepted", "check_answered", "open_branch"]
+
+State = Literal["sent", "accepted", "overdue", "ended"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Branch:
+    """A hand-over that this gateway opened.
+
+    Attributes:
+        node: The taker as the ledger knew it.
+        envelope: With the taker's countersignature once it has acknowledged.
+        state: ``overdue`` ones may still answer; ``ended`` ones cannot.
+        parked: An answer from a log session that this gateway's view does not show yet.
+    """
+
+    number: int
+    node: NodeRecord
+    record: HandOver
+    digest: Digest
+    envelope: Envelope
+    sent_ms: int
+    acknowledged: bool = False
+    state: State = "sent"
+    parked: Answered | None = None
+
+    @property
+    def checked(self) -> CheckedBranch:
+        """The branch as evidence takes it; this gateway made it, or has checked it."""
+        return CheckedBranch(digest=self.digest, record=self.record, acknowledged=self.acknowledged)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedAnswer:
+    """A node's answer that passed every check."""
+
+    envelope: Envelope
+    receipt: Receipt
+    message: Answered
+
+
+def open_branch(
+    facts: RequestFacts,
+    node: NodeRecord,
+    earlier: list[Branch],
+    settings: GatewaySettings,
+    *,
+    height: int,
+    window_blocks: int,
+    now_ms: int,
+) -> Branch:
+    """Sign the next hand-over of a request; the first one also accepts it (`CUSTODY-1`).
+
+    Args:
+        facts: The request.
+        node: Who is to answer.
+        earlier: The hand-overs of this request so far.
+        settings: The gateway's.
+        height: The gateway's view of the ledger.
+        window_blocks: Blocks that the ledger's parameters give a taker.
+        now_ms: Now, for measuring.
+    """
+    record = HandOver(
+        request_id=facts.request_id,
+        request_digest=compute_request_digest(facts).hex(),
+        branch=len(earlier),
+        giver=settings.party,
+        taker=Party(
+            role="inference",
+            account=address_to_hex(node.account),
+            key=node.operating_key.hex(),
+        ),
+        accepts=not earlier,
+        promise="answer",
+        given_at=height,
+        answer_by=height + window_blocks,
+        previous=earlier[0].digest.hex() if earlier else None,
+    )
+    payload = encode_handover(record)
+    return Branch(
+        number=record.branch,
+        node=node,
+        record=record,
+        digest=compute_record_digest(payload),
+        envelope=sign_envelope(payload, (settings.signer,)),
+        sent_ms=now_ms,
+    )
+
+
+def check_accepted(message: Accepted, branch: Branch, branches: list[Branch]) -> Branch:
+    """Check a countersignature and note it on the branch that it acknowledges.
+
+    That is the branch that asked, or an earlier one to the same node: a node that has answered a
+    request says so with the record that it accepted first (`LOG-1`).
+
+    Raises:
+        Refusal: `encoding.*`, `dsse.*`, `custody.bad-form`, `gateway.other-acceptance`.
+    """
+    envelope = decode_document(Envelope, message.record, limit_bytes=limits.ENVELOPE_BYTES)
+    checked = check_handover(envelope)
+    for known in branches:
+        same_taker = known.record.taker == branch.record.taker
+        if known.digest == checked.digest and same_taker and checked.acknowledged:
+            known.envelope = envelope
+            known.acknowledged = True
+            return known
+    raise Refusal("gateway.other-acceptance", "the node did not countersign what it was handed")
+
+
+def check_answered(
+    message: Answered,
+    branch: Branch,
+    branches: list[Branch],
+    facts: RequestFacts,
+    salt: Salt,
+    view: LedgerView,
+    settings: GatewaySettings,
+) -> CheckedAnswer:
+    """Check a node's answer.
+
+    1. The envelope is canonical; the receipt is signed by the node that it names, about this
+       request, and cites a hand-over that this node has acknowledged (`check_receipt`).
+    2. The node is the one that was asked.
+    3. Facts, evidence and price are those that were asked for.
+    4. The log session is the node's newest in the ledger, and under the signing key (`LOG-1`).
+    5. The height of inclusion is ahead, and no farther than the ledger's parameters say.
+    6. The outputs have the receipt's roots under the request's salt (`SALT-1`).
+
+    Raises:
+        Refusal: `encoding.*`, `dsse.*`, `receipt.*`, `gateway.wrong-answer`,
+            `gateway.unknown-session` where the view may be behind.
+    """
+    # 1
+    envelope = decode_document(Envelope, message.receipt, limit_bytes=limits.ENVELOPE_BYTES)
+    receipt = check_receipt(envelope, tuple(known.checked for known in branches))
+    # 2
+    if receipt.node != branch.record.taker:
+        raise Refusal("gateway.wrong-answer", "the receipt is by another node than was asked")
+    # 3
+    if receipt.request != facts or receipt.evidence != facts.assurance:
+        raise Refusal("gateway.wrong-answer", "the receipt is about another request")
+    if receipt.price_units:
+        raise Refusal("gateway.wrong-answer", "the receipt states a price that nobody agreed to")
+    # 4
+    node = view.get_node(branch.node.account)
+    log = view.get_log(branch.node.account, receipt.log.session)
+    if node is None or log is None or receipt.log.session >= node.sessions:
+        raise Refusal("gateway.unknown-session", "the ledger has no such log session yet")
+    if receipt.log.session != node.sessions - 1 or log.operating_key.hex() != receipt.node.key:
+        raise Refusal("gateway.wrong-answer", "the receipt is not in the node's newest log")
+    # 5
+    params = view.get_params()
+    window = params.include_window_blocks if params else 0
+    farthest = view.height + window + settings.height_slack_blocks
+    if not view.height < receipt.log.include_by <= farthest:
+        raise Refusal("gateway.wrong-answer", "the receipt's height of inclusion is out of range")
+    # 6
+    check_outputs(receipt, salt, message.outputs)
+    return CheckedAnswer(envelope=envelope, receipt=receipt, message=message)

@@ -1,0 +1,83 @@
+"""The bundles of released requests: pending until settled, then kept while there is room.
+
+Pending ones are never forgotten: a gateway that can hold no more takes no more requests. Final
+ones are forgotten oldest first; clients have theirs, and the journal keeps all. Must not know how
+a bundle is settled.
+"""
+
+from __future__ import annotations
+
+from probatum.errors import Refusal
+from probatum.machine.budget import Held, Recent
+from probatum.nodes.gateway.journal_records import (
+    ReleasedRecord,
+    SettledRecord,
+    decode_journal_record,
+)
+from probatum.protocol.primitives import RequestId
+
+__all__ = ["BundleStore"]
+
+
+class BundleStore:
+    """Bundles by request id."""
+
+    def __init__(self, *, pending_limit: int, final_bytes: int) -> None:
+        """Make an empty store."""
+        self._pending_limit = pending_limit
+        self._pending: Held[RequestId, bytes] = Held(limit=pending_limit, code="gateway.busy")
+        self._final: Recent[RequestId, tuple[bool, bytes]] = Recent(
+            limit=final_bytes, weigh=lambda entry: len(entry[1])
+        )
+
+    def recover(self, journal: tuple[bytes, ...]) -> None:
+        """Take the journal's records in order. Raises Refusal `encoding.*`."""
+        for data in journal:
+            match decode_journal_record(data):
+                case ReleasedRecord() as released:
+                    self.add(released.request_id, released.bundle, answered=released.answered)
+                case SettledRecord() as settled:
+                    self.settle(settled.request_id, settled.bundle)
+
+    def check_room(self, opened: int) -> None:
+        """Check that bundles of so many open requests would find room.
+
+        Raises:
+            Refusal: `gateway.busy`.
+        """
+        if len(self._pending) + opened >= self._pending_limit:
+            raise Refusal(
+                "gateway.busy",
+                f"{len(self._pending)} receipts wait for settlement",
+                hint="wait until the nodes have settled their logs",
+            )
+
+    def add(self, request_id: RequestId, bundle: bytes, *, answered: bool) -> None:
+        """Add a released request; one that failed has nothing to settle. Raises `gateway.busy`."""
+        if answered:
+            self._pending.add(request_id, bundle)
+        else:
+            self._final.put(request_id, (True, bundle))
+
+    def settle(self, request_id: RequestId, bundle: bytes) -> None:
+        """Replace a pending bundle by the settled one."""
+        self._pending.remove(request_id)
+        self._final.put(request_id, (True, bundle))
+
+    def give_up(self, request_id: RequestId) -> None:
+        """Wait no more for a receipt that the settled log contradicts; the bundle stays pending."""
+        bundle = self._pending.remove(request_id)
+        if bundle is not None:
+            self._final.put(request_id, (False, bundle))
+
+    def get(self, request_id: RequestId) -> tuple[bool, bytes] | None:
+        """Look a bundle up: whether it is final, and its bytes."""
+        final = self._final.get(request_id)
+        if final is not None:
+            return final
+        pending = self._pending.get(request_id)
+        return None if pending is None else (False, pending)
+
+    def list_pending(self) -> tuple[tuple[RequestId, bytes], ...]:
+        """List what waits for settlement, oldest first."""
+        return tuple(self._pending.items())

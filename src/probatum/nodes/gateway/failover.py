@@ -1,0 +1,298 @@
+"""Which node is handed a request next, and what its replies mean (`CUSTODY-1`).
+
+A request has one branch that is expected to answer; when that one fails or is overdue, the next
+is opened. Overdue branches may still answer, and the first valid answer of any branch wins. Must
+not know who asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from probatum.client.ledger_view import LedgerView
+from probatum.errors import Refusal
+from probatum.evidence.routing import RoutingPolicy, rank_offers
+from probatum.machine.events import Moment
+from probatum.machine.wishes import Report, Send, SetTimer, Wish
+from probatum.nodes.gateway.branches import (
+    Branch,
+    CheckedAnswer,
+    check_accepted,
+    check_answered,
+    open_branch,
+)
+from probatum.nodes.gateway.health import Observations
+from probatum.nodes.gateway.request import OpenRequest
+from probatum.nodes.gateway.settings import GatewaySettings
+from probatum.protocol.encoding import encode_document
+from probatum.protocol.messages import Accepted, Answered, HandOverWork, Message, Refused
+from probatum.protocol.records import NodeRecord
+
+__all__ = ["ACCEPT", "AGAIN", "HAND", "SILENCE", "FailOver", "Progress"]
+
+HAND = "hand:"
+"""Before request id and branch: a call to a node."""
+ACCEPT = "accept:"
+SILENCE = "branch:"
+"""Before request id and branch: timers for acceptance and answer."""
+AGAIN = "again:"
+"""Before a request id: timer of the pause before nodes are tried once more."""
+
+_AT_FAULT = ("schema.", "encoding.", "oip.", "tensor.")
+"""Codes of refusals that every node would repeat: the request itself is at fault."""
+_LONGEST_PAUSE_DOUBLINGS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What a step did for a request: it goes on unless there is an answer or a refusal."""
+
+    wishes: tuple[Wish, ...] = ()
+    answer: CheckedAnswer | None = None
+    refusal: Refused | None = None
+
+
+class FailOver:
+    """Hands requests over, and over again."""
+
+    def __init__(self, settings: GatewaySettings, view: LedgerView) -> None:
+        """Make it; no node was seen yet."""
+        self._settings = settings
+        self._view = view
+        self._health = Observations(settings)
+
+    def advance(self, request: OpenRequest, moment: Moment) -> Progress:
+        """See to it that some branch is expected to answer, as long as that can help."""
+        if any(branch.state in {"sent", "accepted"} for branch in request.branches):
+            return Progress()
+        if len(request.branches) < self._settings.branches:
+            node = self._choose(request, moment.now_ms)
+            if node is not None:
+                return Progress(wishes=self._hand_over(request, node, moment))
+            if not request.branches:
+                return Progress(refusal=self._say_failed(request))
+            # Who has acknowledged and is only late computes already: asking again doubles its load.
+            request.tried = {
+                branch.node.account
+                for branch in request.branches
+                if branch.state == "overdue" and branch.acknowledged
+            }
+            pause = self._settings.retry_pause_ms << min(request.rounds, _LONGEST_PAUSE_DOUBLINGS)
+            request.rounds += 1
+            return Progress(wishes=(SetTimer(f"{AGAIN}{request.request_id}", pause),))
+        if any(branch.state == "overdue" for branch in request.branches):
+            return Progress()
+        return Progress(refusal=self._say_failed(request))
+
+    def take_reply(
+        self, request: OpenRequest, branch: Branch, message: Message, moment: Moment, *, last: bool
+    ) -> Progress:
+        """Read a node's reply."""
+        try:
+            progress = self._read(request, branch, message, moment)
+        except Refusal as refusal:
+            progress = self._fail(request, branch, refusal.code, refusal.message, moment)
+        if last and branch.state != "ended" and branch.parked is None and not progress.answer:
+            return self._fail(request, branch, "gateway.cut-short", "no answer came", moment)
+        return progress
+
+    def take_silence(
+        self, request: OpenRequest, branch: Branch, expected: str, moment: Moment
+    ) -> Progress:
+        """Learn that a branch has been in a state for too long; no-op if it has left it."""
+        if branch.state != expected:
+            return Progress()
+        branch.state = "overdue"
+        request.reason = "gateway.overdue"
+        self._health.fail(branch.node.account, moment.now_ms)
+        return self.advance(request, moment)
+
+    def take_unreachable(
+        self, request: OpenRequest, branch: Branch, reason: str, moment: Moment
+    ) -> Progress:
+        """Learn that a branch's conversation ended without its last reply."""
+        if branch.state == "ended" or branch.parked is not None:
+            return Progress()
+        return self._fail(request, branch, "gateway.unreachable", reason, moment)
+
+    def recheck(self, request: OpenRequest, moment: Moment) -> Progress:
+        """Look at answers that waited for the ledger's next block."""
+        for branch in request.branches:
+            parked, branch.parked = branch.parked, None
+            if parked is None or branch.state == "ended":
+                continue
+            try:
+                answer = self._check(request, branch, parked, moment)
+            except Refusal as refusal:
+                return self._fail(request, branch, refusal.code, refusal.message, moment)
+            return Progress(answer=answer)
+        return Progress()
+
+    def close(self, request: OpenRequest) -> None:
+        """Forget a request's branches; what they still say is not heard."""
+        for branch in request.branches:
+            self._end(branch)
+
+    def _choose(self, request: OpenRequest, now_ms: int) -> NodeRecord | None:
+        offers = self._view.get_offers(request.package)
+        nodes = {
+            offer.operator: node
+            for offer in offers
+            if (node := self._view.get_node(offer.operator)) is not None
+        }
+        ranked = rank_offers(
+            offers,
+            nodes,
+            health=self._health.get(now_ms),
+            height=self._view.height,
+            request_digest=request.digest,
+            policy=self._get_policy(request),
+        )
+        own = self._settings.signer.key
+        for offer in ranked:
+            node = nodes[offer.operator]
+            if offer.operator not in request.tried and node.operating_key != own:
+                return node
+        return None
+
+    def _get_policy(self, request: OpenRequest) -> RoutingPolicy:
+        params = self._view.get_params()
+        policy = self._settings.policy
+        if policy is None and params is not None:
+            policy = RoutingPolicy(heartbeat_blocks=params.heartbeat_window_blocks)
+        facts = request.facts
+        return replace(
+            policy or RoutingPolicy(), arithmetic=facts.arithmetic, evidence=facts.assurance
+        )
+
+    def _hand_over(
+        self, request: OpenRequest, node: NodeRecord, moment: Moment
+    ) -> tuple[Wish, ...]:
+        params = self._view.get_params()
+        assert params is not None, "the gateway takes requests once it knows the parameters"
+        branch = open_branch(
+            request.facts,
+            node,
+            request.branches,
+            self._settings,
+            height=self._view.height,
+            window_blocks=params.answer_window_blocks,
+            now_ms=moment.now_ms,
+        )
+        request.branches.append(branch)
+        request.tried.add(node.account)
+        self._health.begin(node.account)
+        left_ms = max(1, request.deadline_ms - moment.now_ms)
+        message = HandOverWork(
+            record=encode_document(branch.envelope),
+            facts=request.facts_bytes,
+            salt=request.salt,
+            inputs=request.inputs,
+            time_left_ms=left_ms,
+        )
+        name = f"{request.request_id}:{branch.number}"
+        return (
+            Send(f"{HAND}{name}", node.endpoint, message, left_ms),
+            SetTimer(f"{ACCEPT}{name}", self._settings.accept_timeout_ms),
+            SetTimer(f"{SILENCE}{name}", self._settings.branch_timeout_ms),
+        )
+
+    def _read(
+        self, request: OpenRequest, branch: Branch, message: Message, moment: Moment
+    ) -> Progress:
+        match message:
+            case Accepted():
+                known = check_accepted(message, branch, request.branches)
+                if branch.state == "sent" and known is branch:
+                    branch.state = "accepted"
+                return Progress()
+            case Answered():
+                try:
+                    return Progress(answer=self._check(request, branch, message, moment))
+                except Refusal as refusal:
+                    if refusal.code != "gateway.unknown-session":
+                        raise
+                    branch.parked = message
+                    return Progress()
+            case Refused(code=code) if code.startswith(_AT_FAULT):
+                return Progress(refusal=self._pass_on(request, branch, message))
+            case Refused(code=code, message=why):
+                return self._fail(request, branch, code, why, moment)
+            case _:
+                why = f"{type(message).__name__} is no answer to a hand-over"
+                return self._fail(request, branch, "gateway.wrong-answer", why, moment)
+
+    def _check(
+        self, request: OpenRequest, branch: Branch, message: Answered, moment: Moment
+    ) -> CheckedAnswer:
+        answer = check_answered(
+            message,
+            branch,
+            request.branches,
+            request.facts,
+            request.salt,
+            self._view,
+            self._settings,
+        )
+        self._end(branch)
+        self._health.succeed(branch.node.account, moment.now_ms - branch.sent_ms)
+        return answer
+
+    def _fail(
+        self, request: OpenRequest, branch: Branch, code: str, why: str, moment: Moment
+    ) -> Progress:
+        """End a branch that brought nothing, say so, and go on with the next."""
+        self._end(branch)
+        self._health.fail(branch.node.account, moment.now_ms)
+        request.reason = code
+        report = Report(
+            "warning",
+            "gateway.branch-failed",
+            f"{code}: {why}"[:500],
+            (
+                ("request", request.request_id),
+                ("branch", str(branch.number)),
+                ("operator", branch.record.taker.account),
+            ),
+        )
+        progress = self.advance(request, moment)
+        return Progress(wishes=(report, *progress.wishes), refusal=progress.refusal)
+
+    def _end(self, branch: Branch) -> None:
+        if branch.state != "ended":
+            branch.state = "ended"
+            self._health.end(branch.node.account)
+
+    def _pass_on(self, request: OpenRequest, branch: Branch, refused: Refused) -> Refused:
+        self._end(branch)
+        request.reason = refused.code
+        return Refused(
+            code=refused.code,
+            message=refused.message,
+            hint=refused.hint,
+            request_id=request.request_id,
+        )
+
+    def _say_failed(self, request: OpenRequest) -> Refused:
+        if not request.branches:
+            return Refused(
+                code="gateway.no-node",
+                message="no node that is alive offers this model",
+                hint="try again later, or start a node that offers it",
+                retryable=True,
+            )
+        return Refused(
+            code="gateway.no-answer",
+            message=f"none of {len(request.branches)} hand-overs was answered ({request.reason})"[
+                :2000
+            ],
+            hint="the receipt's bundle shows who was asked and who acknowledged",
+            retryable=True,
+            request_id=request.request_id,
+        )
+
+    def give_up(self, request: OpenRequest) -> Refused:
+        """Say that a request's time is over."""
+        if any(branch.state != "ended" for branch in request.branches):
+            request.reason = "gateway.deadline"
+        return self._say_failed(request)

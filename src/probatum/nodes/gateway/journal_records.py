@@ -1,0 +1,60 @@
+"""What a gateway writes down before it answers: the bundle of every request that it signed for.
+
+One tagged union, strict like every ledger value. Salt and content are never written. The journal
+is kept whole: compaction of settled bundles joins it with the table store. Must not know how
+records reach the disk.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, TypeAlias
+
+from msgspec import Meta
+
+from probatum.protocol import limits
+from probatum.protocol.encoding import LedgerValue, decode
+from probatum.protocol.primitives import RequestId
+
+__all__ = [
+    "JOURNAL_RECORD_BYTES",
+    "JournalRecord",
+    "ReleasedRecord",
+    "SettledRecord",
+    "decode_journal_record",
+]
+
+JOURNAL_RECORD_BYTES: Final = limits.BUNDLE_BYTES + limits.KIB
+
+
+class ReleasedRecord(LedgerValue, frozen=True, kw_only=True, tag=1):
+    """A request that the gateway released, written before anybody learns the outcome.
+
+    Attributes:
+        bundle: The canonical bundle without a settlement.
+        answered: False for a failed request, whose bundle has no receipt and is final.
+    """
+
+    request_id: RequestId
+    bundle: Annotated[bytes, Meta(max_length=limits.BUNDLE_BYTES)]
+    answered: bool
+
+
+class SettledRecord(LedgerValue, frozen=True, kw_only=True, tag=2):
+    """The same request once its receipt's inclusion is proven."""
+
+    request_id: RequestId
+    bundle: Annotated[bytes, Meta(max_length=limits.BUNDLE_BYTES)]
+
+
+JournalRecord: TypeAlias = ReleasedRecord | SettledRecord
+"""Everything that the journal holds."""
+
+
+def decode_journal_record(data: bytes) -> JournalRecord:
+    """Decode one record, strictly. Raises Refusal `encoding.*`."""
+    record: JournalRecord = decode(
+        JournalRecord,  # type: ignore[arg-type]
+        data,
+        limit_bytes=JOURNAL_RECORD_BYTES,
+    )
+    return record

@@ -1,0 +1,189 @@
+"""The gateway: a pure machine that takes requests, hands them over and keeps the custody tree.
+
+One event, one step; what the gateway wants of the world comes back as wishes. It signs that it
+accepted a request, to whom it handed it, and how that ended (`CUSTODY-1`); bundles of answered
+requests are settled in the background. Read next: `request_desk`, `failover`, `bundle_store`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from probatum.client.ledger_view import LedgerView
+from probatum.client.pending import SettlementCollector
+from probatum.client.sync import LedgerFollower
+from probatum.errors import Refusal
+from probatum.machine.events import (
+    Arrived,
+    Durable,
+    Event,
+    Fired,
+    Hung,
+    Moment,
+    Returned,
+    Started,
+    Stopping,
+    Unreachable,
+)
+from probatum.machine.wishes import Halt, Journal, Reply, Report, SetTimer, Wish
+from probatum.nodes.gateway.bundle_store import BundleStore
+from probatum.nodes.gateway.failover import HAND
+from probatum.nodes.gateway.journal_records import SettledRecord
+from probatum.nodes.gateway.request_desk import BUNDLE, RequestDesk, refuse
+from probatum.nodes.gateway.settings import GatewaySettings
+from probatum.protocol import records
+from probatum.protocol.encoding import encode
+from probatum.protocol.messages import Ask, GetBundle, GotBundle, Message
+
+__all__ = ["Gateway"]
+
+_STOP_TIMER: Final = "gateway:stop"
+_SETTLED: Final = "settled:"
+
+
+class Gateway:
+    """One operator's gateway."""
+
+    def __init__(self, settings: GatewaySettings, journal: tuple[bytes, ...]) -> None:
+        """Build the gateway from its journal, empty at its first start.
+
+        Raises:
+            Refusal: `encoding.*` for a record that is not one; `gateway.busy`, `settle.full` if
+                the journal holds more pending bundles than the settings allow.
+        """
+        self._settings = settings
+        self._store = BundleStore(
+            pending_limit=settings.pending_bundles, final_bytes=settings.bundle_bytes
+        )
+        self._store.recover(journal)
+        prefixes = (
+            records.NODE,
+            records.OFFER,
+            records.MODEL,
+            records.LOG,
+            records.KEY,
+            records.PARAMS_KEY,
+        )
+        self._follower = LedgerFollower(settings.ledger, prefixes, settings.trust)
+        self._desk = RequestDesk(settings, self.view, self._store)
+        self._collector = SettlementCollector(
+            settings.ledger, settings.trust, self.view, limit=settings.pending_bundles
+        )
+        for request_id, bundle in self._store.list_pending():
+            self._collector.add(request_id, bundle)
+        self._stopping = False
+        self._halted = False
+
+    @property
+    def view(self) -> LedgerView:
+        """The ledger as the gateway follows it."""
+        return self._follower.view
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the gateway takes requests."""
+        node = self.view.get_node(self._settings.operator)
+        registered = node is not None and node.operating_key == self._settings.signer.key
+        return registered and not (self._stopping or self._halted)
+
+    def step(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
+        """Take one event, return the wishes that follow from it."""
+        if self._halted:
+            return ()
+        wishes = self._take(event, moment)
+        if self._stopping and not len(self._desk):
+            wishes = (*wishes, Halt("gateway.stopped", "asked to stop; no request is open"))
+        self._halted = any(isinstance(wish, Halt) for wish in wishes)
+        return wishes
+
+    def _take(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
+        match event:
+            case _ if self._follower.owns(event):
+                return self._follow(event, moment)
+            case _ if self._collector.owns(event):
+                return self._collect(event, moment)
+            case Started():
+                return self._follower.start(moment)
+            case Arrived(conversation=conversation, message=message):
+                return self._take_message(conversation, message, moment)
+            case Hung(conversation=conversation):
+                return self._desk.forget(conversation)
+            case Returned(call=call, message=message, last=last) if call.startswith(HAND):
+                return self._desk.take_reply(call, message, moment, last=last)
+            case Unreachable(call=call, reason=reason) if call.startswith(HAND):
+                return self._desk.take_unreachable(call, reason, moment)
+            case Durable(ticket=ticket):
+                return self._take_durable(ticket, moment)
+            case Fired(timer=timer):
+                return self._take_timer(timer, moment)
+            case _:
+                # Stopping; and replies to calls that nobody waits for any more.
+                return self._begin_to_stop() if isinstance(event, Stopping) else ()
+
+    def _begin_to_stop(self) -> tuple[Wish, ...]:
+        self._stopping = True
+        return (SetTimer(_STOP_TIMER, self._settings.stop_grace_ms),)
+
+    def _follow(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
+        step = self._follower.step(event, moment)
+        if step.went_back:
+            why = "the ledger shows another past than before"
+            return (*step.wishes, Halt("gateway.ledger-went-back", why))
+        if not step.blocks:
+            return step.wishes
+        return (
+            *step.wishes,
+            *self._desk.take_block(moment),
+            *self._collector.look(moment),
+        )
+
+    def _collect(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
+        step = self._collector.step(event, moment)
+        wishes = list(step.wishes)
+        for request_id, bundle in step.finished:
+            # Anybody can check a settled bundle: it may be shown before it is on disk.
+            self._store.settle(request_id, bundle)
+            record = SettledRecord(request_id=request_id, bundle=bundle)
+            wishes.append(Journal(f"{_SETTLED}{request_id}", (encode(record),)))
+        for request_id, code in step.broken:
+            self._store.give_up(request_id)
+            why = "the settled ledger contradicts a receipt"
+            fields = (("request", request_id), ("refusal", code))
+            wishes.append(Report("error", "gateway.receipt-broken", why, fields))
+        return tuple(wishes)
+
+    def _take_message(
+        self, conversation: str, message: Message, moment: Moment
+    ) -> tuple[Wish, ...]:
+        match message:
+            case Ask():
+                return self._desk.ask(conversation, message, moment, stopping=self._stopping)
+            case GetBundle(request_id=request_id):
+                found = self._store.get(request_id)
+                if found is None:
+                    refusal = Refusal(
+                        "gateway.unknown-request",
+                        "this gateway has no bundle for this request",
+                        hint="bundles are there once a request was released, and for a while",
+                    )
+                    return (refuse(conversation, refusal),)
+                settled, bundle = found
+                return (Reply(conversation, GotBundle(settled=settled, bundle=bundle)),)
+            case _:
+                why = f"a gateway takes no {type(message).__name__}"
+                return (refuse(conversation, Refusal("gateway.wrong-message", why)),)
+
+    def _take_durable(self, ticket: str, moment: Moment) -> tuple[Wish, ...]:
+        if not ticket.startswith(BUNDLE):
+            return ()
+        wishes, answered = self._desk.take_durable(ticket.removeprefix(BUNDLE))
+        if answered is None:
+            return wishes
+        self._collector.add(answered.request_id, answered.bundle)
+        return (*wishes, *self._collector.look(moment))
+
+    def _take_timer(self, timer: str, moment: Moment) -> tuple[Wish, ...]:
+        if timer == _STOP_TIMER and self._stopping:
+            why = f"{len(self._desk)} requests were not released in time"
+            return (Halt("gateway.stopped-early", why),)
+        return self._desk.take_timer(timer, moment)

@@ -1,0 +1,203 @@
+"""One request at a gateway: its facts, who waits for it, its hand-overs, and its release.
+
+Must not know messages' transport or other requests (`request_desk`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import msgspec
+
+from probatum.errors import Refusal
+from probatum.machine.events import Moment
+from probatum.machine.machine import draw
+from probatum.nodes.gateway.branches import Branch, CheckedAnswer
+from probatum.nodes.gateway.settings import GatewaySettings
+from probatum.protocol import limits
+from probatum.protocol.bundles import Bundle, encode_bundle
+from probatum.protocol.custody import Release, encode_release
+from probatum.protocol.dsse import decode_payload, sign_envelope
+from probatum.protocol.encoding import encode, encode_document
+from probatum.protocol.hashing import sha256
+from probatum.protocol.messages import Answer, Ask, Refused
+from probatum.protocol.primitives import (
+    Address,
+    Digest,
+    RequestId,
+    Salt,
+    check_request_id,
+    make_nonce,
+    make_request_id,
+    make_salt,
+)
+from probatum.protocol.receipts import Receipt
+from probatum.protocol.records import ModelRecord
+from probatum.protocol.requests import ModelRef, RequestFacts
+from probatum.protocol.statements import compute_record_digest
+from probatum.protocol.tensors import (
+    Tensor,
+    check_tensor,
+    compute_salt_commitment,
+    make_tensor_head,
+)
+
+__all__ = [
+    "OpenRequest",
+    "Outcome",
+    "check_ask",
+    "compute_ask_digest",
+    "make_request",
+    "release",
+]
+
+Outcome: TypeAlias = Answer | Refused
+"""What those who asked are told in the end."""
+
+
+@dataclass(slots=True, kw_only=True)
+class OpenRequest:
+    """A request that the gateway holds.
+
+    Attributes:
+        ask_digest: What was asked for, as `compute_ask_digest` sees it.
+        askers: Conversations to answer.
+        tried: Operators that were tried in this round.
+        rounds: How often all nodes were tried.
+        reason: Why the last branch failed.
+        outcome: Set once the release is on its way to the disk; `bundle` with it.
+    """
+
+    facts: RequestFacts
+    facts_bytes: bytes
+    digest: Digest
+    package: Digest
+    salt: Salt
+    inputs: tuple[Tensor, ...]
+    ask_digest: Digest
+    deadline_ms: int
+    askers: dict[str, None]
+    branches: list[Branch] = field(default_factory=list)
+    tried: set[Address] = field(default_factory=set)
+    rounds: int = 0
+    reason: str = "gateway.no-node"
+    outcome: Outcome | None = None
+    bundle: bytes = b""
+
+    @property
+    def request_id(self) -> RequestId:
+        """The request's id."""
+        return self.facts.request_id
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes of its inputs."""
+        return sum(len(tensor.data) for tensor in self.inputs)
+
+
+def compute_ask_digest(ask: Ask) -> Digest:
+    """Compute what tells a repeated request from another one under the same id.
+
+    Salt and nonce count as the client gave them, so that one for which the gateway drew them can
+    be repeated; time left does not count.
+    """
+    return sha256(encode(msgspec.structs.replace(ask, request_id=None, timeout_ms=0)))
+
+
+def check_ask(ask: Ask) -> None:
+    """Check what a client asks before anything is hashed or drawn.
+
+    Raises:
+        Refusal: `primitive.bad-request-id`, `gateway.too-large`, `tensor.*`.
+    """
+    if ask.request_id is not None:
+        check_request_id(ask.request_id)
+    if sum(len(tensor.data) for tensor in ask.inputs) > limits.REQUEST_BYTES:
+        raise Refusal(
+            "gateway.too-large",
+            f"more than {limits.REQUEST_BYTES} bytes of inputs",
+            hint="split the request",
+        )
+    for tensor in ask.inputs:
+        check_tensor(tensor)
+
+
+def make_request(
+    ask: Ask, model: ModelRecord, settings: GatewaySettings, conversation: str, moment: Moment
+) -> OpenRequest:
+    """Make a request of what a client asks; draw what the client left to the gateway.
+
+    Args:
+        ask: What was asked; `check_ask` has passed it.
+        model: What the ledger says of the model.
+        settings: The gateway's.
+        conversation: Who asks.
+        moment: Chance for request id, salt and nonce (`SALT-1`); the time.
+    """
+    request_id = ask.request_id or make_request_id(draw(moment, "request-id")[:16])
+    salt = ask.salt or make_salt(draw(moment, "salt"))
+    nonce = ask.nonce or make_nonce(draw(moment, "nonce"))
+    facts = RequestFacts(
+        request_id=request_id,
+        model=ModelRef(package=model.package.hex()),
+        arithmetic="float",
+        assurance=ask.assurance,
+        inputs=tuple(make_tensor_head(salt, tensor) for tensor in ask.inputs),
+        salt_commitment=compute_salt_commitment(salt).hex(),
+        salt_by="client" if ask.salt else "gateway",
+        nonce=nonce.hex(),
+        nonce_by="client" if ask.nonce else "gateway",
+    )
+    facts_bytes = encode_document(facts)
+    timeout_ms = min(ask.timeout_ms or settings.request_timeout_ms, settings.request_timeout_ms)
+    return OpenRequest(
+        facts=facts,
+        facts_bytes=facts_bytes,
+        digest=sha256(facts_bytes),
+        package=model.package,
+        salt=salt,
+        inputs=ask.inputs,
+        ask_digest=compute_ask_digest(ask),
+        deadline_ms=moment.now_ms + timeout_ms,
+        askers={conversation: None},
+    )
+
+
+def release(
+    request: OpenRequest, answer: CheckedAnswer | None, settings: GatewaySettings, height: int
+) -> bytes:
+    """Sign the gateway's last record about a request and return the pending bundle (`CUSTODY-1`).
+
+    Args:
+        request: At least one hand-over was opened for it.
+        answer: The answer that counts, None if there is none.
+        settings: The gateway's.
+        height: The gateway's view of the ledger.
+    """
+    asked = (request.facts.assurance,)
+    receipt: Receipt | None = answer.receipt if answer else None
+    obtained = (receipt.evidence,) if receipt else ()
+    branches = tuple(branch.digest.hex() for branch in request.branches)
+    record = Release(
+        request_id=request.request_id,
+        request_digest=request.digest.hex(),
+        gateway=settings.party,
+        outcome="answered" if receipt else "failed",
+        asked=asked,
+        obtained=obtained,
+        missing=tuple(kind for kind in asked if kind not in obtained),
+        released_at=height,
+        branches=branches,
+        previous=branches[0],
+        receipt=compute_record_digest(decode_payload(answer.envelope)).hex() if answer else None,
+        answered_branch=receipt.custody if receipt else None,
+        reason=None if receipt else request.reason[: limits.NAME_CHARS],
+    )
+    bundle = Bundle(
+        format="probatum-bundle/1",
+        custody=tuple(branch.envelope for branch in request.branches),
+        release=sign_envelope(encode_release(record), (settings.signer,)),
+        receipt=answer.envelope if answer else None,
+    )
+    return encode_bundle(bundle)

@@ -1,0 +1,276 @@
+"""Requests at a gateway: from the question to the signed release, whatever nodes do.
+
+A request is handed to one node at a time; a node that refuses, falls silent, cannot be reached or
+answers wrongly is followed by the next (`CUSTODY-1`: each hand-over is a branch of one tree). The
+first valid answer wins. Nobody is told an outcome before its records are on disk. Must not know
+settlement.
+"""
+
+from __future__ import annotations
+
+from probatum.client.ledger_view import LedgerView
+from probatum.errors import Refusal
+from probatum.machine.budget import Held, Recent
+from probatum.machine.events import Moment
+from probatum.machine.wishes import Journal, Reply, SetTimer, Wish
+from probatum.nodes.gateway.branches import Branch
+from probatum.nodes.gateway.bundle_store import BundleStore
+from probatum.nodes.gateway.failover import ACCEPT, AGAIN, HAND, SILENCE, FailOver, Progress
+from probatum.nodes.gateway.journal_records import ReleasedRecord
+from probatum.nodes.gateway.request import (
+    OpenRequest,
+    Outcome,
+    check_ask,
+    compute_ask_digest,
+    make_request,
+    release,
+)
+from probatum.nodes.gateway.settings import GatewaySettings
+from probatum.protocol.encoding import encode
+from probatum.protocol.messages import Answer, Ask, Message, Refused
+from probatum.protocol.primitives import Digest
+
+__all__ = ["BUNDLE", "DEADLINE", "RequestDesk", "refuse"]
+
+BUNDLE = "bundle:"
+"""Before a request id: ticket of the journal."""
+DEADLINE = "deadline:"
+"""Before a request id: timer of the whole request."""
+
+_ASKERS = 16
+_TRY_LATER = frozenset(
+    {
+        "gateway.busy",
+        "gateway.stopping",
+        "gateway.not-ready",
+        "gateway.not-registered",
+        "gateway.no-node",
+        "gateway.no-answer",
+    }
+)
+
+
+def refuse(conversation: str, refusal: Refusal) -> Reply:
+    """Say no, and whether the same may succeed later."""
+    return Reply(
+        conversation,
+        Refused(
+            code=refusal.code,
+            message=refusal.message[:2000],
+            hint=refusal.hint[:2000],
+            retryable=refusal.code in _TRY_LATER,
+        ),
+    )
+
+
+def _weigh(told: tuple[Digest, Outcome]) -> int:
+    outcome = told[1]
+    if isinstance(outcome, Refused):
+        return 200
+    return len(outcome.bundle) + sum(len(tensor.data) for tensor in outcome.outputs)
+
+
+class RequestDesk:
+    """Holds the open requests."""
+
+    def __init__(self, settings: GatewaySettings, view: LedgerView, store: BundleStore) -> None:
+        """Make a desk without requests."""
+        self._settings = settings
+        self._view = view
+        self._store = store
+        self._failover = FailOver(settings, view)
+        self._open: Held[str, OpenRequest] = Held(limit=settings.open_requests, code="gateway.busy")
+        self._open_bytes = 0
+        self._told: Recent[str, tuple[Digest, Outcome]] = Recent(
+            limit=settings.recent_bytes, weigh=_weigh
+        )
+        self._waiting: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        """Count the open requests."""
+        return len(self._open)
+
+    def ask(
+        self, conversation: str, ask: Ask, moment: Moment, *, stopping: bool
+    ) -> tuple[Wish, ...]:
+        """Take a question: a new request, or one that is known already."""
+        try:
+            check_ask(ask)
+            known = self._find_known(conversation, ask)
+            if known is not None:
+                return known
+            self._check_open(stopping=stopping)
+            return self._begin(conversation, ask, moment)
+        except Refusal as refusal:
+            return (refuse(conversation, refusal),)
+
+    def forget(self, conversation: str) -> tuple[Wish, ...]:
+        """Learn that an asker went away; the request goes on, hand-overs are signed for it."""
+        request_id = self._waiting.pop(conversation, None)
+        request = self._open.get(request_id) if request_id is not None else None
+        if request is not None:
+            request.askers.pop(conversation, None)
+        return ()
+
+    def take_reply(
+        self, call: str, message: Message, moment: Moment, *, last: bool
+    ) -> tuple[Wish, ...]:
+        """Take a node's reply to a hand-over."""
+        request, branch = self._find(call.removeprefix(HAND))
+        if request is None or branch is None or branch.state == "ended":
+            return ()
+        progress = self._failover.take_reply(request, branch, message, moment, last=last)
+        return self._go_on(request, progress)
+
+    def take_unreachable(self, call: str, reason: str, moment: Moment) -> tuple[Wish, ...]:
+        """Learn that a hand-over's conversation broke."""
+        request, branch = self._find(call.removeprefix(HAND))
+        if request is None or branch is None:
+            return ()
+        progress = self._failover.take_unreachable(request, branch, reason, moment)
+        return self._go_on(request, progress)
+
+    def take_timer(self, timer: str, moment: Moment) -> tuple[Wish, ...]:
+        """Take one of the timers of requests and branches."""
+        kind, colon, name = timer.partition(":")
+        kind += colon
+        request, branch = self._find(name)
+        if request is None:
+            return ()
+        if kind == ACCEPT and branch is not None:
+            progress = self._failover.take_silence(request, branch, "sent", moment)
+        elif kind == SILENCE and branch is not None:
+            progress = self._failover.take_silence(request, branch, "accepted", moment)
+        elif kind == AGAIN:
+            progress = self._failover.advance(request, moment)
+        elif kind == DEADLINE:
+            progress = Progress(refusal=self._failover.give_up(request))
+        else:
+            return ()
+        return self._go_on(request, progress)
+
+    def take_block(self, moment: Moment) -> tuple[Wish, ...]:
+        """Look again at answers that waited for the ledger's next block."""
+        wishes: list[Wish] = []
+        requests = tuple(request for _, request in self._open.items())
+        for request in requests:
+            if request.outcome is None and any(b.parked is not None for b in request.branches):
+                wishes += self._go_on(request, self._failover.recheck(request, moment))
+        return tuple(wishes)
+
+    def take_durable(self, request_id: str) -> tuple[tuple[Wish, ...], OpenRequest | None]:
+        """Tell the outcome: its records are on disk. Return the request too if it was answered."""
+        request = self._open.remove(request_id)
+        if request is None or request.outcome is None:
+            return (), None
+        answered = isinstance(request.outcome, Answer)
+        self._store.add(request.request_id, request.bundle, answered=answered)
+        self._open_bytes -= request.input_bytes
+        self._told.put(request_id, (request.ask_digest, request.outcome))
+        for asker in request.askers:
+            self._waiting.pop(asker, None)
+        wishes = tuple(Reply(asker, request.outcome) for asker in request.askers)
+        return wishes, request if answered else None
+
+    def _find(self, name: str) -> tuple[OpenRequest | None, Branch | None]:
+        """Find the open, undecided request and the branch that a ticket names."""
+        request_id, _, number = name.partition(":")
+        request = self._open.get(request_id)
+        if request is None or request.outcome is not None:
+            return None, None
+        return request, request.branches[int(number)] if number else None
+
+    def _find_known(self, conversation: str, ask: Ask) -> tuple[Wish, ...] | None:
+        """Answer for a request id that is known; None if it is new."""
+        request_id = ask.request_id
+        if request_id is None:
+            return None
+        told = self._told.get(request_id)
+        request = self._open.get(request_id)
+        digest = told[0] if told else request.ask_digest if request else None
+        if digest is not None and digest != compute_ask_digest(ask):
+            raise Refusal(
+                "gateway.other-request",
+                "another request has this id",
+                hint="leave the request id out; the gateway draws one",
+            )
+        if told is not None:
+            return (Reply(conversation, told[1]),)
+        if request is not None:
+            if len(request.askers) >= _ASKERS:
+                raise Refusal("gateway.busy", "enough conversations wait for this request")
+            request.askers[conversation] = None
+            self._waiting[conversation] = request_id
+            return ()
+        if self._store.get(request_id) is not None:
+            raise Refusal(
+                "gateway.answered-before",
+                "this request was released; its content is not kept",
+                hint=f"get the receipt: GET /receipts/{request_id}",
+            )
+        return None
+
+    def _check_open(self, *, stopping: bool) -> None:
+        """Check that the gateway can take a request at all."""
+        settings, view = self._settings, self._view
+        if stopping:
+            raise Refusal("gateway.stopping", "this gateway is stopping", hint="ask another one")
+        if view.header is None or view.get_params() is None:
+            raise Refusal("gateway.not-ready", "the ledger has not been heard yet", hint="retry")
+        node = view.get_node(settings.operator)
+        if node is None or node.operating_key != settings.signer.key or "gateway" not in node.roles:
+            raise Refusal(
+                "gateway.not-registered",
+                "the ledger does not know this gateway's key",
+                hint="register it from the operator's account, with the role gateway",
+            )
+        self._store.check_room(len(self._open))
+
+    def _begin(self, conversation: str, ask: Ask, moment: Moment) -> tuple[Wish, ...]:
+        model = self._view.get_model(ask.model, ask.version)
+        if model is None:
+            version = f" version {ask.version}" if ask.version else ""
+            raise Refusal(
+                "gateway.unknown-model",
+                f"the ledger has no model {ask.model}{version}",
+                hint="list the models that are published",
+            )
+        size = sum(len(tensor.data) for tensor in ask.inputs)
+        if self._open_bytes + size > self._settings.open_bytes:
+            raise Refusal("gateway.busy", "too many bytes of inputs are held", hint="try later")
+        if len(self._open) >= self._settings.open_requests:
+            raise Refusal("gateway.busy", f"{len(self._open)} requests are held", hint="try later")
+        request = make_request(ask, model, self._settings, conversation, moment)
+        progress = self._failover.advance(request, moment)
+        if progress.refusal is not None:
+            return (Reply(conversation, progress.refusal),)
+        self._open.add(request.request_id, request)
+        self._open_bytes += size
+        self._waiting[conversation] = request.request_id
+        left_ms = request.deadline_ms - moment.now_ms
+        return (*progress.wishes, SetTimer(f"{DEADLINE}{request.request_id}", left_ms))
+
+    def _go_on(self, request: OpenRequest, progress: Progress) -> tuple[Wish, ...]:
+        if progress.answer is None and progress.refusal is None:
+            return progress.wishes
+        return (*progress.wishes, *self._release(request, progress))
+
+    def _release(self, request: OpenRequest, progress: Progress) -> tuple[Wish, ...]:
+        """Sign the last record and write the bundle down; the outcome is told after that."""
+        answer = progress.answer
+        self._failover.close(request)
+        bundle = release(request, answer, self._settings, self._view.height)
+        if answer is not None:
+            request.outcome = Answer(
+                request_id=request.request_id,
+                outputs=answer.message.outputs,
+                salt=request.salt,
+                bundle=bundle,
+            )
+        else:
+            request.outcome = progress.refusal
+        request.bundle = bundle
+        record = ReleasedRecord(
+            request_id=request.request_id, bundle=bundle, answered=answer is not None
+        )
+        return (Journal(f"{BUNDLE}{request.request_id}", (encode(record),)),)

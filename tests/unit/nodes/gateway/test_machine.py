@@ -1,0 +1,483 @@
+import msgspec
+import pytest
+
+from probatum.errors import Fault
+from probatum.evidence.blame import assign_blame
+from probatum.evidence.receipt import check_bundle, check_contents, check_pending, check_records
+from probatum.machine import events
+from probatum.nodes.gateway.journal_records import ReleasedRecord, decode_journal_record
+from probatum.nodes.gateway.machine import Gateway
+from probatum.protocol.bundles import decode_bundle
+from probatum.protocol.custody import decode_release
+from probatum.protocol.dsse import decode_payload
+from probatum.protocol.messages import (
+    Accepted,
+    Answer,
+    Answered,
+    Ask,
+    GetBundle,
+    GetStatus,
+    GotBundle,
+    HandOverWork,
+    Refused,
+)
+from probatum.protocol.primitives import make_request_id
+from tests.unit.nodes.network import (
+    GATEWAY,
+    PACKAGE,
+    Network,
+    account,
+    endpoint,
+    operating,
+    tensor,
+)
+
+RID = make_request_id(b"r" * 16)
+
+
+def start_network(nodes=("a", "b", "c"), **more):
+    network = Network(nodes)
+    network.register("gateway", "gateway")
+    for name in nodes:
+        network.start_ready_node(name)
+    network.start_gateway(**more)
+    network.world.run(500)
+    return network
+
+
+@pytest.fixture
+def network():
+    return start_network()
+
+
+def make_ask(data=b"\1\2\3", **changes):
+    ask = Ask(
+        model="doubler",
+        version=None,
+        inputs=(tensor(data),),
+        assurance="signed",
+        salt=None,
+        nonce=None,
+        request_id=None,
+        timeout_ms=0,
+    )
+    return msgspec.structs.replace(ask, **changes)
+
+
+def ask(network, **changes):
+    return network.world.wait(network.world.ask(GATEWAY, make_ask(**changes)))
+
+
+def get_bundle(network, request_id):
+    return network.world.wait(network.world.ask(GATEWAY, GetBundle(request_id=request_id)))
+
+
+def settle(network, request_id, limit_ms=5_000):
+    for _ in range(limit_ms // 100):
+        got = get_bundle(network, request_id)
+        if got.settled:
+            return got.bundle
+        network.world.run(100)
+    raise AssertionError("not settled")
+
+
+def list_handed(network):
+    """Nodes that were handed something, in order."""
+    return [
+        to.removeprefix("http://")
+        for _, to, message in network.world.sent
+        if isinstance(message, HandOverWork)
+    ]
+
+
+def get_reports(network):
+    return [(r.code, r.message) for r in network.world.parties[GATEWAY].reports]
+
+
+def get_release(bundle):
+    return decode_release(decode_payload(decode_bundle(bundle).release))
+
+
+def find_first(network):
+    """Which node the policy asks first for this request: found out on a twin network."""
+    ask(network, request_id=RID, salt=b"s" * 32, nonce=b"n" * 32)
+    return list_handed(network)[0]
+
+
+SAME = {"request_id": RID, "salt": b"s" * 32, "nonce": b"n" * 32}
+
+
+def test_a_request_is_answered_with_a_receipt_that_settles_and_verifies_offline(network):
+    answer = ask(network)
+    assert isinstance(answer, Answer)
+    assert answer.outputs == (tensor(b"\2\4\6", "y"),)
+    pending = check_pending(answer.bundle)
+    check_contents(pending, answer.salt, (tensor(b"\1\2\3"),), answer.outputs)
+    assert pending.receipt.request.salt_by == "gateway"
+    got = get_bundle(network, answer.request_id)
+    assert got == GotBundle(settled=False, bundle=answer.bundle)
+    settled = check_bundle(settle(network, answer.request_id), network.trust)
+    assert settled.receipt == pending.receipt
+    assert assign_blame(answer.bundle, 10_000).status == "kept"
+    assert list_handed(network) == list_handed(network)[:1]
+
+
+def test_what_the_client_draws_is_kept(network):
+    answer = ask(network, **SAME)
+    facts = check_pending(answer.bundle).receipt.request
+    assert (answer.request_id, answer.salt) == (RID, SAME["salt"])
+    assert (facts.salt_by, facts.nonce_by) == ("client", "client")
+    assert facts.nonce == SAME["nonce"].hex()
+
+
+def test_the_outcome_is_told_after_it_is_on_disk(network):
+    world, journal = network.world, network.journals["gateway"]
+    name = world.ask(GATEWAY, make_ask())
+    world.run_until(lambda: any(isinstance(said[2], Answered) for said in world.said))
+    world.run(1)
+    # The gateway has the answer; its record is on the way to the disk.
+    assert (journal, world.replies[name]) == ([], [])
+    answer = world.wait(name)
+    record = decode_journal_record(journal[0])
+    assert record == ReleasedRecord(
+        request_id=answer.request_id, bundle=answer.bundle, answered=True
+    )
+    assert answer.salt not in journal[0]
+
+
+def test_a_node_that_dies_after_it_accepted_is_covered_by_another(network):
+    world = network.world
+    for name in "abc":
+        world.parties[endpoint(name)].compute_ms = 400
+    name = world.ask(GATEWAY, make_ask())
+    world.run_until(lambda: any(isinstance(said[2], Accepted) for said in world.said))
+    first = list_handed(network)[0]
+    world.run(10)
+    world.kill(endpoint(first))
+    answer = world.wait(name)
+    assert isinstance(answer, Answer)
+    assert len(list_handed(network)) == 2
+    bundle = decode_bundle(answer.bundle)
+    assert [len(envelope.signatures) for envelope in bundle.custody] == [2, 2]
+    blame = assign_blame(answer.bundle, 10_000)
+    assert blame.status == "covered"
+    assert blame.party.account == "0x" + account(first).address.hex()
+    check_bundle(settle(network, answer.request_id), network.trust)
+
+
+def test_a_node_that_cannot_be_reached_leaves_a_giver_only_record(network):
+    twin = start_network()
+    first = find_first(twin)
+    network.world.kill(endpoint(first))
+    answer = ask(network, **SAME)
+    assert isinstance(answer, Answer)
+    assert list_handed(network)[0] == first
+    bundle = decode_bundle(answer.bundle)
+    assert [len(envelope.signatures) for envelope in bundle.custody] == [1, 2]
+    check_bundle(settle(network, RID), network.trust)
+
+
+def test_a_silent_node_is_followed_by_the_next_and_may_still_answer(network):
+    world = network.world
+    for name in "abc":
+        world.parties[endpoint(name)].compute_ms = 3_000
+    network.start_gateway(branch_timeout_ms=500)
+    world.run(300)
+    answer = ask(network)
+    assert isinstance(answer, Answer)
+    # The first node answers first, though two others were asked after it was overdue.
+    assert len(list_handed(network)) == 3
+    release = get_release(answer.bundle)
+    assert release.answered_branch == release.branches[0]
+
+
+def test_when_all_fail_a_failed_release_names_what_was_tried(network):
+    for name in "abc":
+        network.world.kill(endpoint(name))
+    refused = ask(network, request_id=RID)
+    assert isinstance(refused, Refused)
+    assert (refused.code, refused.request_id) == ("gateway.no-answer", RID)
+    assert refused.retryable
+    got = get_bundle(network, RID)
+    assert got.settled, "a failed request has nothing left to settle"
+    records = check_records(decode_bundle(got.bundle))
+    assert records.release.outcome == "failed"
+    assert records.release.reason == "gateway.unreachable"
+    assert len(records.branches) == 8
+    assert set(list_handed(network)) == {"a", "b", "c"}
+    assert assign_blame(got.bundle, 10_000).status == "undetermined"
+
+
+def test_a_deadline_ends_a_request_and_names_who_held_it(network):
+    for name in "abc":
+        network.world.parties[endpoint(name)].compute_ms = 60_000
+    refused = ask(network, timeout_ms=1_500)
+    assert refused.code == "gateway.no-answer"
+    bundle = get_bundle(network, refused.request_id).bundle
+    assert get_release(bundle).reason == "gateway.deadline"
+    blame = assign_blame(bundle, 10_000)
+    assert blame.status == "lost"
+
+
+def tamper_outputs(message):
+    outputs = tuple(
+        msgspec.structs.replace(t, data=bytes([t.data[0] ^ 1]) + t.data[1:])
+        for t in message.outputs
+    )
+    return msgspec.structs.replace(message, outputs=outputs)
+
+
+def cut_receipt(message):
+    return msgspec.structs.replace(message, receipt=message.receipt[:-1])
+
+
+def flip_receipt(message):
+    data = bytearray(message.receipt)
+    data[60] = data[60] + 1
+    return msgspec.structs.replace(message, receipt=bytes(data))
+
+
+def drop_outputs(message):
+    return msgspec.structs.replace(message, outputs=())
+
+
+@pytest.mark.parametrize("spoil", [tamper_outputs, cut_receipt, flip_receipt, drop_outputs])
+def test_a_wrong_answer_fails_its_branch_only(network, spoil):
+    first = find_first(start_network())
+
+    def meddle(_, message):
+        if isinstance(message, Answered) and not network.spoiled:
+            network.spoiled = True
+            return spoil(message)
+        return message
+
+    network.spoiled = False
+    network.world.meddle = meddle
+    answer = ask(network, **SAME)
+    assert isinstance(answer, Answer)
+    assert answer.outputs == (tensor(b"\2\4\6", "y"),)
+    assert list_handed(network)[0] == first
+    assert len(list_handed(network)) == 2
+    failed = [why for code, why in get_reports(network) if code == "gateway.branch-failed"]
+    assert len(failed) == 1
+    check_pending(answer.bundle)
+
+
+def test_an_acceptance_of_something_else_fails_its_branch(network):
+    seen = []
+
+    def meddle(_, message):
+        if isinstance(message, Accepted):
+            seen.append(message)
+            if len(seen) == 2:
+                return seen[0]
+        return message
+
+    network.world.meddle = meddle
+    ask(network)
+    assert isinstance(ask(network, data=b"\7"), Answer)
+    failed = [why for code, why in get_reports(network) if code == "gateway.branch-failed"]
+    assert [why.split(":")[0] for why in failed] == ["gateway.other-acceptance"]
+
+
+def test_an_answer_without_acceptance_is_not_taken(network):
+    network.world.meddle = lambda _, m: None if isinstance(m, Accepted) else m
+    refused = ask(network)
+    assert refused.code == "gateway.no-answer"
+    assert get_release(get_bundle(network, refused.request_id).bundle).reason == (
+        "receipt.unacknowledged"
+    )
+
+
+def test_a_message_that_is_no_answer_fails_its_branch(network):
+    network.world.meddle = lambda _, m: GetStatus() if isinstance(m, Accepted | Answered) else m
+    assert ask(network).code == "gateway.no-answer"
+
+
+def test_a_fault_of_one_node_is_covered_by_another(network):
+    def fail(_):
+        raise Fault("runtime.crashed", "the engine crashed", retryable=True)
+
+    first = find_first(start_network())
+    network.world.parties[endpoint(first)].compute = fail
+    answer = ask(network, **SAME)
+    assert isinstance(answer, Answer)
+    assert len(list_handed(network)) == 2
+
+
+def test_a_request_that_breaks_the_schema_is_refused_once_and_not_passed_around(network):
+    refused = ask(network, inputs=(tensor(b"\1", "z"),))
+    assert (refused.code, refused.retryable) == ("schema.missing-tensor", False)
+    assert len(list_handed(network)) == 1
+    bundle = get_bundle(network, refused.request_id).bundle
+    assert get_release(bundle).reason == "schema.missing-tensor"
+
+
+def test_an_unknown_model_leaves_no_record(network):
+    refused = ask(network, model="nobody-has-this")
+    assert (refused.code, refused.request_id) == ("gateway.unknown-model", None)
+    assert refused.hint
+    assert ask(network, version="99").code == "gateway.unknown-model"
+    assert network.journals["gateway"] == []
+
+
+def test_a_model_that_nobody_offers_is_refused_without_records():
+    network = Network(())
+    network.register("gateway", "gateway")
+    network.start_gateway()
+    network.world.run(300)
+    refused = ask(network)
+    assert (refused.code, refused.retryable, refused.request_id) == (
+        "gateway.no-node",
+        True,
+        None,
+    )
+
+
+def test_the_same_request_again_gets_the_same_answer(network):
+    one = ask(network, request_id=RID)
+    assert ask(network, request_id=RID) == one
+    assert len(list_handed(network)) == 1
+    refused = ask(network, request_id=RID, data=b"\7")
+    assert refused.code == "gateway.other-request"
+
+
+def test_the_same_request_while_it_runs_joins(network):
+    world = network.world
+    for name in "abc":
+        world.parties[endpoint(name)].compute_ms = 100
+    one = world.ask(GATEWAY, make_ask(request_id=RID))
+    world.run(20)
+    two = world.ask(GATEWAY, make_ask(request_id=RID))
+    three = world.ask(GATEWAY, make_ask(request_id=RID, data=b"\7"))
+    assert world.wait(three).code == "gateway.other-request"
+    assert world.wait(one) == world.wait(two)
+    assert len(list_handed(network)) == 1
+
+
+def test_an_asker_that_hangs_up_does_not_stop_the_request(network):
+    world = network.world
+    name = world.ask(GATEWAY, make_ask(request_id=RID))
+    world.run(2)
+    world.tell(GATEWAY, events.Hung(name))
+    world.run(300)
+    assert world.replies[name] == []
+    assert isinstance(get_bundle(network, RID), GotBundle)
+    assert isinstance(ask(network, request_id=RID), Answer)
+
+
+def test_after_a_restart_receipts_settle_and_are_served(network):
+    answer = ask(network, request_id=RID)
+    assert not get_bundle(network, RID).settled
+    network.world.kill(GATEWAY)
+    network.start_gateway()
+    refused = ask(network, request_id=RID)
+    assert refused.code == "gateway.answered-before"
+    settled = settle(network, RID)
+    assert check_bundle(settled, network.trust).receipt == check_pending(answer.bundle).receipt
+    network.world.run(10)
+    network.world.kill(GATEWAY)
+    network.start_gateway()
+    assert get_bundle(network, RID) == GotBundle(settled=True, bundle=settled)
+
+
+def test_receipts_of_a_node_that_restarted_still_settle(network):
+    answer = ask(network)
+    node = list_handed(network)[0]
+    network.world.kill(endpoint(node))
+    network.world.run(500)
+    assert not get_bundle(network, answer.request_id).settled
+    network.start_node(node)
+    verified = check_bundle(settle(network, answer.request_id), network.trust)
+    assert verified.receipt.log.session == 0
+
+
+def test_a_restarted_nodes_newest_session_is_the_one_that_counts(network):
+    for name in "abc":
+        network.world.kill(endpoint(name))
+        party = network.start_node(name)
+        network.world.run_until(lambda party=party: party.machine.is_ready)
+    # The gateway's view may be a block behind: the answer waits for it.
+    answer = ask(network)
+    assert check_pending(answer.bundle).receipt.log.session == 1
+    assert len(list_handed(network)) == 1
+
+
+def test_an_unknown_request_has_no_bundle(network):
+    assert get_bundle(network, RID).code == "gateway.unknown-request"
+
+
+def test_bounds_are_kept():
+    network = start_network(("a",), open_requests=2)
+    network.world.parties[endpoint("a")].compute_ms = 1_000
+    names = [network.world.ask(GATEWAY, make_ask(data=bytes([n]))) for n in range(3)]
+    refused = network.world.wait(names[2])
+    assert (refused.code, refused.retryable) == ("gateway.busy", True)
+    assert isinstance(network.world.wait(names[0]), Answer)
+
+
+def test_full_of_pending_bundles_is_busy():
+    network = start_network(("a",), pending_bundles=1)
+    answer = ask(network)
+    assert isinstance(answer, Answer)
+    assert ask(network).code == "gateway.busy"
+    settle(network, answer.request_id)
+    assert isinstance(ask(network), Answer)
+
+
+def test_malformed_questions_are_refused(network):
+    assert ask(network, request_id="Z" * 26).code == "primitive.bad-request-id"
+    bad = msgspec.structs.replace(tensor(b"\1"), shape=(2,))
+    assert ask(network, inputs=(bad,)).code == "tensor.bad-length"
+    reply = network.world.wait(network.world.ask(GATEWAY, GetStatus()))
+    assert reply.code == "gateway.wrong-message"
+    assert list_handed(network) == []
+
+
+def test_a_gateway_that_nobody_registered_says_so():
+    network = Network(("a",))
+    network.start_ready_node("a")
+    gateway = Gateway(network.gateway_settings(), ())
+    network.world.start(GATEWAY, gateway)
+    assert ask(network).code == "gateway.not-ready"
+    network.world.run(500)
+    assert ask(network).code == "gateway.not-registered"
+    network.register("gateway", "gateway")
+    network.world.run(500)
+    assert isinstance(ask(network), Answer)
+
+
+def test_stopping_finishes_what_is_open(network):
+    world = network.world
+    for name in "abc":
+        world.parties[endpoint(name)].compute_ms = 300
+    name = world.ask(GATEWAY, make_ask())
+    world.run(10)
+    world.tell(GATEWAY, events.Stopping())
+    assert ask(network, data=b"\7").code == "gateway.stopping"
+    assert isinstance(world.wait(name), Answer)
+    world.run(10)
+    assert world.parties[GATEWAY].halted.code == "gateway.stopped"
+
+
+def test_a_node_that_failed_is_asked_last_for_a_while(network):
+    first = find_first(start_network())
+    network.world.kill(endpoint(first))
+    ask(network, **SAME)
+    before = len(list_handed(network))
+    for n in range(5):
+        ask(network, data=bytes([n]))
+    assert first not in list_handed(network)[before:]
+
+
+def test_work_is_shared_by_lot(network):
+    for n in range(12):
+        assert isinstance(ask(network, data=bytes([n])), Answer)
+    assert set(list_handed(network)) == {"a", "b", "c"}
+
+
+def test_ids_of_the_test_network_are_what_they_should_be():
+    # The helpers name keys by purpose: no two people share one.
+    keys = {operating(name).key for name in ("a", "b", "c", "gateway", "engine")}
+    assert len(keys) == 5
+    assert len(PACKAGE) == 32
