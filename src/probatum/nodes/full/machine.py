@@ -146,11 +146,11 @@ class FullNode:
                 self._submitters.remove(conversation)
                 refusal = Refusal(dropped.code, dropped.message)
                 wishes.append(Reply(conversation, _refuse(refusal)))
+        for conversation, follow in self._followers.get_waiting():
+            wishes += self._follow(conversation, follow)
         for conversation, message in self._deferred.items():
             self._deferred.remove(conversation)
             wishes += self._receive(conversation, message)
-        for conversation, follow in self._followers.get_waiting():
-            wishes += self._follow(conversation, follow)
         if self._stopping:
             wishes += self._let_go()
         else:
