@@ -31,6 +31,7 @@ class Handing:
     """The parts of one hand-over; tests replace what they want to be wrong."""
 
     data: bytes = b"\x01\x02\x03"
+    name: str = "x"
     request: str = "1"
     salt: bytes = SALT
     taker: str = "a"
@@ -51,7 +52,7 @@ class Handing:
             model=ModelRef(package=PACKAGE.hex()),
             arithmetic="float",
             assurance="signed",
-            inputs=(make_tensor_head(self.salt, tensor(self.data)),),
+            inputs=(make_tensor_head(self.salt, tensor(self.data, self.name)),),
             salt_commitment=compute_salt_commitment(self.salt).hex(),
             salt_by="gateway",
             nonce=hash_tagged("test/nonce", self.request.encode()).hex(),
@@ -85,7 +86,7 @@ class Handing:
             record=encode_document(envelope),
             facts=encode_document(self.make_facts()),
             salt=self.salt,
-            inputs=(tensor(self.data),),
+            inputs=(tensor(self.data, self.name),),
             time_left_ms=1_000,
         )
         return msgspec.structs.replace(work, **self.message)

@@ -38,8 +38,10 @@ SILENCE = "branch:"
 AGAIN = "again:"
 """Before a request id: timer of the pause before nodes are tried once more."""
 
-_AT_FAULT = ("schema.", "encoding.", "oip.", "tensor.")
-"""Codes of refusals that every node would repeat: the request itself is at fault."""
+_AT_FAULT = ("schema.",)
+"""Codes of refusals that every node would repeat: the request itself is at fault. What a node says
+of encodings or tensors' bytes is not among them: the gateway checked those before it handed them
+over, so the way or the node is at fault, and another one may do better."""
 _LONGEST_PAUSE_DOUBLINGS = 4
 
 

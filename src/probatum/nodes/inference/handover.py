@@ -1,8 +1,8 @@
 """What a node checks of a hand-over before it accepts it (`CUSTODY-1`, `CANON-8`).
 
 Two pure procedures over one message: `read_handover` establishes who hands over what to whom,
-`check_work` whether this node can and will do it. Cheap checks come first; inputs are hashed
-last. Must not know what the node holds already (`work` does).
+`check_work` whether this node can and will do it. Cheap checks come first. Must not know what the
+node holds already (`work` does).
 """
 
 from __future__ import annotations
@@ -129,9 +129,10 @@ def check_work(
     6. The answer is due after this node's height, and not farther ahead than it promises for.
     7. The model is one that this node offers, in its arithmetic class.
     8. The inputs together are no larger than a request may be, and each is one encoding.
-    9. The inputs are what the model's manifest declares (`CANON-8`).
-    10. The salt opens its commitment (`SALT-1`).
-    11. The inputs have, under the salt, the roots that the facts name.
+    9. The salt opens its commitment (`SALT-1`).
+    10. The inputs have, under the salt, the roots that the facts name.
+    11. The inputs are what the model's manifest declares (`CANON-8`). Last, because it is said
+        of the request itself: what was spoilt on the way must not be blamed on who asked.
 
     Raises:
         Refusal: `handover.stale`, `handover.too-far`, `handover.unknown-model`,
@@ -166,14 +167,14 @@ def check_work(
     for tensor in message.inputs:
         check_tensor(tensor)
     # 9
-    check_tensors_match(manifest.inputs, message.inputs)
-    # 10
     if compute_salt_commitment(message.salt).hex() != facts.salt_commitment:
         raise Refusal("handover.wrong-salt", "the salt does not open the facts' commitment")
-    # 11
+    # 10
     heads = tuple(make_tensor_head(message.salt, tensor) for tensor in message.inputs)
     if heads != facts.inputs:
         raise Refusal("handover.wrong-inputs", "the inputs do not have the roots of the facts")
+    # 11
+    check_tensors_match(manifest.inputs, message.inputs)
     return manifest
 
 

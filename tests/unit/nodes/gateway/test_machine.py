@@ -313,6 +313,19 @@ def test_a_request_that_breaks_the_schema_is_refused_once_and_not_passed_around(
     assert get_release(bundle).reason == "schema.missing-tensor"
 
 
+def test_a_hand_over_spoilt_on_the_way_fails_its_branch_only(network):
+    def meddle(_, message):
+        if isinstance(message, HandOverWork) and not network.spoiled:
+            network.spoiled = True
+            return msgspec.structs.replace(message, inputs=(), record=b"{}")
+        return message
+
+    network.spoiled = False
+    network.world.meddle = meddle
+    assert isinstance(ask(network), Answer)
+    assert len(list_handed(network)) == 2
+
+
 def test_an_unknown_model_leaves_no_record(network):
     refused = ask(network, model="nobody-has-this")
     assert (refused.code, refused.request_id) == ("gateway.unknown-model", None)

@@ -1,4 +1,5 @@
 import pytest
+from msgspec.structs import replace
 
 from probatum.errors import Fault
 from probatum.machine import events
@@ -223,8 +224,12 @@ WRONG = {
         Handing(message={"inputs": (tensor(b"\x09\x09\x09"),)}),
         "handover.wrong-inputs",
     ),
-    "missing-inputs": (Handing(message={"inputs": ()}), "schema.missing-tensor"),
-    "wrong-name": (Handing(message={"inputs": (tensor(b"\1", "z"),)}), "schema.missing-tensor"),
+    "inputs-lost-on-the-way": (Handing(message={"inputs": ()}), "handover.wrong-inputs"),
+    "not-the-models-inputs": (Handing(name="z"), "schema.missing-tensor"),
+    "torn-tensor": (
+        Handing(message={"inputs": (replace(tensor(b"\1\2"), shape=(3,)),)}),
+        "tensor.bad-length",
+    ),
 }
 
 
