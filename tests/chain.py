@@ -67,7 +67,7 @@ class Chain:
         return self.engine.domain
 
     def nonce(self, signer):
-        return self.engine._get_account(signer.address).nonce
+        return self.engine.get_account(signer.address).nonce
 
     def make(self, signer, body, *, nonce=None, fee=FEE):
         nonce = self.nonce(signer) if nonce is None else nonce

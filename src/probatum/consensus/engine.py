@@ -112,7 +112,7 @@ class Engine(Protocol):
         """Take note that a decided block is durable."""
 
     def get_outcome(self, transaction_hash: Digest) -> Outcome | None:
-        """Get a committed transaction's outcome."""
+        """Get the outcome of a transaction in a finished block."""
 
     def get_header(self, height: int) -> SignedHeader | None:
         """Get a signed header."""

@@ -1,4 +1,4 @@
-"""Applying a block: transactions in order, each wholly or not at all, then the invariants.
+"""Applying a block (`HEADER-1`): transactions in order, each wholly or not, then the invariants.
 
 Two kinds of refusal. Before the fee (undecodable, wrong signature, wrong nonce, fee too low or
 not covered) nothing changes, as if the transaction had not been there; a proposer leaves such

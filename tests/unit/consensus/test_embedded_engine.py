@@ -1,4 +1,4 @@
-"""The embedded engine: blocks, headers, resuming, replay."""
+"""The embedded engine: blocks, headers (`HEADER-1`), resuming, replay."""
 
 import msgspec
 import pytest

@@ -1,55 +1,41 @@
-"""The embedded engine: one process decides, signs and keeps the chain.
+"""The embedded engine: one process decides, signs and keeps the chain (`HEADER-1`).
 
 Pure: reads come from a store that the caller passes, writes go out as rows that the caller
 commits (`decide`, then `finish`). The order of things makes `kill -9` safe: nothing is told to
 anybody before its rows are durable, and a block that was not committed never was. Must not know
-clocks, disks, or what a transaction does. Read next: `probatum.ledger.apply`, `replay`.
+clocks, disks, or what a transaction does. Read next: `kept`, `probatum.ledger.apply`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from probatum.consensus import tables
 from probatum.consensus.embedded.blocks import (
-    NODE_ID_BYTES,
-    Head,
-    decode_outcome,
     make_block_rows,
     make_state_rows,
-    split_ids,
 )
-from probatum.consensus.embedded.cache import CachedTable
-from probatum.consensus.embedded.opening import begin, get_meta
+from probatum.consensus.embedded.kept import KeptChain
+from probatum.consensus.embedded.opening import begin
 from probatum.consensus.engine import Decided, Dropped, Store
 from probatum.consensus.mempool import Mempool
-from probatum.errors import Fault, Misuse, Refusal
+from probatum.errors import Misuse, Refusal
 from probatum.ledger.apply import BlockRun, apply_block
 from probatum.ledger.genesis import (
     Genesis,
-    get_domain,
 )
-from probatum.ledger.params import Params, decode_params
-from probatum.ledger.queries import get_items, list_items
-from probatum.ledger.state import EMPTY_ACCOUNT
-from probatum.ledger.statemap import MerkleMap, TreeUpdate
+from probatum.ledger.statemap import TreeUpdate
 from probatum.protocol import limits
 from probatum.protocol.blocks import (
     Block,
-    BlockView,
     Change,
     TransactionResult,
     compute_results_root,
     compute_transactions_root,
 )
 from probatum.protocol.ed25519 import OperatingSigner
-from probatum.protocol.eip712 import Domain
-from probatum.protocol.encoding import decode
 from probatum.protocol.headers import Header, SignedHeader, compute_header_hash
-from probatum.protocol.hexes import key_from_hex
-from probatum.protocol.messages import Outcome, StateItem
-from probatum.protocol.primitives import Address, Digest, OperatingKey
-from probatum.protocol.records import PARAMS_KEY, Account, get_account_key
+from probatum.protocol.messages import Outcome
+from probatum.protocol.primitives import Address, Digest
 from probatum.protocol.transactions.signed import compute_transaction_hash
 
 __all__ = ["EmbeddedEngine", "EngineSettings"]
@@ -76,7 +62,7 @@ class EngineSettings:
     cached_records: int = 50_000
 
 
-class EmbeddedEngine:
+class EmbeddedEngine(KeptChain):
     """See the module; made by `open`. Implements `probatum.consensus.engine.Engine`."""
 
     name = "embedded"
@@ -89,18 +75,16 @@ class EmbeddedEngine:
         settings: EngineSettings,
     ) -> None:
         """Use `EmbeddedEngine.open` instead."""
-        self._store = store
+        super().__init__(
+            store,
+            genesis,
+            cached_nodes=settings.cached_nodes,
+            cached_records=settings.cached_records,
+        )
         self._signer = signer
         self._settings = settings
-        self._genesis_time_ms = genesis.time_ms
-        self.domain: Domain = get_domain(genesis)
-        self.key: OperatingKey = key_from_hex(genesis.key)
-        self._records = CachedTable(store, tables.RECORD, settings.cached_records)
-        self._nodes = CachedTable(store, tables.NODE, settings.cached_nodes)
-        self._pool = Mempool(self.domain, self._get_account)
+        self._pool = Mempool(self.domain, self.get_account)
         self._update: TreeUpdate | None = None
-        self._last_changes: tuple[Change, ...] | None = None
-        self._load()
 
     @classmethod
     def open(
@@ -128,34 +112,6 @@ class EmbeddedEngine:
         begin(store, genesis)
         return cls(store, genesis, signer, settings or EngineSettings())
 
-    def _load(self) -> None:
-        head = get_meta(self._store, tables.HEAD_KEY)
-        self._head = decode(Head, head, limit_bytes=limits.STATE_VALUE_BYTES)
-        self._stale = split_ids(get_meta(self._store, tables.STALE_KEY))
-        self._map = MerkleMap(self._nodes, self._head.root)
-        self.last_header: SignedHeader | None = None
-        if self._head.height:
-            self.last_header = self.get_header(self._head.height)
-            stored = self.last_header
-            if stored is None or stored.header.state_root != self._head.digest:
-                raise Fault(
-                    "store.corrupt",
-                    f"the store does not hold the header of its own height {self._head.height}",
-                    hint="replay the chain into an empty store",
-                    retryable=False,
-                )
-        self._params = self._read_params()
-
-    def _read_params(self) -> Params:
-        value = self._records.get(PARAMS_KEY)
-        assert value is not None, "a state without parameters"
-        return decode_params(value)
-
-    @property
-    def height(self) -> int:
-        """The last finished height, 0 before the first block."""
-        return self._head.height
-
     @property
     def pending(self) -> int:
         """How many transactions wait."""
@@ -163,19 +119,13 @@ class EmbeddedEngine:
 
     # The pool
 
-    def _get_account(self, account: Address) -> Account:
-        value = self._records.get(get_account_key(account))
-        if value is None:
-            return EMPTY_ACCOUNT
-        return decode(Account, value, limit_bytes=limits.STATE_VALUE_BYTES)
-
     def submit(self, data: bytes) -> Digest:
         """Take a transaction into the pool and return its hash.
 
         Raises:
             Refusal: as `probatum.consensus.mempool.Mempool.add`.
         """
-        return self._pool.add(data, self._params, self.height).hash
+        return self._pool.add(data, self.params, self.height).hash
 
     def is_pending(self, transaction_hash: Digest) -> bool:
         """Tell whether a transaction waits."""
@@ -196,8 +146,7 @@ class EmbeddedEngine:
         self._check_finished()
         if self._signer is None:
             raise Misuse("consensus.no-signer", "an engine without its key only replays")
-        before = self.last_header.header.time_ms if self.last_header else self._genesis_time_ms
-        height, time_ms = self.height + 1, max(now_ms, before + 1)
+        height, time_ms = self.height + 1, max(now_ms, self.time_ms + 1)
         run = BlockRun(self._records, self.domain, height=height, time_ms=time_ms)
         dropped = [
             Dropped(
@@ -261,13 +210,12 @@ class EmbeddedEngine:
             Refusal: `consensus.not-next`, `consensus.time-back`, `consensus.other-header`.
         """
         self._check_finished()
-        before = self.last_header.header.time_ms if self.last_header else self._genesis_time_ms
         if block.height != self.height + 1:
             raise Refusal(
                 "consensus.not-next", f"height {block.height} does not follow {self.height}"
             )
-        if block.time_ms <= before:
-            raise Refusal("consensus.time-back", f"{block.time_ms} is not after {before}")
+        if block.time_ms <= self.time_ms:
+            raise Refusal("consensus.time-back", f"{block.time_ms} is not after {self.time_ms}")
         applied = apply_block(self._records, block, self.domain)
         update, header = self._make_header(block, applied.results, applied.changes)
         if header != signed.header:
@@ -343,71 +291,9 @@ class EmbeddedEngine:
         update = self._update
         if update is None or update.root.digest != decided.header.header.state_root:
             raise Misuse("consensus.not-decided", "this block is not the one just decided")
-        for change in decided.changes:
-            self._records.note(change.key, change.value)
-        for node_id, node in update.new_nodes.items():
-            if len(node_id) == NODE_ID_BYTES:
-                self._nodes.note(node_id, node)
-        for node_id in self._stale:
-            self._nodes.note(node_id, None)
-        root = update.root
-        self._head = Head(
-            height=decided.block.height,
-            version=root.version,
-            node_id=root.node_id,
-            digest=root.digest,
-        )
-        self._map = MerkleMap(self._nodes, root)
-        self._stale = update.stale_nodes
+        self.advance(decided, update)
         self._update = None
-        self.last_header = decided.header
-        self._last_changes = decided.changes
-        if any(change.key == PARAMS_KEY for change in decided.changes):
-            self._params = self._read_params()
         for outcome in decided.outcomes:
             self._pool.remove(outcome.transaction_hash)
         for dropped in decided.dropped:
             self._pool.remove(dropped.transaction_hash)
-
-    # Reads
-
-    def get_outcome(self, transaction_hash: Digest) -> Outcome | None:
-        """Get a committed transaction's outcome."""
-        data = self._store.get(tables.OUTCOME, transaction_hash)
-        return None if data is None else decode_outcome(transaction_hash, data)
-
-    def get_header(self, height: int) -> SignedHeader | None:
-        """Get a signed header of a finished height."""
-        data = self._get_at(tables.HEADER, height)
-        if data is None:
-            return None
-        return decode(SignedHeader, data, limit_bytes=limits.STATE_VALUE_BYTES)
-
-    def get_block(self, height: int) -> bytes | None:
-        """Get an encoded block of a finished height."""
-        return self._get_at(tables.BLOCK, height)
-
-    def get_changes(self, height: int) -> tuple[Change, ...] | None:
-        """Get what a recent block changed, None if that is no longer kept."""
-        if height == self.height and self._last_changes is not None:
-            return self._last_changes
-        data = self._get_at(tables.CHANGES, height)
-        if data is None:
-            return None
-        return decode(BlockView, data, limit_bytes=limits.FRAME_BYTES).changes
-
-    def _get_at(self, table: str, height: int) -> bytes | None:
-        # What is committed but not finished has not been told to the owner yet.
-        if not 0 < height <= self.height:
-            return None
-        return self._store.get(table, tables.height_key(height))
-
-    def get_items(self, keys: tuple[bytes, ...], *, prove: bool) -> tuple[StateItem, ...]:
-        """Get records of the last finished height, with proofs if asked."""
-        return get_items(self._records, self._map, keys, prove=prove)
-
-    def list_items(
-        self, prefix: bytes, after: bytes, limit: int
-    ) -> tuple[tuple[StateItem, ...], bool]:
-        """List records under a prefix; the second value tells whether there are more."""
-        return list_items(self._records.scan, prefix, after, limit)

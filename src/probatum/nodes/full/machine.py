@@ -230,7 +230,7 @@ class FullNode:
     def _submit(self, conversation: str, data: bytes) -> tuple[Wish, ...]:
         found = compute_transaction_hash(data)
         outcome = self._engine.get_outcome(found)
-        if outcome is not None and outcome.height <= self._engine.height:
+        if outcome is not None:
             return (Reply(conversation, outcome),)
         if self._stopping:
             raise _stopping()
@@ -246,7 +246,7 @@ class FullNode:
 
     def _get_outcome(self, found: Digest) -> Message:
         outcome = self._engine.get_outcome(found)
-        if outcome is not None and outcome.height <= self._engine.height:
+        if outcome is not None:
             return outcome
         if self._engine.is_pending(found):
             raise Refusal("full.pending", "the transaction waits for a block")
