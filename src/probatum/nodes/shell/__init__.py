@@ -1,0 +1,1 @@
+"""The real world around the machines: the one place in `nodes` with asyncio, HTTP and disks."""

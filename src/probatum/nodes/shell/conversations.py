@@ -1,0 +1,61 @@
+"""A conversation as the HTTP side holds it: replies come out in order, hanging up goes in.
+
+Must not know HTTP or the party.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from probatum.machine.wishes import Reply
+
+__all__ = ["Conversation"]
+
+
+class Conversation:
+    """One open conversation with the party of this process; made by `Driver.open`."""
+
+    __slots__ = ("_ended", "_hang_up", "_replies", "_waiter", "name")
+
+    def __init__(self, name: str, hang_up: Callable[[Conversation], None]) -> None:
+        """Make it; `hang_up` is called once if the other side goes away before the end."""
+        self.name = name
+        self._hang_up = hang_up
+        self._replies: deque[Reply] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._ended = False
+
+    def put(self, reply: Reply) -> None:
+        """Take a reply from the party; nothing after the last one."""
+        if self._ended:
+            return
+        self._ended = reply.last
+        self._replies.append(reply)
+        self._wake()
+
+    async def next(self) -> Reply | None:
+        """Wait for the next reply; None when none will come (hung up, or the party ended)."""
+        while not self._replies:
+            if self._ended:
+                return None
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        return self._replies.popleft()
+
+    def hang_up(self) -> None:
+        """Say that nobody listens any more. Harmless when the conversation has ended."""
+        if not self._ended:
+            self._ended = True
+            self._hang_up(self)
+            self._wake()
+
+    def cut(self) -> None:
+        """End it without a last reply: the party is gone."""
+        self._ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

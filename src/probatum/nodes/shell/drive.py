@@ -1,0 +1,389 @@
+"""The driver: grants a machine's wishes in the real world, one event after the other.
+
+One event loop owns the machine. Events wait in an inbox; each time the loop comes round, a batch
+of them is stepped and the wishes are granted in order. Everything that a step waits for runs
+beside it (calls, flushes, models) and comes back as an event. An exception that leaves a step is
+a bug and ends the process. Must not know what party it drives; `storm` drives the same machines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Protocol, TypeAlias, TypeVar, assert_never
+
+from probatum.errors import Fault, Misuse, ProbatumError, Refusal
+from probatum.machine.events import (
+    Arrived,
+    Computed,
+    Durable,
+    Event,
+    Fired,
+    Hung,
+    Moment,
+    Returned,
+    Started,
+    Stopping,
+    Unreachable,
+)
+from probatum.machine.machine import Machine
+from probatum.machine.wishes import (
+    Commit,
+    Compute,
+    Halt,
+    Journal,
+    Reply,
+    Report,
+    Send,
+    SetTimer,
+    Wish,
+)
+from probatum.nodes.shell.conversations import Conversation
+from probatum.nodes.shell.writers import GroupWriter
+from probatum.protocol.messages import Accepted, Message
+from probatum.protocol.primitives import Digest
+from probatum.protocol.tensors import Tensor
+
+__all__ = ["Computer", "Driver", "Ended", "RecordSink", "Row", "TableSink", "Transport", "World"]
+
+T = TypeVar("T")
+
+Row: TypeAlias = tuple[str, bytes, bytes | None]
+"""(table, key, value); a value of None deletes."""
+
+BATCH_EVENTS: Final = 128
+"""Events stepped before sockets are looked at again."""
+OPEN_CONVERSATIONS: Final = 4_096
+OPEN_CALLS: Final = 4_096
+REPLIES_PER_CALL: Final = 16
+"""More replies than any conversation has: the other side is not well."""
+GROUP_RECORDS: Final = 1_024
+
+
+class RecordSink(Protocol):
+    """Where journal wishes go."""
+
+    def append(self, records: tuple[bytes, ...], /) -> None:
+        """Write and flush records."""
+        ...
+
+
+class TableSink(Protocol):
+    """Where commit wishes go."""
+
+    def commit(self, rows: tuple[Row, ...], /) -> None:
+        """Write rows atomically and flush them."""
+        ...
+
+
+class Transport(Protocol):
+    """How messages reach other parties."""
+
+    def converse(
+        self, endpoint: str, message: Message, timeout_s: float
+    ) -> AsyncGenerator[Message, None]:
+        """Open a conversation, yield its replies; raises Fault or Refusal."""
+        ...
+
+
+class Computer(Protocol):
+    """How models are run: `probatum.runtime.worker.ComputePool`."""
+
+    def submit(
+        self,
+        package: Digest,
+        tensors: tuple[Tensor, ...],
+        done: Callable[[tuple[Tensor, ...] | ProbatumError], None],
+    ) -> None:
+        """Queue a job; `done` is called once, on any thread. Raises Refusal."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Everything that a machine's wishes may touch; what a party never wishes for is None."""
+
+    clock_ms: Callable[[], int]
+    entropy: Callable[[], bytes]
+    report: Callable[[Report], None]
+    journal: RecordSink | None = None
+    tables: TableSink | None = None
+    transport: Transport | None = None
+    compute: Computer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a party ended of its own will; `halt` is None after an orderly stop."""
+
+    halt: Halt | None
+
+
+class Driver:
+    """Drives one machine. Use within one running event loop."""
+
+    def __init__(self, machine: Machine, world: World) -> None:
+        """Make a driver; `run` starts the party."""
+        self._machine = machine
+        self._world = world
+        self._loop = asyncio.get_running_loop()
+        self._inbox: deque[Event] = deque()
+        self._scheduled = False
+        self._stopping = False
+        self._end: asyncio.Future[Ended] = self._loop.create_future()
+        self._conversations: dict[str, Conversation] = {}
+        self._opened = 0
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._calls = 0
+        self._jobs = 0
+        self._records = self._make_writer(self._write_records, GROUP_RECORDS)
+        self._rows: GroupWriter[tuple[Row, ...]] = self._make_writer(self._write_rows, 1)
+
+    # ------------------------------------------------------------------ for the process and doors
+
+    async def run(self) -> Ended:
+        """Start the party and return when it has ended.
+
+        Raises:
+            BaseException: Whatever left the machine's step, or a flush: the process must end.
+        """
+        self.post(Started())
+        try:
+            return await self._end
+        finally:
+            self._close()
+
+    def open(self, message: Message) -> Conversation:
+        """Let a message arrive.
+
+        Raises:
+            Refusal: `door.busy` when too many conversations are open, `door.stopping`.
+        """
+        if self._end.done():
+            raise Refusal("door.stopping", "this node has stopped", hint="ask another node")
+        if len(self._conversations) >= OPEN_CONVERSATIONS:
+            raise Refusal(
+                "door.busy",
+                f"{OPEN_CONVERSATIONS} conversations are open already",
+                hint="try again in a moment, or ask another node",
+            )
+        self._opened += 1
+        conversation = Conversation(f"c{self._opened}", self._hang_up)
+        self._conversations[conversation.name] = conversation
+        self.post(Arrived(conversation.name, message))
+        return conversation
+
+    def post(self, event: Event) -> None:
+        """Put an event into the inbox."""
+        self._inbox.append(event)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._drain)
+
+    async def stop(self, *, grace_s: float, when_quiet: bool) -> None:
+        """Stop in order: what is held may take `grace_s` to be finished.
+
+        Args:
+            grace_s: How long to wait.
+            when_quiet: End as soon as nothing is held here; otherwise wait for the machine's own
+                `Halt` (it may have to settle first).
+        """
+        if not self._stopping:
+            self._stopping = True
+            self.post(Stopping())
+        deadline = self._loop.time() + grace_s
+        # Quiet is the absence of many things; looking now and then, once in a process's life, is
+        # simpler than an event for each.
+        while not self._end.done() and self._loop.time() < deadline:
+            if when_quiet and self._is_quiet():
+                break
+            await asyncio.sleep(0.01)
+        if not self._end.done():
+            self._end.set_result(Ended(halt=None))
+
+    # ------------------------------------------------------------------------------- the one loop
+
+    def _drain(self) -> None:
+        self._scheduled = False
+        world, step = self._world, self._machine.step
+        try:
+            for _ in range(min(len(self._inbox), BATCH_EVENTS)):
+                if self._end.done():
+                    return
+                moment = Moment(world.clock_ms(), world.entropy())
+                for wish in step(self._inbox.popleft(), moment):
+                    self._grant(wish)
+        # The outermost loop of the process: whatever left a step is a bug and must end it.
+        except Exception as error:  # noqa: BLE001
+            self._fail(error)
+            return
+        self._records.kick()
+        self._rows.kick()
+        if self._inbox and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._drain)
+
+    def _grant(self, wish: Wish) -> None:
+        match wish:
+            case Reply():
+                self._reply(wish)
+            case Send():
+                self._send(wish)
+            case Journal():
+                self._records.add(wish.ticket, wish.records)
+            case Commit():
+                self._rows.add(wish.ticket, wish.rows)
+            case Compute():
+                self._compute(wish)
+            case SetTimer():
+                self._set_timer(wish)
+            case Report():
+                self._world.report(wish)
+            case Halt():
+                if not self._end.done():
+                    self._end.set_result(Ended(halt=wish))
+            case _:
+                assert_never(wish)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._end.done():
+            self._end.set_exception(error)
+
+    def _is_quiet(self) -> bool:
+        return (
+            not self._inbox
+            and not self._conversations
+            and self._jobs == 0
+            and self._records.is_idle()
+            and self._rows.is_idle()
+        )
+
+    def _close(self) -> None:
+        for conversation in self._conversations.values():
+            conversation.cut()
+        self._conversations.clear()
+        for handle in self._timers.values():
+            handle.cancel()
+        for task in self._tasks:
+            task.cancel()
+        self._records.close()
+        self._rows.close()
+
+    # ------------------------------------------------------------------------------ single wishes
+
+    def _reply(self, wish: Reply) -> None:
+        conversation = self._conversations.get(wish.conversation)
+        if conversation is None:
+            return  # hung up; the machine may not have been told yet
+        if wish.last:
+            del self._conversations[wish.conversation]
+        conversation.put(wish)
+
+    def _hang_up(self, conversation: Conversation) -> None:
+        if self._conversations.pop(conversation.name, None) is not None:
+            self.post(Hung(conversation.name))
+
+    def _send(self, wish: Send) -> None:
+        if self._calls >= OPEN_CALLS:
+            self.post(Unreachable(wish.call, f"{OPEN_CALLS} calls are open already"))
+            return
+        self._calls += 1
+        self._begin(self._converse(wish))
+
+    async def _converse(self, wish: Send) -> None:
+        transport = self._world.transport
+        if transport is None:
+            raise Misuse("driver.no-transport", "a party without a transport wished to send")
+        reason = "the conversation ended without a last reply"
+        timeout_s = wish.timeout_ms / 1000
+        replies = transport.converse(wish.to, wish.message, timeout_s)
+        try:
+            async with asyncio.timeout(timeout_s), aclosing(replies):
+                count = 0
+                async for message in replies:
+                    count += 1
+                    last = not isinstance(message, Accepted)
+                    self.post(Returned(wish.call, message, last))
+                    if last:
+                        return
+                    if count >= REPLIES_PER_CALL:
+                        reason = f"more than {REPLIES_PER_CALL} replies"
+                        break
+        except TimeoutError:
+            reason = f"out of time after {wish.timeout_ms} ms"
+        except (Fault, Refusal) as error:
+            reason = str(error)
+        finally:
+            self._calls -= 1
+        self.post(Unreachable(wish.call, reason))
+
+    def _compute(self, wish: Compute) -> None:
+        compute = self._world.compute
+        if compute is None:
+            raise Misuse("driver.no-compute", "a party without models wished to compute")
+        self._jobs += 1
+        try:
+            compute.submit(wish.package, wish.inputs, partial(self._cross, wish.job))
+        except Refusal as refusal:
+            self._computed(wish.job, refusal)
+
+    def _cross(self, job: str, outcome: tuple[Tensor, ...] | ProbatumError) -> None:
+        """Come over from a thread of the pool."""
+        self._loop.call_soon_threadsafe(self._computed, job, outcome)
+
+    def _computed(self, job: str, outcome: tuple[Tensor, ...] | ProbatumError) -> None:
+        self._jobs -= 1
+        if isinstance(outcome, tuple | Refusal | Fault):
+            self.post(Computed(job, outcome))
+        else:  # a Misuse is a bug of this process
+            self._fail(outcome)
+
+    def _set_timer(self, wish: SetTimer) -> None:
+        old = self._timers.pop(wish.timer, None)
+        if old is not None:
+            old.cancel()
+        self._timers[wish.timer] = self._loop.call_later(
+            wish.after_ms / 1000, self._fire, wish.timer
+        )
+
+    def _fire(self, timer: str) -> None:
+        self._timers.pop(timer, None)
+        self.post(Fired(timer))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    # -------------------------------------------------------------------------------------- disks
+
+    def _make_writer(
+        self, write: Callable[[list[tuple[T, ...]]], None], group_pieces: int
+    ) -> GroupWriter[tuple[T, ...]]:
+        return GroupWriter(
+            write=write,
+            done=lambda ticket: self.post(Durable(ticket)),
+            failed=self._fail,
+            group_pieces=group_pieces,
+        )
+
+    def _write_records(self, pieces: list[tuple[bytes, ...]]) -> None:
+        if self._world.journal is None:
+            raise Misuse("driver.no-journal", "a party without a journal wished to write")
+        self._world.journal.append(tuple(record for piece in pieces for record in piece))
+
+    def _write_rows(self, pieces: list[tuple[Row, ...]]) -> None:
+        if self._world.tables is None:
+            raise Misuse("driver.no-tables", "a party without tables wished to commit")
+        for rows in pieces:
+            self._world.tables.commit(rows)

@@ -1,0 +1,171 @@
+"""Key files: one secret a file, readable by its owner alone.
+
+A file is a JSON object with the kind, the public part (so that people can see whose it is) and
+the secret. Looser permissions than 0600 are refused, as is a public part that is not the
+secret's. Nothing here logs, and no error shows a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from probatum.errors import Fault, Refusal
+from probatum.protocol.ed25519 import OperatingSigner
+from probatum.protocol.primitives import address_to_hex
+from probatum.protocol.secp256k1 import AccountSigner
+
+__all__ = [
+    "create_account_key",
+    "create_operating_key",
+    "load_account_key",
+    "load_operating_key",
+    "save_account_key",
+    "save_operating_key",
+]
+
+_FILE_BYTES: Final = 4096
+
+
+class _KeyFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    kind: Literal["probatum-operating-key/1", "probatum-account-key/1"]
+    public: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"_KeyFile({self.kind}, {self.public})"
+
+
+def create_operating_key(path: Path) -> OperatingSigner:
+    """Make a node's operating key (Ed25519) and save it; see `save_operating_key`."""
+    signer = OperatingSigner(os.urandom(32))
+    save_operating_key(path, signer)
+    return signer
+
+
+def create_account_key(path: Path) -> AccountSigner:
+    """Make an account's key (secp256k1) and save it; see `save_account_key`."""
+    while True:
+        try:
+            signer = AccountSigner(os.urandom(32))
+        except Refusal:  # outside the group order: one chance in 2**128
+            continue
+        save_account_key(path, signer)
+        return signer
+
+
+def save_operating_key(path: Path, signer: OperatingSigner) -> None:
+    """Save an operating key to a new file of mode 0600.
+
+    Raises:
+        Refusal: `key.exists` if there is a file: a key is never overwritten.
+        Fault: `key.unwritable`.
+    """
+    _save(path, "probatum-operating-key/1", signer.key.hex(), signer.seed)
+
+
+def save_account_key(path: Path, signer: AccountSigner) -> None:
+    """Save an account's key to a new file of mode 0600; errors as `save_operating_key`."""
+    _save(path, "probatum-account-key/1", address_to_hex(signer.address), signer.secret)
+
+
+def load_operating_key(path: Path) -> OperatingSigner:
+    """Load a node's operating key.
+
+    Raises:
+        Refusal: `key.missing`, `key.loose-permissions`, `key.malformed`, `key.wrong-kind`.
+    """
+    file = _load(path, "probatum-operating-key/1")
+    signer = OperatingSigner(_read_secret(path, file))
+    _check_public(path, file, signer.key.hex())
+    return signer
+
+
+def load_account_key(path: Path) -> AccountSigner:
+    """Load an account's key; errors as `load_operating_key`."""
+    file = _load(path, "probatum-account-key/1")
+    try:
+        signer = AccountSigner(_read_secret(path, file))
+    except Refusal:
+        raise _malformed(path) from None
+    _check_public(path, file, address_to_hex(signer.address))
+    return signer
+
+
+def _save(
+    path: Path,
+    kind: Literal["probatum-operating-key/1", "probatum-account-key/1"],
+    public: str,
+    secret: bytes,
+) -> None:
+    data = msgspec.json.format(
+        msgspec.json.encode(_KeyFile(kind=kind, public=public, secret=secret.hex())), indent=1
+    )
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+            file.write(data + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        raise Refusal(
+            "key.exists", f"there is a file at {path}", hint="move it away if you want a new key"
+        ) from None
+    except OSError as error:
+        raise Fault("key.unwritable", f"cannot write {path}: {error.strerror}") from None
+
+
+def _load(path: Path, kind: str) -> _KeyFile:
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            data = file.read(_FILE_BYTES + 1)
+    except OSError as error:
+        raise Refusal(
+            "key.missing",
+            f"cannot read {path}: {error.strerror}",
+            hint="make the key, or name the right home folder",
+        ) from None
+    if mode & 0o077:
+        raise Refusal(
+            "key.loose-permissions",
+            f"others may read {path} (mode {mode:04o})",
+            hint=f"chmod 600 {path}; if others did read it, replace the key",
+        )
+    try:
+        if len(data) > _FILE_BYTES:
+            raise _malformed(path)
+        found = msgspec.json.decode(data, type=_KeyFile, strict=True)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise _malformed(path) from None
+    if found.kind != kind:
+        raise Refusal("key.wrong-kind", f"{path} holds {found.kind}, not {kind}")
+    return found
+
+
+def _read_secret(path: Path, file: _KeyFile) -> bytes:
+    try:
+        secret = bytes.fromhex(file.secret)
+    except ValueError:
+        raise _malformed(path) from None
+    if len(secret) != 32:
+        raise _malformed(path)
+    return secret
+
+
+def _check_public(path: Path, file: _KeyFile, public: str) -> None:
+    if file.public != public:
+        raise _malformed(path)
+
+
+def _malformed(path: Path) -> Refusal:
+    return Refusal(
+        "key.malformed",
+        f"{path} is not a key file, or its public part is not its secret's",
+        hint="restore it from a backup",
+    )

@@ -1,0 +1,119 @@
+"""How a no looks in HTTP: one table from codes to statuses, one JSON form (RFC 9457).
+
+The table is the only place where a status is chosen for a code; the longest prefix wins. Must not
+know routes.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+from probatum.errors import Fault, Misuse, ProbatumError
+from probatum.protocol.messages import Refused
+
+__all__ = ["PROBLEM_TYPE", "STATUSES", "PartyRefusal", "encode_problem", "get_status"]
+
+PROBLEM_TYPE: Final = b"application/problem+json"
+
+STATUSES: Final[tuple[tuple[str, int], ...]] = (
+    # The door itself
+    ("door.no-such-path", 404),
+    ("door.wrong-method", 405),
+    ("door.wrong-type", 415),
+    ("door.too-large", 413),
+    ("door.too-slow", 408),
+    ("door.busy", 503),
+    ("door.stopping", 503),
+    ("door.out-of-time", 504),
+    ("door.gone", 499),
+    ("door.", 400),
+    # What was said
+    ("encoding.too-large", 413),
+    ("frame.too-large", 413),
+    ("oip.too-large", 413),
+    ("tensor.too-large", 413),
+    ("oip.not-finite", 500),
+    ("schema.", 422),
+    ("transaction.", 422),
+    ("ledger.", 422),
+    ("mempool.full", 503),
+    ("mempool.expired", 503),
+    ("mempool.", 422),
+    # The parties
+    ("full.busy", 503),
+    ("full.pending", 503),
+    ("full.stopping", 503),
+    ("full.no-such", 404),
+    ("full.unknown", 404),
+    ("gateway.no-such", 404),
+    ("gateway.unknown", 404),
+    ("gateway.no-model", 404),
+    ("gateway.", 503),
+    ("log.no-such", 404),
+    ("node.no-such", 404),
+    ("node.wrong-message", 400),
+    ("node.", 503),
+    ("hub.no-such", 404),
+    ("hub.unknown", 404),
+    ("runtime.too-large", 413),
+    ("runtime.", 503),
+)
+"""(code or its beginning, HTTP status); a refusal that is not listed is a 400."""
+
+_BY_PREFIX: Final = tuple(sorted(STATUSES, key=lambda row: -len(row[0])))
+
+
+class PartyRefusal(ProbatumError):
+    """A party's `Refused`, on its way through a door.
+
+    Attributes:
+        refused: The message itself.
+    """
+
+    def __init__(self, refused: Refused) -> None:
+        """Wrap a message."""
+        super().__init__(refused.code, refused.message, hint=refused.hint)
+        self.refused = refused
+
+
+class _Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    hint: str = ""
+    request_id: str | None = None
+
+
+def get_status(error: ProbatumError) -> int:
+    """Look up the HTTP status of an error."""
+    if isinstance(error, Misuse):
+        return HTTPStatus.INTERNAL_SERVER_ERROR
+    for prefix, status in _BY_PREFIX:
+        if error.code.startswith(prefix):
+            return status
+    if isinstance(error, Fault) or (isinstance(error, PartyRefusal) and error.refused.retryable):
+        return HTTPStatus.SERVICE_UNAVAILABLE
+    return HTTPStatus.BAD_REQUEST
+
+
+def encode_problem(error: ProbatumError) -> tuple[int, bytes]:
+    """Write an error as a status and an RFC 9457 body."""
+    status = get_status(error)
+    title = HTTPStatus(status).phrase if status != 499 else "Client Closed Request"
+    refused = error.refused if isinstance(error, PartyRefusal) else None
+    return status, msgspec.json.encode(
+        _Problem(
+            type=f"urn:probatum:refusal:{error.code}",
+            title=title,
+            status=status,
+            detail=error.message,
+            code=error.code,
+            hint=error.hint,
+            request_id=None if refused is None else refused.request_id,
+        )
+    )

@@ -1,0 +1,262 @@
+"""A party as a process: home, keys, socket, machine, door, and an orderly end.
+
+`run_process` is the outermost loop. It prints one ready line on standard output once the door is
+open, ends on SIGTERM or SIGINT after what is held was finished, and ends at once when its parent
+dies. Must not know roles: they hand in how a party is built.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import uvloop
+from starlette.types import ASGIApp
+
+from probatum.errors import Fault, Misuse, ProbatumError, Refusal
+from probatum.machine.machine import Machine
+from probatum.machine.wishes import Report
+from probatum.nodes.shell.drive import Driver, Ended, World
+from probatum.nodes.shell.journal import lock_home
+from probatum.nodes.shell.logs import write_report, write_through
+from probatum.nodes.shell.serve import bind, make_server
+
+__all__ = ["EXIT_CODES", "Party", "Site", "make_world", "parse_arguments", "run_process"]
+
+EXIT_CODES: Final[Mapping[str, int]] = {
+    "ok": 0,
+    "refusal": 64,
+    "fault": 69,
+    "bug": 70,
+    "halt": 71,
+    "orphan": 75,
+}
+"""What a process of a party ends with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where a party runs.
+
+    Attributes:
+        home: Its folder.
+        endpoint: The address that others reach it at.
+    """
+
+    home: Path
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Party:
+    """A party, built.
+
+    Attributes:
+        machine: The party itself, recovered from what its home holds.
+        world: What its wishes may touch.
+        make_app: Makes its door once the driver stands.
+        close: Lets go of what `world` holds; called last.
+        ready: What its ready line says beside role, endpoint and process.
+        grace_s: How long an orderly stop may take.
+        halts_itself: Whether the machine wishes `Halt` with a code that ends in ``.stopped`` when
+            it has finished after `Stopping`; otherwise the process ends when nothing is held.
+    """
+
+    machine: Machine
+    world: World
+    make_app: Callable[[Driver], ASGIApp]
+    close: Callable[[], None] = lambda: None
+    ready: Mapping[str, str] = field(default_factory=dict)
+    grace_s: float = 5.0
+    halts_itself: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """What a process is started with; `host` and `port` override the configuration."""
+
+    home: Path
+    host: str | None = None
+    port: int | None = None
+    parent_fd: int | None = None
+
+
+def parse_arguments(role: str, arguments: Sequence[str] | None = None) -> Arguments:
+    """Parse a role's command line."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m probatum.nodes.{role}.run", description=f"Run a node of role {role}."
+    )
+    parser.add_argument("--home", type=Path, required=True, help="the node's folder")
+    parser.add_argument("--host", help="listen on this address instead of the configured one")
+    parser.add_argument("--port", type=int, help="listen on this port; 0 takes a free one")
+    parser.add_argument(
+        "--parent-fd", type=int, help="read end of a pipe; when it closes, the node ends at once"
+    )
+    parsed = parser.parse_args(arguments)
+    return Arguments(
+        home=parsed.home, host=parsed.host, port=parsed.port, parent_fd=parsed.parent_fd
+    )
+
+
+def make_world(**parts: object) -> World:
+    """Make a world with the real clock, the system's chance and log lines.
+
+    Args:
+        parts: `World`'s journal, tables, transport, compute, as far as the party wishes for them.
+    """
+    return World(
+        clock_ms=lambda: time.time_ns() // 1_000_000,
+        entropy=lambda: os.urandom(32),
+        report=write_report,
+        **parts,  # type: ignore[arg-type]
+    )
+
+
+def run_process(
+    role: str,
+    arguments: Arguments,
+    listen: Callable[[Path], tuple[str, int, str | None]],
+    build: Callable[[Site], Party],
+) -> int:
+    """Run a party until it ends.
+
+    Args:
+        role: Its role, for the ready line.
+        arguments: The command line.
+        listen: Reads the configured host, port and public endpoint from a home.
+        build: Builds the party; everything that can be refused is refused here.
+
+    Returns:
+        One of `EXIT_CODES`.
+    """
+    write_through()
+    try:
+        if arguments.parent_fd is not None:
+            watch_parent(arguments.parent_fd)
+        lock = lock_home(arguments.home)
+        try:
+            return _run(role, arguments, listen, build)
+        finally:
+            os.close(lock)
+    except ProbatumError as error:
+        _report_end(error.code, error.message, error.hint)
+        if isinstance(error, Misuse):
+            traceback.print_exc()
+            return EXIT_CODES["bug"]
+        return EXIT_CODES["fault" if isinstance(error, Fault) else "refusal"]
+    # The process's outermost loop: a bug ends it, loudly, with its trace.
+    except Exception as error:  # noqa: BLE001
+        _report_end("process.bug", f"{type(error).__name__}: {error}", "report this as a bug")
+        traceback.print_exc()
+        return EXIT_CODES["bug"]
+
+
+def watch_parent(descriptor: int) -> None:
+    """End this process at once when the other end of a pipe is closed.
+
+    The parent holds the only write end, so the kernel closes it however the parent dies. What the
+    party promised is on disk before it is said, so nothing needs to be finished.
+
+    Raises:
+        Refusal: `process.bad-parent-fd`.
+    """
+    try:
+        os.set_inheritable(descriptor, False)  # noqa: FBT003 - the standard library's signature
+    except OSError as error:
+        raise Refusal(
+            "process.bad-parent-fd", f"descriptor {descriptor}: {error.strerror}"
+        ) from None
+
+    def wait() -> None:
+        try:
+            while os.read(descriptor, 64):
+                pass
+        except OSError:
+            pass
+        os._exit(EXIT_CODES["orphan"])
+
+    threading.Thread(target=wait, name="watch-parent", daemon=True).start()
+
+
+def _run(
+    role: str,
+    arguments: Arguments,
+    listen: Callable[[Path], tuple[str, int, str | None]],
+    build: Callable[[Site], Party],
+) -> int:
+    host, port, public = listen(arguments.home)
+    host = arguments.host or host
+    port = port if arguments.port is None else arguments.port
+    door = bind(host, port)
+    try:
+        taken: int = door.getsockname()[1]
+        shown = f"[{host}]" if ":" in host else host
+        site = Site(home=arguments.home, endpoint=public or f"http://{shown}:{taken}")
+        party = build(site)
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                ended = runner.run(_live(role, site, party, door))
+        finally:
+            party.close()
+    finally:
+        door.close()
+    if ended.halt is None or ended.halt.code.endswith(".stopped"):
+        return EXIT_CODES["ok"]
+    _report_end(ended.halt.code, ended.halt.message, "")
+    # An orderly stop that ran out of its own time was asked for all the same.
+    return EXIT_CODES["ok" if ended.halt.code.endswith(".stopped-early") else "halt"]
+
+
+async def _live(role: str, site: Site, party: Party, door: socket.socket) -> Ended:
+    driver = Driver(party.machine, party.world)
+    loop = asyncio.get_running_loop()
+    stops: set[asyncio.Task[None]] = set()
+
+    def ask_to_stop() -> None:
+        if not stops:
+            stops.add(
+                loop.create_task(
+                    driver.stop(grace_s=party.grace_s, when_quiet=not party.halts_itself)
+                )
+            )
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ask_to_stop)
+
+    def say_ready() -> None:
+        line = {
+            "ready": True,
+            "role": role,
+            "endpoint": site.endpoint,
+            "pid": os.getpid(),
+            "home": str(site.home),
+            **party.ready,
+        }
+        sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
+        sys.stdout.flush()
+
+    server = make_server(party.make_app(driver), say_ready)
+    living = loop.create_task(driver.run())
+    serving = loop.create_task(server.serve(sockets=[door]))
+    # Whichever ends first takes the other along; a door that could not open is a bug.
+    await asyncio.wait({living, serving}, return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    await serving
+    return await living
+
+
+def _report_end(code: str, message: str, hint: str) -> None:
+    fields = (("hint", hint),) if hint else ()
+    write_report(Report("error", code, message, fields))

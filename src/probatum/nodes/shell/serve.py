@@ -1,0 +1,182 @@
+"""Serving a party's door: uvicorn on a socket of ours, with bounds that it does not have itself.
+
+`BoundedProtocol` bounds connections, the length and time of request heads, and readers who do not
+read; it also tells an endpoint at once when its client goes away. Must not know roles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Generator
+from typing import Any, Final
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from probatum.errors import Fault
+from probatum.nodes.shell.front import ON_HANG_UP
+from probatum.protocol import limits
+
+__all__ = ["BoundedProtocol", "Server", "bind", "make_server"]
+
+CONNECTIONS: Final = 4_096
+HEAD_BYTES: Final = 64 * limits.KIB
+HEAD_S: Final = 10.0
+IDLE_S: Final = 75.0
+"""A quiet connection is kept this long: longer than a follower's poll, so that it is reused."""
+STALLED_S: Final = 15.0
+"""A reader who takes nothing for this long is cut off."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 with bounds; one a connection."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Pass on uvicorn's own arguments."""
+        super().__init__(*args, **kwargs)
+        self._in_head = True
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._unsent = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection, unless there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS:
+            transport.abort()
+            return
+        self._head_timer = self.loop.call_later(HEAD_S, self._drop)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever answers on this connection that nobody listens."""
+        for timer in (self._head_timer, self._stall_timer):
+            if timer is not None:
+                timer.cancel()
+        cycle: Any = self.cycle
+        hang_up = None
+        if cycle is not None and not cycle.response_complete:
+            hang_up = cycle.scope.get(ON_HANG_UP)
+        super().connection_lost(exc)
+        if callable(hang_up):
+            hang_up()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; a head that grows too long ends the connection."""
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head:
+            if self._head_bytes > HEAD_BYTES:
+                self.transport.write(
+                    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+                    b"content-length: 0\r\nconnection: close\r\n\r\n"
+                )
+                self.transport.close()
+            elif self._head_timer is None and not self.transport.is_closing():
+                self._head_timer = self.loop.call_later(HEAD_S, self._drop)
+
+    def on_message_begin(self) -> None:
+        """Begin to count a head."""
+        super().on_message_begin()
+        self._in_head = True
+
+    def on_headers_complete(self) -> None:
+        """Stop counting: the body is the endpoint's to bound."""
+        self._in_head = False
+        self._head_bytes = 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Expect the next head."""
+        super().on_message_complete()
+        self._in_head = True
+
+    def pause_writing(self) -> None:
+        """Watch a reader who does not keep up."""
+        super().pause_writing()
+        self._unsent = self.transport.get_write_buffer_size()
+        if self._stall_timer is None:
+            self._stall_timer = self.loop.call_later(STALLED_S, self._look_at_reader)
+
+    def _look_at_reader(self) -> None:
+        self._stall_timer = None
+        unsent = self.transport.get_write_buffer_size()
+        if unsent == 0:
+            return
+        if unsent >= self._unsent:
+            self.transport.abort()
+            return
+        self._unsent = unsent
+        self._stall_timer = self.loop.call_later(STALLED_S, self._look_at_reader)
+
+    def _drop(self) -> None:
+        self._head_timer = None
+        if not self.transport.is_closing():
+            self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, told when to end by its owner instead of by signals."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        """Make a server that calls `on_started` once it takes connections."""
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the door, then say so."""
+        await super().startup(sockets=sockets)
+        self._on_started()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave signals to the process."""
+        yield
+
+
+def make_server(app: ASGIApp, on_started: Callable[[], None]) -> Server:
+    """Make a server for an app; await its ``serve(sockets=[…])``, set ``should_exit`` to end."""
+    config = uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=int(IDLE_S),
+        timeout_graceful_shutdown=2,
+        backlog=1024,
+    )
+    return Server(config, on_started)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Bind a listening address; port 0 takes a free one.
+
+    Raises:
+        Fault: `serve.cannot-bind`.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    door = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind((host, port))
+    except OSError as error:
+        door.close()
+        raise Fault(
+            "serve.cannot-bind",
+            f"cannot listen on {host} port {port}: {error.strerror or error}",
+            hint="choose another port, or 0 for a free one",
+        ) from None
+    door.set_inheritable(False)
+    return door
