@@ -1,0 +1,58 @@
+"""The configuration of each process of a local network.
+
+Written at every start, because the ledger may have moved to another port; what a person changed
+in a `node.toml` stays. Must not know processes.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from probatum.nodes.shell.config import (
+    FullConfig,
+    GatewayConfig,
+    InferenceConfig,
+    load_config,
+    write_config,
+)
+from probatum.ops.folder import GATEWAY, LEDGER, NetworkFolder
+from probatum.protocol.primitives import address_to_hex
+
+__all__ = ["write_home"]
+
+
+def write_home(folder: NetworkFolder, name: str, *, ledger: str | None) -> None:
+    """Write a process's `node.toml`, or have the one that is there follow the ledger.
+
+    Args:
+        folder: The network's.
+        name: Which process.
+        ledger: The ledger's endpoint; None for the ledger itself.
+
+    Raises:
+        Refusal: `config.malformed`, `key.*`.
+        Fault: `config.unwritable`, `config.unreadable`.
+    """
+    home = folder.get_home(name)
+    exists = (home / "node.toml").exists()
+    if ledger is None or name == LEDGER:
+        if not exists:
+            write_config(home, FullConfig(block_interval_ms=folder.block_interval_ms))
+        return
+    config: GatewayConfig | InferenceConfig
+    if exists:
+        # One call a kind: `load_config` returns the kind that it is asked for.
+        config = (
+            load_config(home, GatewayConfig)
+            if name == GATEWAY
+            else load_config(home, InferenceConfig)
+        )
+        config = msgspec.structs.replace(config, ledger=ledger)
+    else:
+        operator = address_to_hex(folder.load_account(name).address)
+        config = (
+            GatewayConfig(operator=operator, ledger=ledger)
+            if name == GATEWAY
+            else InferenceConfig(operator=operator, ledger=ledger)
+        )
+    write_config(home, config)
