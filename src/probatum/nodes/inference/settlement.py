@@ -33,6 +33,7 @@ class LogSettlement:
         self._errands = errands
         self._tried_at: dict[int, int] = {}
         self._given_up: set[int] = set()
+        self._agreed: dict[int, int] = {}
 
     def plan(self, *, hurry: bool) -> tuple[Wish, ...]:
         """Settle what is due; with `hurry`, all that is not settled."""
@@ -54,8 +55,15 @@ class LogSettlement:
     def _get_record(self, log: SessionLog) -> LogRecord | None:
         """Get a session's ledger record if there is something to settle, or to find out."""
         record = self._view.get_log(self._settings.operator, log.session)
-        settled = record is None or record.size == log.durable
-        return None if settled or log.session in self._given_up else record
+        if record is None or log.session in self._given_up:
+            return None
+        if record.size != log.durable:
+            return record
+        if self._agreed.get(log.session) != record.size:
+            if record.root != log.get_root(record.size):
+                return record
+            self._agreed[log.session] = record.size
+        return None
 
     def _settle(self, log: SessionLog, record: LogRecord) -> tuple[Wish, ...]:
         if record.operating_key != log.key or log.key != self._settings.signer.key:
