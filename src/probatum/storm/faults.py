@@ -1,4 +1,4 @@
-"""What breaks, and when: crashes, traps between two wishes, partitions, all by seed.
+"""What breaks, and when: crashes, traps between two wishes, partitions, clocks, all by seed.
 
 A crashed party is started again after a downtime, as its supervisor would. Must not know roles
 beyond the wishes that are worth dying at.
@@ -47,6 +47,8 @@ class Faults:
             self._kernel.plan(self._draw_ms(), self._make_trap(self._chance.choice(names)))
         for _ in range(plan.partitions):
             self._kernel.plan(self._draw_ms(), self._fall_apart)
+        for _ in range(plan.clock_jumps):
+            self._kernel.plan(self._draw_ms(), self._make_jump(self._chance.choice(names)))
         self._kernel.plan(plan.storm_ms, self.heal)
 
     def heal(self) -> None:
@@ -68,6 +70,15 @@ class Faults:
         wish = self._chance.choice(TRAPS[self._victims[name]])
         skip = self._chance.randrange(3)
         return lambda: self._kernel.trap(name, wish, skip=skip)
+
+    def _make_jump(self, name: str) -> Action:
+        skew_ms = self._chance.randint(-self._plan.skew_ms, self._plan.skew_ms)
+
+        def jump() -> None:
+            self._kernel.trace.count("clock jumps")
+            self._kernel.parties[name].clock_skew_ms = skew_ms
+
+        return jump
 
     def _fall_apart(self) -> None:
         if not self._blowing:

@@ -10,9 +10,9 @@ weather does, and what a party then sees:
 - *duplicated*: a request arrives a second time, sooner or later, as a conversation of its own
   whose replies nobody hears: HTTP matches replies to connections, so replies are never doubled.
 - *reordered*: each conversation has its own delays; replies of one stay in order, as in TCP.
-- *corrupted*: one bit flips. Where the bytes still decode, the altered message is delivered,
-  but only if it is of a kind whose receiver must notice (`CHECKED`); TCP's and TLS's checksums
-  cut the others. Where they do not decode, the asker sees a refusal (request) or a cut (reply).
+- *corrupted*: one bit flips in a message of a kind whose receiver must notice (`CHECKED`). Where
+  the bytes still decode, the altered message is delivered; where they do not, the asker sees a
+  refusal (request) or a cut (reply). Other kinds are cut, as TCP's and TLS's checksums do.
 - *partitioned*: between two groups everything is lost until the partition heals.
 
 Must not know what messages mean. Read next: `kernel`.
@@ -210,6 +210,10 @@ class Network:
         if callee is None:
             self._trace.count("connections refused")
             self._loop.after(self._draw_delay(), lambda: self._break(conversation, "refused"))
+            return
+        if not raw:
+            self._trace.count("corrupt requests cut")
+            self._soon(self._reset, conversation)
             return
         try:
             message = decode_message(raw)

@@ -5,12 +5,15 @@ A plan and a seed say everything. Must not know how any of it is done (`world`, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
 
 from probatum.storm.disk import DiskPace
 from probatum.storm.network import Weather
 
-__all__ = ["CALM", "ROUGH", "Plan"]
+__all__ = ["CALM", "PLANS", "ROUGH", "Plan"]
 
 CALM = Weather(delay_ms=(1, 20))
 """Nothing is lost."""
@@ -26,13 +29,17 @@ ROUGH = Weather(
 )
 """Bad, but not hopeless: most conversations go well, every request meets some trouble."""
 
+_MUD: Final = DiskPace(flush_ms=(50, 400), slow_rate=0.2, slow_ms=2_000)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """One kind of storm.
 
     Attributes:
+        name: How people call for it.
         inference_nodes: Each of its own operator.
+        gateways: Customers are shared out among them.
         tamperers: How many of them alter outputs after they signed them.
         requests_per_client: Asked one after another, `ask_every_ms` apart on average.
         transfers_per_spender: Sent one after another.
@@ -42,25 +49,43 @@ class Plan:
         traps: Crashes right after a wish of a random kind, so between any two wishes of a step.
         partitions: Times that the network falls apart.
         downtime_ms: Shortest and longest time that a crashed party stays down.
-        skew_ms: Clocks are wrong by at most this.
+        clock_jumps: Times that a party's clock is set anew, `skew_ms` wrong at most.
     """
 
+    name: str = "rough"
     inference_nodes: int = 3
+    gateways: int = 2
     tamperers: int = 0
-    clients: int = 2
-    requests_per_client: int = 6
-    ask_every_ms: int = 8_000
+    clients: int = 4
+    requests_per_client: int = 10
+    ask_every_ms: int = 3_000
     request_timeout_ms: int = 25_000
     spenders: int = 1
     transfers_per_spender: int = 6
     block_interval_ms: int = 1_000
     storm_ms: int = 60_000
     heal_ms: int = 120_000
-    crashes: int = 5
-    traps: int = 5
-    partitions: int = 1
+    crashes: int = 6
+    traps: int = 6
+    partitions: int = 2
     partition_ms: tuple[int, int] = (1_000, 8_000)
     downtime_ms: tuple[int, int] = (50, 6_000)
-    skew_ms: int = 300
+    clock_jumps: int = 3
+    skew_ms: int = 4_000
     weather: Weather = ROUGH
-    pace: DiskPace = field(default_factory=DiskPace)
+    pace: DiskPace = field(default_factory=lambda: DiskPace(flush_ms=(1, 30), slow_rate=0.05))
+
+
+PLANS: Final[Mapping[str, Plan]] = MappingProxyType(
+    {
+        plan.name: plan
+        for plan in (
+            Plan(),
+            Plan(name="mud", pace=_MUD, clients=6, ask_every_ms=1_500, traps=12),
+            Plan(name="liar", tamperers=1, crashes=3, traps=3),
+            Plan(name="lone", inference_nodes=1, crashes=8, traps=8),
+        )
+    }
+)
+"""An ordinary storm; one with slow disks, where much is lost in a crash; one with a node that
+alters its answers; one with nobody to fail over to."""

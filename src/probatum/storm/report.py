@@ -26,6 +26,7 @@ class StormReport:
     """
 
     seed: int
+    plan: str
     digest: str
     virtual_ms: int
     counts: Mapping[str, int]
@@ -40,12 +41,14 @@ def format_report(report: StormReport, *, lines: int = 0) -> str:
         report: The storm.
         lines: So many of the last events are listed.
     """
-    written = [f"seed {report.seed}: {report.virtual_ms / 1000:.1f} s of storm, {report.digest}"]
+    written = [
+        f"{report.plan} {report.seed}: {report.virtual_ms / 1000:.1f} s of storm, {report.digest}"
+    ]
     written += [f"  {name}: {count}" for name, count in sorted(report.counts.items())]
     if lines:
         written += ["last events:", *(f"  {line}" for line in report.lines[-lines:])]
     for finding in report.findings:
         written.append(f"FINDING {finding.code} {finding.party}: {finding.message}")
     if report.findings:
-        written.append(f"again: python -m probatum.storm.run {report.seed}")
+        written.append(f"again: python -m probatum.storm.run {report.plan}:{report.seed}")
     return "\n".join(written)

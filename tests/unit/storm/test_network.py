@@ -6,7 +6,7 @@ import pytest
 
 from probatum.machine.events import Arrived, Fired, Hung, Returned, Started, Unreachable
 from probatum.machine.wishes import Journal, Reply, Send, SetTimer
-from probatum.protocol.messages import Refused
+from probatum.protocol.messages import GetBundle, GotBundle, Refused
 from probatum.storm.kernel import START_MS
 from probatum.storm.network import Weather
 from tests.unit.storm.toys import World, answer, on_start, question
@@ -23,6 +23,8 @@ def reply_twice(event):
     )
 
 
+CHECKED_QUESTION = GotBundle(settled=True, bundle=b"ab")
+"""Stands for any message of a kind that its receiver checks."""
 ECHO = {Arrived: lambda event: (Reply(event.conversation, answer(event.message.session)),)}
 SILENT = {}
 
@@ -188,23 +190,29 @@ def test_an_answer_into_a_partition_is_lost():
     assert a.of(Unreachable) == [Unreachable("q", "timeout")]
 
 
-def test_corruption_is_refused_cut_or_delivered_altered_but_never_raised():
+def test_corruption_of_what_is_checked_is_refused_cut_or_delivered_altered():
     seen = set()
     for seed in range(120):
-        world, a, _b = talk(Weather(corrupt=0.5), seed=seed)
+        ask_for = GetBundle(request_id="0" * 26) if seed % 2 else CHECKED_QUESTION
+        caller = on_start(Send("q", "http://b", ask_for, 200))
+        reply = {Arrived: lambda event: (Reply(event.conversation, answer()),)}
+        world, a, b = talk(Weather(corrupt=0.5), reply, caller, seed=seed)
         world.run()
         assert world.kernel.trace.findings == []
-        outcome = a.of(Returned) + a.of(Unreachable)
-        assert len(outcome) == 1
-        match outcome[0]:
+        (outcome,) = a.of(Returned) + a.of(Unreachable)
+        heard = [event.message for event in b.of(Arrived)]
+        match outcome:
             case Returned(message=Refused(code=code)):
                 seen.add(code.split(".")[0])
+                assert ask_for is CHECKED_QUESTION
             case Unreachable(reason=reason):
                 seen.add(reason)
             case Returned(message=message):
                 seen.add("same" if message == answer() else "altered")
-    # `question` is of no checked kind, so it is refused; `answer` is checked by whoever asked.
-    assert seen == {"encoding", "corrupt", "same", "altered"}
+        if heard and heard[0] != ask_for:
+            assert ask_for is CHECKED_QUESTION
+            seen.add("altered question")
+    assert seen == {"encoding", "corrupt", "reset", "same", "altered", "altered question"}
 
 
 def test_one_call_may_not_be_used_twice_at_a_time():
