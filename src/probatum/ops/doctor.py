@@ -1,0 +1,71 @@
+"""`probatum doctor`: what is wrong here, and what to do about it.
+
+Looks at the machine, at a node's home, at the ledger, and at the node's place in it, as far as
+each is named; never changes anything. Read next: `inspect_machine`, `inspect_home`,
+`inspect_ledger`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from probatum.client.transport import HttpTransport
+from probatum.errors import ProbatumError
+from probatum.nodes.shell.config import FullConfig, read_small_file
+from probatum.ops.findings import Finding, from_error
+from probatum.ops.inspect_home import Home, inspect_home
+from probatum.ops.inspect_ledger import inspect_ledger, inspect_node
+from probatum.ops.inspect_machine import inspect_machine
+from probatum.protocol import limits
+from probatum.protocol.hexes import address_from_document
+from probatum.protocol.trust import Trust, decode_trust
+
+__all__ = ["Finding", "examine"]
+
+
+def examine(
+    home: Path | None = None, ledger: str | None = None, trust: Path | None = None
+) -> tuple[Finding, ...]:
+    """Examine what is named; takes some seconds when a ledger is.
+
+    Args:
+        home: A node's home folder.
+        ledger: A full node's endpoint; the home's own if absent.
+        trust: A trust file; the home's own if absent.
+
+    Returns:
+        A row for each check, in the order in which to mend things.
+    """
+    findings = list(inspect_machine(home or Path.cwd()))
+    found = Home(config=None, trust=None, operating_key=None)
+    if home is not None:
+        found, rows = inspect_home(home)
+        findings += rows
+    believed = found.trust
+    if trust is not None:
+        try:
+            believed = decode_trust(read_small_file(trust, limit_bytes=limits.TRUST_BYTES))
+        except ProbatumError as error:
+            findings.append(from_error("trust file", error))
+    config = found.config
+    if ledger is None and config is not None and not isinstance(config, FullConfig):
+        ledger = config.ledger
+    if ledger is None:
+        detail = "no full node was named"
+        findings.append(Finding(check="ledger", status="skip", detail=detail))
+    else:
+        findings += asyncio.run(_examine_network(ledger, believed, found))
+    return tuple(findings)
+
+
+async def _examine_network(ledger: str, trust: Trust | None, home: Home) -> tuple[Finding, ...]:
+    async with HttpTransport() as transport:
+        rows = await inspect_ledger(transport.converse, ledger, trust)
+        config = home.config
+        if trust is None or config is None or isinstance(config, FullConfig):
+            return rows
+        operator = address_from_document(config.operator)
+        return rows + await inspect_node(
+            transport.converse, ledger, trust, operator, home.operating_key
+        )

@@ -1,0 +1,137 @@
+"""Whether a node's home is in order: configuration, keys, trust, packages.
+
+Reads only; a node that runs there is not disturbed. Must not know networks. Read next: `doctor`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from probatum.errors import ProbatumError, Refusal
+from probatum.hub.package import load_package
+from probatum.ledger.genesis import GENESIS_BYTES, compute_genesis_hash, decode_genesis
+from probatum.nodes.shell.config import (
+    FullConfig,
+    GatewayConfig,
+    InferenceConfig,
+    load_config,
+    load_node_key,
+    load_payer_key,
+    load_trust,
+    read_small_file,
+)
+from probatum.ops.findings import Finding, from_error
+from probatum.protocol.hexes import digest_from_hex
+from probatum.protocol.primitives import address_to_hex
+from probatum.protocol.trust import Trust
+
+__all__ = ["AnyConfig", "Home", "inspect_home"]
+
+AnyConfig: TypeAlias = FullConfig | GatewayConfig | InferenceConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """What could be read of a home; None where it could not."""
+
+    config: AnyConfig | None
+    trust: Trust | None
+    operating_key: str | None
+
+
+def inspect_home(home: Path) -> tuple[Home, tuple[Finding, ...]]:
+    """Inspect a home; what was read serves further checks."""
+    findings: list[Finding] = []
+
+    def attempt(check: str, look: Callable[[], str]) -> None:
+        try:
+            findings.append(Finding(check=check, status="ok", detail=look()))
+        except ProbatumError as error:
+            findings.append(from_error(check, error))
+
+    config: AnyConfig | None = None
+    trust: Trust | None = None
+    key: str | None = None
+
+    def look_at_config() -> str:
+        nonlocal config
+        config = _load_any_config(home)
+        return f"role {type(config).__name__.removesuffix('Config').lower()}"
+
+    def look_at_keys() -> str:
+        nonlocal key
+        key = load_node_key(home).key.hex()
+        if isinstance(config, FullConfig | None) or not (home / "keys" / "account.json").exists():
+            return f"operating key {key[:16]}…, readable by its owner alone"
+        payer = address_to_hex(load_payer_key(home).address)
+        return f"operating key {key[:16]}…, fees from {payer}, readable by their owner alone"
+
+    def look_at_trust() -> str:
+        nonlocal trust
+        trust = _load_trust(home, config)
+        return f"chain {trust.chain_id}, genesis {trust.genesis_hash[:16]}…"
+
+    attempt("configuration", look_at_config)
+    attempt("keys", look_at_keys)
+    attempt("trust", look_at_trust)
+    if isinstance(config, InferenceConfig):
+        findings += _inspect_packages(home / "packages", config)
+    return Home(config=config, trust=trust, operating_key=key), tuple(findings)
+
+
+def _load_any_config(home: Path) -> AnyConfig:
+    """Load the configuration of whatever role it is of."""
+    said: list[Refusal] = []
+    for load in (
+        lambda: load_config(home, InferenceConfig),
+        lambda: load_config(home, GatewayConfig),
+        lambda: load_config(home, FullConfig),
+    ):
+        try:
+            config: AnyConfig = load()
+        except Refusal as refusal:
+            said.append(refusal)
+        else:
+            return config
+    # The role's own complaint is worth reading, not that it is none of the others.
+    own = [refusal for refusal in said if "`$.role`" not in refusal.message]
+    raise (own or said)[0]
+
+
+def _load_trust(home: Path, config: AnyConfig | None) -> Trust:
+    if not isinstance(config, FullConfig):
+        return load_trust(home)
+    genesis = decode_genesis(read_small_file(home / "genesis.json", limit_bytes=GENESIS_BYTES))
+    return Trust(
+        format="probatum-trust/1",
+        chain_id=genesis.chain_id,
+        genesis_hash=compute_genesis_hash(genesis).hex(),
+        engine="embedded",
+        key=genesis.key,
+    )
+
+
+def _inspect_packages(folder: Path, config: InferenceConfig) -> list[Finding]:
+    """Hold every byte of every package to its digest."""
+    try:
+        here = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
+    except OSError:
+        here = []
+    names = here if config.serve is None else list(config.serve)
+    if not names:
+        advice = "probatum node add-model puts a package there"
+        return [Finding(check="packages", status="warn", detail="none to serve", advice=advice)]
+    findings = []
+    for name in names:
+        check = f"package {name[:16]}…"
+        try:
+            package = load_package(folder / name, digest_from_hex(name))
+        except ProbatumError as error:
+            findings.append(from_error(check, error))
+        else:
+            detail = f"{package.manifest.name} {package.manifest.version}, every byte verified"
+            findings.append(Finding(check=check, status="ok", detail=detail))
+    return findings

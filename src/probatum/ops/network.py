@@ -1,0 +1,361 @@
+"""A whole network on this machine: one ledger, some inference nodes, one gateway, as processes.
+
+`Network.open` makes or opens a folder, `start` brings the processes up and tells the ledger what
+it must know before the gateway can answer, `stop` ends them in order. A folder that is started
+again goes on with the same chain: same keys, same ledger, same logs' past. Everything here blocks
+its thread and is for one thread, outside any event loop. Must not know terminals. Read next:
+`folder`, `children`, `onboarding`, `homes`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import signal
+import socket
+import time
+import urllib.parse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from probatum.client.transport import HttpTransport
+from probatum.errors import Fault
+from probatum.hub.package import Package
+from probatum.hub.store import PackageStore
+from probatum.nodes.shell.keys import load_operating_key
+from probatum.ops.children import Children, Death
+from probatum.ops.folder import GATEWAY, LEDGER, USER, NetworkFolder, NetworkPlan, open_folder
+from probatum.ops.homes import write_home
+from probatum.ops.onboarding import LedgerDesk, NewNode
+from probatum.ops.ports import load_ports, save_ports
+from probatum.protocol.parties import Role
+from probatum.protocol.transactions.kinds import PublishModel
+
+__all__ = ["GATEWAY", "LEDGER", "Death", "Endpoints", "Network", "NetworkPlan"]
+
+START_S: Final = 60.0
+"""How long processes may take to be ready: a busy machine imports slowly."""
+SERVE_S: Final = 60.0
+STOP_S: Final = 8.0
+_POLL_S: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoints:
+    """Where the parties of a running network are reached; nodes in order of their names."""
+
+    gateway: str
+    ledger: str
+    nodes: tuple[str, ...]
+
+
+def _say_nothing(_: str) -> None:
+    """Be the progress of who wants none."""
+
+
+class Network:
+    """One network; a context manager that stops it."""
+
+    def __init__(self, folder: NetworkFolder, say: Callable[[str], None] = _say_nothing) -> None:
+        """Take an open folder; see `open`."""
+        self._folder = folder
+        self._say = say
+        self._children = Children(folder.logs, inherited=(folder.lock,))
+        self._ports = load_ports(folder.path)
+        self._endpoints: dict[str, str] = {}
+        self._store = PackageStore(folder.packages)
+        self._packages: tuple[Package, ...] = ()
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls, path: Path, plan: NetworkPlan, say: Callable[[str], None] = _say_nothing
+    ) -> Network:
+        """Open a network's folder, making it if need be, and take the plan's models into it.
+
+        Args:
+            path: The folder.
+            plan: What a new network is to be.
+            say: Is told of progress, a line at a time.
+
+        Raises:
+            Refusal: As `open_folder`; `package.*` for a model that is no sound package.
+            Fault: As `open_folder`; `hub.disk`.
+        """
+        network = cls(open_folder(path, plan), say)
+        try:
+            for model in plan.models:
+                network._store.add(model)
+        except BaseException:
+            network.stop()
+            raise
+        return network
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    # -------------------------------------------------------------------------------- what it is
+
+    @property
+    def path(self) -> Path:
+        """The network's folder."""
+        return self._folder.path
+
+    @property
+    def trust_path(self) -> Path:
+        """The trust file that strangers verify receipts with."""
+        return self._folder.trust_path
+
+    @property
+    def account_path(self) -> Path:
+        """Key file of the funded account of whoever runs this network."""
+        return self._folder.get_account_path(USER)
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """Names of the inference nodes."""
+        return self._folder.node_names
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all processes."""
+        return (LEDGER, *self.node_names, GATEWAY)
+
+    @property
+    def packages(self) -> tuple[Package, ...]:
+        """The models that it hosts; known from `start` on."""
+        return self._packages
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Where everybody is; known from `start` on."""
+        return Endpoints(
+            gateway=self._endpoints[GATEWAY],
+            ledger=self._endpoints[LEDGER],
+            nodes=tuple(self._endpoints[name] for name in self.node_names),
+        )
+
+    def get_operator(self, name: str) -> str:
+        """Address of the operator of a node or of the gateway."""
+        return "0x" + self._folder.load_account(name).address.hex()
+
+    def get_home(self, name: str) -> Path:
+        """Home folder of a process."""
+        return self._folder.get_home(name)
+
+    def get_log(self, name: str) -> Path:
+        """Log file of a process."""
+        return self._folder.logs / f"{name}.jsonl"
+
+    def get_pid(self, name: str) -> int:
+        """Process id of a process that was started."""
+        return self._children.get_pid(name)
+
+    def is_running(self, name: str) -> bool:
+        """Whether a process runs."""
+        return self._children.is_running(name)
+
+    # ------------------------------------------------------------------------------ what it does
+
+    def start(self) -> None:
+        """Start everything and return when the gateway can answer for every model.
+
+        Raises:
+            Refusal: What the ledger refuses; `network.model-taken`, `package.*`.
+            Fault: `children.*` with the last words of who failed, `network.not-serving`.
+        """
+        self._packages = tuple(self._store.open(digest) for digest in self._store.list())
+        write_home(self._folder, LEDGER, ledger=None)
+        self._spawn(LEDGER)
+        self._await_ready((LEDGER,))
+        self._say(f"ledger at {self._endpoints[LEDGER]}")
+        others = (*self.node_names, GATEWAY)
+        for name in others:
+            self._prepare(name)
+            self._spawn(name)
+        asyncio.run(self._fund())
+        self._await_ready(others)
+        asyncio.run(self._register(others))
+        self.wait_serving(self.node_names)
+
+    def restart(self, name: str) -> None:
+        """Start a process that was killed or has died again, and wait until it serves.
+
+        Raises:
+            Refusal, Fault: As `start`.
+        """
+        self._prepare(name)
+        self._spawn(name)
+        self._await_ready((name,))
+        if name != LEDGER:
+            asyncio.run(self._register((name,)))
+
+    def kill(self, name: str) -> None:
+        """End a process at once (SIGKILL), as if its machine had failed."""
+        self._children.kill(name)
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to a process."""
+        self._children.signal(name, number)
+
+    def find_dead(self) -> tuple[Death, ...]:
+        """List the processes that ended of themselves, each once."""
+        return self._children.find_dead()
+
+    def stop(self) -> None:
+        """End everything: nodes and gateway first, the ledger that they settle with last.
+
+        Who does not end in time is killed. May be called twice, and after a failed `start`.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._children.stop((*self.node_names, GATEWAY), STOP_S)
+            self._children.stop((LEDGER,), STOP_S)
+        finally:
+            self._children.close()
+            self._folder.close()
+
+    def wait_serving(self, names: tuple[str, ...], timeout_s: float = SERVE_S) -> None:
+        """Wait until nodes have offered every model and the gateway has seen it.
+
+        Raises:
+            Fault: `network.not-serving`, or the death of a process on the way.
+        """
+        deadline = time.monotonic() + timeout_s
+        asyncio.run(self._await_offers(names, deadline))
+        for package in self._packages:
+            path = f"/v2/models/{urllib.parse.quote(package.manifest.name)}/ready"
+            while not _is_good(self._endpoints[GATEWAY], path):
+                self._check_alive(deadline, f"the gateway does not see {package.manifest.name}")
+                time.sleep(_POLL_S)
+
+    # ----------------------------------------------------------------------------------- the way
+
+    def _prepare(self, name: str) -> None:
+        ledger = None if name == LEDGER else self._endpoints[LEDGER]
+        if name in self.node_names:
+            store = PackageStore(self.get_home(name) / "packages")
+            for package in self._packages:
+                if not store.has(package.digest):
+                    store.add(package.folder)
+        write_home(self._folder, name, ledger=ledger)
+
+    def _spawn(self, name: str) -> None:
+        role = {LEDGER: "full", GATEWAY: "gateway"}.get(name, "inference")
+        port = self._ports.get(name, 0)
+        port = port if _is_free(port) else 0
+        home = str(self.get_home(name))
+        arguments = ("--home", home, "--host", "127.0.0.1", "--port", str(port))
+        self._children.spawn(name, f"probatum.nodes.{role}.run", arguments)
+
+    def _await_ready(self, names: tuple[str, ...]) -> None:
+        deadline = time.monotonic() + START_S
+        for name in names:
+            endpoint = str(self._children.wait_ready(name, deadline)["endpoint"])
+            self._endpoints[name] = endpoint
+            self._ports[name] = urllib.parse.urlsplit(endpoint).port or 0
+        save_ports(self.path, self._ports)
+
+    def _make_desk(self, transport: HttpTransport) -> LedgerDesk:
+        return LedgerDesk(
+            converse=transport.converse,
+            endpoint=self._endpoints[LEDGER],
+            domain=self._folder.domain,
+        )
+
+    async def _fund(self) -> None:
+        user = self._folder.load_account(USER)
+
+        async def publish(desk: LedgerDesk) -> None:
+            for package in self._packages:
+                await desk.ensure_model(user, _describe(package))
+
+        async with HttpTransport() as transport:
+            desk = self._make_desk(transport)
+            operators = (*self.node_names, GATEWAY)
+            stakes = (desk.ensure_stake(self._folder.load_account(name)) for name in operators)
+            await asyncio.gather(publish(desk), *stakes)
+
+    async def _register(self, names: tuple[str, ...]) -> None:
+        async with HttpTransport() as transport:
+            desk = self._make_desk(transport)
+            await asyncio.gather(*(desk.ensure_node(self._describe(name)) for name in names))
+
+    def _describe(self, name: str) -> NewNode:
+        role: Role = "gateway" if name == GATEWAY else "inference"
+        return NewNode(
+            operator=self._folder.load_account(name),
+            signer=load_operating_key(self.get_home(name) / "keys" / "operating.json"),
+            endpoint=self._endpoints[name],
+            role=role,
+        )
+
+    async def _await_offers(self, names: tuple[str, ...], deadline: float) -> None:
+        wanted = {self._folder.load_account(name).address for name in names}
+        async with HttpTransport() as transport:
+            desk = self._make_desk(transport)
+            for package in self._packages:
+                while True:
+                    offers = await desk.list_offers(package.digest)
+                    missing = wanted - {offer.operator for offer in offers}
+                    if not missing:
+                        break
+                    what = f"{len(missing)} nodes do not offer {package.manifest.name}"
+                    self._check_alive(deadline, what)
+                    await asyncio.sleep(_POLL_S)
+
+    def _check_alive(self, deadline: float, what: str) -> None:
+        dead = self.find_dead()
+        if dead:
+            raise Fault("children.died", str(dead[0]), hint=f"logs are in {self._folder.logs}")
+        if time.monotonic() > deadline:
+            raise Fault("network.not-serving", what, hint=f"logs are in {self._folder.logs}")
+
+
+def _describe(package: Package) -> PublishModel:
+    manifest = package.manifest
+    return PublishModel(
+        name=manifest.name,
+        version=manifest.version,
+        package=package.digest,
+        size_bytes=len(package.manifest_bytes) + sum(entry.size for entry in manifest.files),
+    )
+
+
+def _is_free(port: int) -> bool:
+    """Whether a port of this machine can be listened on; its last user may be just gone."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _is_good(endpoint: str, path: str) -> bool:
+    """Whether a GET is answered with 200; never by a proxy."""
+    where = urllib.parse.urlsplit(endpoint)
+    link = http.client.HTTPConnection(where.hostname or "", where.port, timeout=2)
+    try:
+        link.request("GET", path)
+        return link.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        link.close()

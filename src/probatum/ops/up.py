@@ -1,0 +1,175 @@
+"""`probatum up`: a network on this machine until Ctrl-C.
+
+Prints who is where and what to type next, then watches: a node that dies is reported, and the
+network goes on without it; without ledger or gateway it ends. Must not know the command line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json as jsonlib
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+from probatum.ops.network import GATEWAY, LEDGER, Network, NetworkPlan
+
+__all__ = ["UpReady", "catch_signals", "run_up"]
+
+_WATCH_S: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpReady:
+    """What a running network tells whoever wants to use it: the line of ``up --json``.
+
+    Attributes:
+        gateway, ledger, nodes: Endpoints.
+        trust: Path of the trust file.
+        account: Path of the key file of a funded account.
+        folder: The network's folder.
+    """
+
+    gateway: str
+    ledger: str
+    nodes: tuple[str, ...]
+    trust: str
+    account: str
+    folder: str
+
+
+def run_up(
+    folder: Path | None = None,
+    *,
+    nodes: int = 3,
+    models: tuple[Path, ...] = (),
+    json: bool = False,
+    ready: Callable[[UpReady], None] | None = None,
+) -> int:
+    """Run a network until Ctrl-C or SIGTERM, in the main thread.
+
+    Args:
+        folder: Where it lies; a network that lies there goes on. None takes a temporary folder,
+            which is removed at the end.
+        nodes: Inference nodes of a new network.
+        models: Folders of packages to host.
+        json: Print one JSON line on standard output once it serves, everything else on standard
+            error.
+        ready: Is told the same as that line.
+
+    Returns:
+        0 after Ctrl-C or SIGTERM; 1 if ledger or gateway died.
+
+    Raises:
+        Refusal, Fault: As `Network.open` and `Network.start`.
+    """
+    console = Console(stderr=json, highlight=False)
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(catch_signals())
+        if folder is None:
+            made = tempfile.TemporaryDirectory(prefix="probatum-", ignore_cleanup_errors=True)
+            folder = Path(stack.enter_context(made)) / "network"
+        plan = NetworkPlan(nodes=nodes, models=models)
+        network = stack.enter_context(Network.open(folder, plan, console.print))
+        try:
+            network.start()
+            facts = describe(network)
+            if ready is not None:
+                ready(facts)
+            if json:
+                print(jsonlib.dumps(asdict(facts)), flush=True)  # noqa: T201 - the ready line
+            else:
+                _show(console, network, facts)
+            code = _watch(console, network, stop)
+        except KeyboardInterrupt:
+            code = 0
+        console.print("stopping …")
+    return code
+
+
+def describe(network: Network) -> UpReady:
+    """Say where everything of a running network is."""
+    endpoints = network.endpoints
+    return UpReady(
+        gateway=endpoints.gateway,
+        ledger=endpoints.ledger,
+        nodes=endpoints.nodes,
+        trust=str(network.trust_path),
+        account=str(network.account_path),
+        folder=str(network.path),
+    )
+
+
+@contextlib.contextmanager
+def catch_signals() -> Iterator[threading.Event]:
+    """Turn the first SIGTERM, SIGINT or SIGHUP into an event; a start-up is interrupted at once.
+
+    Until somebody waits for the event a signal also raises KeyboardInterrupt, so that what is
+    being started is given up; a second signal changes nothing, since the end is under way.
+    """
+    stop = threading.Event()
+
+    def heed(_number: int, _frame: object) -> None:
+        first = not stop.is_set()
+        stop.set()
+        if first:
+            raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, heed) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _watch(console: Console, network: Network, stop: threading.Event) -> int:
+    while not stop.wait(_WATCH_S):
+        for death in network.find_dead():
+            console.print(f"{death}", markup=False)
+            if death.name in {LEDGER, GATEWAY}:
+                return 1
+    return 0
+
+
+def _show(console: Console, network: Network, facts: UpReady) -> None:
+    table = Table(title=f"Probatum network in {facts.folder}", title_justify="left")
+    for column in ("party", "operator", "endpoint", "process"):
+        table.add_column(column, overflow="fold")
+    table.add_row("ledger", "-", facts.ledger, str(network.get_pid(LEDGER)))
+    for name, endpoint in zip(network.node_names, facts.nodes, strict=True):
+        table.add_row(name, network.get_operator(name), endpoint, str(network.get_pid(name)))
+    table.add_row(
+        GATEWAY, network.get_operator(GATEWAY), facts.gateway, str(network.get_pid(GATEWAY))
+    )
+    console.print(table)
+    for package in network.packages:
+        manifest = package.manifest
+        console.print(f"model {manifest.name} {manifest.version}: {manifest.description[:80]}")
+    if not network.packages:
+        console.print("no models yet: start with --model FOLDER, or publish one")
+    console.print("\nNow, in another terminal:")
+    for command in list_commands(
+        facts, network.packages[0].manifest.name if network.packages else ""
+    ):
+        console.print(f"  {command}", markup=False, soft_wrap=True)
+    console.print("\nCtrl-C stops it. Logs: " + str(network.get_log(LEDGER).parent))
+
+
+def list_commands(facts: UpReady, model: str) -> tuple[str, ...]:
+    """List what to type next."""
+    ask = (f"probatum ask {model} --gateway {facts.gateway}",) if model else ()
+    return (
+        *ask,
+        f"curl {facts.gateway}/v2/health/ready",
+        f"curl {facts.ledger}/status",
+        f"probatum doctor --ledger {facts.ledger} --trust {facts.trust}",
+    )
