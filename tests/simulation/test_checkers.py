@@ -10,13 +10,13 @@ import pytest
 from probatum.consensus import tables
 from probatum.evidence.blame import Blame
 from probatum.machine.events import Durable
-from probatum.machine.wishes import Journal
+from probatum.machine.wishes import Commit, Journal
 from probatum.nodes.gateway.machine import Gateway
 from probatum.nodes.inference import sessions
 from probatum.nodes.inference.journal_records import AnsweredRecord, decode_journal_record
 from probatum.protocol.encoding import encode
 from probatum.protocol.headers import SignedHeader
-from probatum.storm.plan import Plan
+from probatum.storm.plan import PLANS, Plan
 from probatum.storm.run import blow, check_promises
 from probatum.storm.world import build_world
 
@@ -245,7 +245,7 @@ class Hasty:
         while events:
             for wish in self.honest.step(events.pop(0), moment):
                 wishes.append(wish)
-                if isinstance(wish, Journal):
+                if isinstance(wish, Journal | Commit):
                     self.believed.add(wish.ticket)
                     events.append(Durable(wish.ticket))
         return tuple(wishes)
@@ -280,6 +280,17 @@ def test_a_node_that_signs_before_it_writes_is_caught():
 
 def test_a_gateway_that_answers_before_it_writes_is_caught():
     assert find_with("gateway", Hasty, {"answers.no-end"}) == set()
+
+
+def test_a_gateway_that_passes_lies_on_is_caught(monkeypatch):
+    monkeypatch.setattr("probatum.nodes.gateway.branches.check_outputs", lambda *_: None)
+    wanted = {"answers.passed-on"}
+    assert find_with("gateway", lambda honest: honest, wanted, plan=PLANS["liar"]) == set()
+
+
+def test_a_ledger_that_says_done_before_it_is_on_disk_is_caught():
+    wanted = {"chain.lost-transaction", "chain.lost-header", "chain.other-header"}
+    assert find_with("full", Hasty, wanted) == set()
 
 
 def test_a_network_that_never_stands_is_found(monkeypatch):

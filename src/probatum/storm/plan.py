@@ -6,7 +6,7 @@ A plan and a seed say everything. Must not know how any of it is done (`world`, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -82,10 +82,10 @@ PLANS: Final[Mapping[str, Plan]] = MappingProxyType(
         for plan in (
             Plan(),
             Plan(name="mud", pace=_MUD, clients=6, ask_every_ms=1_500, traps=12),
-            Plan(name="liar", tamperers=1, crashes=3, traps=3),
+            Plan(name="liar", tamperers=1, crashes=3, traps=3, weather=replace(ROUGH, corrupt=0.0)),
             Plan(name="lone", inference_nodes=1, crashes=8, traps=8),
         )
     }
 )
 """An ordinary storm; one with slow disks, where much is lost in a crash; one with a node that
-alters its answers; one with nobody to fail over to."""
+alters its answers, on wires that alter nothing; one with nobody to fail over to."""

@@ -1,8 +1,9 @@
 """What customers are promised: no acknowledged receipt is lost, no failure stays unexplained.
 
 Every answer that a customer took is right and settles at its promised index; every failed request
-is blamed on one party that cannot show an answer, or is `undetermined` with a reason; a fresh
-request succeeds once all is healed. Reads notebooks and disks. Must not know machines.
+is blamed on one party that cannot show an answer, or is `undetermined` with a reason; no gateway
+passes on what does not hold; a fresh request succeeds once all is healed. Reads notebooks and
+disks. Must not know machines.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ __all__ = ["check_answers"]
 def check_answers(world: World, done: Replay) -> None:
     """Check every customer's notebook."""
     trace = world.kernel.trace
+    refused = trace.counts["answers refused by customers"]
+    if refused and not world.plan.weather.corrupt:
+        why = f"{refused} answers passed a gateway and not their customer, and no wire altered them"
+        trace.find("answers.passed-on", "", why)
     for name, notebook in sorted(world.notebooks.items()):
         for request in notebook.requests:
             trace.count("requests")
