@@ -34,6 +34,7 @@ from probatum.nodes.inference.settings import InferenceSettings
 from probatum.nodes.inference.work import ACCEPT, ANSWER, WorkDesk, refuse
 from probatum.protocol import records
 from probatum.protocol.messages import GetLogFile, GotLogFile, HandOverWork, Message
+from probatum.protocol.primitives import OperatingKey
 
 __all__ = ["InferenceNode"]
 
@@ -82,6 +83,11 @@ class InferenceNode:
     def sessions(self) -> tuple[int, ...]:
         """The log sessions that it can show, oldest first."""
         return tuple(log.session for log in self._book)
+
+    @property
+    def session_keys(self) -> tuple[tuple[int, OperatingKey], ...]:
+        """Its log sessions with the keys that speak for them, oldest first."""
+        return tuple((log.session, log.key) for log in self._book)
 
     def step(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
         """Take one event, return the wishes that follow from it."""

@@ -83,10 +83,12 @@ class TableSink(Protocol):
 class Transport(Protocol):
     """How messages reach other parties."""
 
-    def converse(
-        self, endpoint: str, message: Message, timeout_s: float
-    ) -> AsyncGenerator[Message, None]:
+    def converse(self, endpoint: str, message: Message) -> AsyncGenerator[Message, None]:
         """Open a conversation, yield its replies; raises Fault or Refusal."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of its connections."""
         ...
 
 
@@ -300,10 +302,9 @@ class Driver:
         if transport is None:
             raise Misuse("driver.no-transport", "a party without a transport wished to send")
         reason = "the conversation ended without a last reply"
-        timeout_s = wish.timeout_ms / 1000
-        replies = transport.converse(wish.to, wish.message, timeout_s)
+        replies = transport.converse(wish.to, wish.message)
         try:
-            async with asyncio.timeout(timeout_s), aclosing(replies):
+            async with asyncio.timeout(wish.timeout_ms / 1000), aclosing(replies):
                 count = 0
                 async for message in replies:
                     count += 1

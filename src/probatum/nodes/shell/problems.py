@@ -11,8 +11,9 @@ from typing import Final
 
 import msgspec
 
-from probatum.errors import Fault, Misuse, ProbatumError
+from probatum.errors import Fault, Misuse, ProbatumError, Refusal
 from probatum.protocol.messages import Refused
+from probatum.protocol.primitives import RequestId
 
 __all__ = ["PROBLEM_TYPE", "STATUSES", "PartyRefusal", "encode_problem", "get_status"]
 
@@ -22,43 +23,48 @@ STATUSES: Final[tuple[tuple[str, int], ...]] = (
     # The door itself
     ("door.no-such-path", 404),
     ("door.wrong-method", 405),
-    ("door.wrong-type", 415),
-    ("door.too-large", 413),
     ("door.too-slow", 408),
+    ("door.too-large", 413),
+    ("door.wrong-type", 415),
+    ("door.gone", 499),
     ("door.busy", 503),
     ("door.stopping", 503),
     ("door.out-of-time", 504),
-    ("door.gone", 499),
-    ("door.", 400),
-    # What was said
+    # Sizes
     ("encoding.too-large", 413),
     ("frame.too-large", 413),
+    ("gateway.too-large", 413),
     ("oip.too-large", 413),
+    ("runtime.too-large", 413),
     ("tensor.too-large", 413),
-    ("oip.not-finite", 500),
+    # What is not there
+    ("full.no-such-height", 404),
+    ("full.unknown-transaction", 404),
+    ("gateway.unknown-model", 404),
+    ("gateway.unknown-request", 404),
+    ("log.unknown-session", 404),
+    ("package.not-here", 404),
+    ("tile.not-there", 404),
+    # What was understood and cannot be done
+    ("gateway.answered-before", 409),
+    ("gateway.other-request", 409),
+    ("ledger.", 422),
+    ("log.", 409),
+    ("mempool.", 422),
+    ("oip.not-finite", 422),
     ("schema.", 422),
     ("transaction.", 422),
-    ("ledger.", 422),
-    ("mempool.full", 503),
-    ("mempool.expired", 503),
-    ("mempool.", 422),
-    # The parties
+    # What may be otherwise in a moment
     ("full.busy", 503),
     ("full.pending", 503),
     ("full.stopping", 503),
-    ("full.no-such", 404),
-    ("full.unknown", 404),
-    ("gateway.no-such", 404),
-    ("gateway.unknown", 404),
-    ("gateway.no-model", 404),
     ("gateway.", 503),
-    ("log.no-such", 404),
-    ("node.no-such", 404),
-    ("node.wrong-message", 400),
+    ("gateway.deadline", 504),
+    ("gateway.wrong-message", 400),
+    ("mempool.expired", 503),
+    ("mempool.full", 503),
     ("node.", 503),
-    ("hub.no-such", 404),
-    ("hub.unknown", 404),
-    ("runtime.too-large", 413),
+    ("node.wrong-message", 400),
     ("runtime.", 503),
 )
 """(code or its beginning, HTTP status); a refusal that is not listed is a 400."""
@@ -77,6 +83,18 @@ class PartyRefusal(ProbatumError):
         """Wrap a message."""
         super().__init__(refused.code, refused.message, hint=refused.hint)
         self.refused = refused
+
+    @classmethod
+    def from_refusal(cls, refusal: Refusal, request_id: RequestId) -> PartyRefusal:
+        """Join a refusal made at the door with the request that it is about."""
+        return cls(
+            Refused(
+                code=refusal.code,
+                message=refusal.message,
+                hint=refusal.hint,
+                request_id=request_id,
+            )
+        )
 
 
 class _Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

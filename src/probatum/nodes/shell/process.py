@@ -29,11 +29,19 @@ from probatum.errors import Fault, Misuse, ProbatumError, Refusal
 from probatum.machine.machine import Machine
 from probatum.machine.wishes import Report
 from probatum.nodes.shell.drive import Driver, Ended, World
-from probatum.nodes.shell.journal import lock_home
+from probatum.nodes.shell.journal import Recovered, lock_home
 from probatum.nodes.shell.logs import write_report, write_through
 from probatum.nodes.shell.serve import bind, make_server
 
-__all__ = ["EXIT_CODES", "Party", "Site", "make_world", "parse_arguments", "run_process"]
+__all__ = [
+    "EXIT_CODES",
+    "Party",
+    "Site",
+    "make_world",
+    "parse_arguments",
+    "report_recovery",
+    "run_process",
+]
 
 EXIT_CODES: Final[Mapping[str, int]] = {
     "ok": 0,
@@ -122,6 +130,13 @@ def make_world(**parts: object) -> World:
         report=write_report,
         **parts,  # type: ignore[arg-type]
     )
+
+
+def report_recovery(recovered: Recovered) -> None:
+    """Say what an opened journal held, and what was torn."""
+    if recovered.cut_bytes:
+        message = f"cut {recovered.cut_bytes} bytes of an unfinished write off the journal"
+        write_report(Report("warning", "journal.torn", message))
 
 
 def run_process(
@@ -254,7 +269,11 @@ async def _live(role: str, site: Site, party: Party, door: socket.socket) -> End
     await asyncio.wait({living, serving}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     await serving
-    return await living
+    try:
+        return await living
+    finally:
+        if party.world.transport is not None:
+            await party.world.transport.close()
 
 
 def _report_end(code: str, message: str, hint: str) -> None:

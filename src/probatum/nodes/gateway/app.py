@@ -1,0 +1,54 @@
+"""The gateway's door: messages, the Open Inference Protocol, and bundles by request id.
+
+Thin. Read next: `doors.oip`, `machine`, `probatum.nodes.shell.front`.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+from starlette.routing import Route
+from starlette.types import ASGIApp, Scope
+
+from probatum.errors import Misuse
+from probatum.nodes.gateway.doors import oip
+from probatum.nodes.shell.drive import Driver
+from probatum.nodes.shell.front import FrontDoor, MessageEndpoint, ask_party
+from probatum.nodes.shell.intake import Intake
+from probatum.nodes.shell.pages import Page, Shown, make_health
+from probatum.protocol import limits
+from probatum.protocol.messages import Ask, GetBundle, GotBundle
+from probatum.protocol.primitives import check_request_id
+
+__all__ = ["make_app"]
+
+_KINDS: Final = (Ask, GetBundle)
+_FRAME_BYTES: Final = limits.REQUEST_BYTES + 64 * limits.KIB
+
+
+def make_app(driver: Driver, gateway: oip.GatewayView) -> ASGIApp:
+    """Make the door of a gateway."""
+    intake = Intake()
+    messages = MessageEndpoint(driver, intake, _KINDS, limit_bytes=_FRAME_BYTES)
+
+    async def show_bundle(scope: Scope) -> Shown:
+        request_id = check_request_id(scope["path_params"]["request_id"])
+        found = await ask_party(driver, scope, GetBundle(request_id=request_id))
+        if not isinstance(found, GotBundle):
+            raise Misuse("gateway.not-a-bundle", "GetBundle was answered by something else")
+        status = HTTPStatus.OK if found.settled else HTTPStatus.ACCEPTED
+        return Shown(body=found.bundle, status=status)
+
+    return FrontDoor(
+        exact={
+            "/message": messages,
+            "/ask": messages,
+            "/healthz": make_health(lambda: gateway.is_ready),
+            **oip.make_endpoints(gateway),
+        },
+        routes=(
+            Route("/receipts/{request_id}", Page(show_bundle)),
+            *oip.make_routes(driver, gateway, intake),
+        ),
+    )

@@ -1,0 +1,75 @@
+"""The gateway as a process: ``python -m probatum.nodes.gateway.run --home DIR``.
+
+Its home holds ``node.toml``, ``trust.json``, ``keys/operating.json`` and, once it has run,
+``journal``. Read next: `machine`, `app`, `probatum.nodes.shell.process`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from probatum.nodes.gateway.app import make_app
+from probatum.nodes.gateway.machine import Gateway
+from probatum.nodes.gateway.settings import GatewaySettings
+from probatum.nodes.shell.config import GatewayConfig, load_config, load_node_key, load_trust
+from probatum.nodes.shell.journal import open_journal
+from probatum.nodes.shell.process import (
+    Party,
+    Site,
+    make_world,
+    parse_arguments,
+    report_recovery,
+    run_process,
+)
+from probatum.nodes.shell.transport import HttpTransport
+from probatum.protocol.hexes import address_from_document
+
+__all__ = ["main"]
+
+_AFTER_GRACE_S = 2.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a gateway until it ends; return the process's exit code."""
+    return run_process("gateway", parse_arguments("gateway", arguments), _listen, _build)
+
+
+def _listen(home: Path) -> tuple[str, int, str | None]:
+    config = load_config(home, GatewayConfig)
+    return config.host, config.port, config.endpoint
+
+
+def _build(site: Site) -> Party:
+    config = load_config(site.home, GatewayConfig)
+    settings = GatewaySettings(
+        operator=address_from_document(config.operator),
+        signer=load_node_key(site.home),
+        trust=load_trust(site.home),
+        ledger=config.ledger,
+        request_timeout_ms=config.request_timeout_ms,
+        accept_timeout_ms=config.accept_timeout_ms,
+        branch_timeout_ms=config.branch_timeout_ms,
+    )
+    journal, recovered = open_journal(site.home / "journal")
+    try:
+        report_recovery(recovered)
+        machine = Gateway(settings, recovered.records)
+    except BaseException:
+        journal.close()
+        raise
+    return Party(
+        machine=machine,
+        world=make_world(journal=journal, transport=HttpTransport()),
+        make_app=partial(make_app, gateway=machine),
+        close=journal.close,
+        ready={"operator": config.operator, "key": settings.signer.key.hex()},
+        grace_s=settings.stop_grace_ms / 1000 + _AFTER_GRACE_S,
+        halts_itself=True,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

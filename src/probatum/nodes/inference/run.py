@@ -1,0 +1,142 @@
+"""The inference node as a process: ``python -m probatum.nodes.inference.run --home DIR``.
+
+Its home holds ``node.toml``, ``trust.json``, ``keys/operating.json``, ``keys/account.json`` (which
+pays fees), ``packages/`` and, once it has run, ``journal``. Every package is checked byte by byte
+before it is offered. Read next: `machine`, `app`, `probatum.nodes.shell.process`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from probatum.errors import Refusal
+from probatum.hub.package import Package
+from probatum.hub.store import PackageStore
+from probatum.nodes.inference.app import make_app
+from probatum.nodes.inference.machine import InferenceNode
+from probatum.nodes.inference.settings import InferenceSettings
+from probatum.nodes.shell.config import (
+    InferenceConfig,
+    load_config,
+    load_node_key,
+    load_payer_key,
+    load_trust,
+)
+from probatum.nodes.shell.journal import open_journal
+from probatum.nodes.shell.process import (
+    Party,
+    Site,
+    make_world,
+    parse_arguments,
+    report_recovery,
+    run_process,
+)
+from probatum.nodes.shell.transport import HttpTransport
+from probatum.protocol.hexes import address_from_document, digest_from_hex
+from probatum.protocol.manifests import Manifest
+from probatum.protocol.primitives import Digest
+from probatum.runtime.worker import ComputePool
+
+__all__ = ["main"]
+
+_AFTER_GRACE_S = 2.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run an inference node until it ends; return the process's exit code."""
+    return run_process("inference", parse_arguments("inference", arguments), _listen, _build)
+
+
+def _listen(home: Path) -> tuple[str, int, str | None]:
+    config = load_config(home, InferenceConfig)
+    return config.host, config.port, config.endpoint
+
+
+def _build(site: Site) -> Party:
+    config = load_config(site.home, InferenceConfig)
+    packages = _open_packages(site.home / "packages", config)
+    settings = InferenceSettings(
+        operator=address_from_document(config.operator),
+        signer=load_node_key(site.home),
+        payer=load_payer_key(site.home),
+        trust=load_trust(site.home),
+        ledger=config.ledger,
+        packages={digest: package.manifest for digest, package in packages.items()},
+        price_units=config.price_units,
+        fee_units=config.fee_units,
+        settle_every_blocks=config.settle_every_blocks,
+    )
+    journal, recovered = open_journal(site.home / "journal")
+    try:
+        report_recovery(recovered)
+        machine = InferenceNode(settings, recovered.records)
+        pool = _start_pool(packages, config.threads)
+    except BaseException:
+        journal.close()
+        raise
+
+    def close() -> None:
+        pool.close()
+        journal.close()
+
+    return Party(
+        machine=machine,
+        world=make_world(journal=journal, transport=HttpTransport(), compute=pool),
+        make_app=partial(
+            make_app,
+            machine=machine,
+            packages=packages,
+            chain_id=settings.trust.chain_id,
+            operator=settings.operator,
+        ),
+        close=close,
+        ready={
+            "operator": config.operator,
+            "key": settings.signer.key.hex(),
+            "packages": ",".join(digest.hex() for digest in packages),
+        },
+        grace_s=settings.stop_grace_ms / 1000 + _AFTER_GRACE_S,
+        halts_itself=True,
+    )
+
+
+def _open_packages(root: Path, config: InferenceConfig) -> Mapping[Digest, Package]:
+    """Open what is to be served, in order of digests."""
+    store = PackageStore(root)
+    wanted = store.list()
+    if config.serve is not None:
+        wanted = tuple(digest_from_hex(digest) for digest in sorted(config.serve))
+        missing = [digest for digest in wanted if not store.has(digest)]
+        if missing:
+            raise Refusal(
+                "config.missing-package",
+                f"package {missing[0].hex()} is not under {root}",
+                hint="add it to the node's packages, or take it out of `serve`",
+            )
+    return {digest: store.open(digest) for digest in wanted}
+
+
+def _start_pool(packages: Mapping[Digest, Package], threads: int) -> ComputePool:
+    """Start the pool with every session loaded: a model that does not load is found out now."""
+
+    def load(digest: Digest) -> tuple[Manifest, bytes]:
+        package = packages.get(digest)
+        if package is None:
+            raise Refusal("package.not-here", "this node does not have the package")
+        return package.manifest, package.read_model()
+
+    pool = ComputePool(load, threads=threads)
+    try:
+        for digest in packages:
+            pool.warm(digest)
+    except BaseException:
+        pool.close()
+        raise
+    return pool
+
+
+if __name__ == "__main__":
+    sys.exit(main())
