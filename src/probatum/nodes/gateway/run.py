@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from probatum.client.transport import HttpTransport
 from probatum.nodes.gateway.app import make_app
 from probatum.nodes.gateway.machine import Gateway
 from probatum.nodes.gateway.settings import GatewaySettings
@@ -24,7 +25,6 @@ from probatum.nodes.shell.process import (
     report_recovery,
     run_process,
 )
-from probatum.nodes.shell.transport import HttpTransport
 from probatum.protocol.hexes import address_from_document
 
 __all__ = ["main"]

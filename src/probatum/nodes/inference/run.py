@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from probatum.client.transport import HttpTransport
 from probatum.errors import Refusal
 from probatum.hub.package import Package
 from probatum.hub.store import PackageStore
@@ -34,7 +35,6 @@ from probatum.nodes.shell.process import (
     report_recovery,
     run_process,
 )
-from probatum.nodes.shell.transport import HttpTransport
 from probatum.protocol.hexes import address_from_document, digest_from_hex
 from probatum.protocol.manifests import Manifest
 from probatum.protocol.primitives import Digest

@@ -83,8 +83,10 @@ class TableSink(Protocol):
 class Transport(Protocol):
     """How messages reach other parties."""
 
-    def converse(self, endpoint: str, message: Message) -> AsyncGenerator[Message, None]:
-        """Open a conversation, yield its replies; raises Fault or Refusal."""
+    def converse(
+        self, endpoint: str, message: Message, timeout_s: float
+    ) -> AsyncGenerator[Message, None]:
+        """Open a conversation, yield its replies within a time; raises Fault or Refusal."""
         ...
 
     async def close(self) -> None:
@@ -302,9 +304,9 @@ class Driver:
         if transport is None:
             raise Misuse("driver.no-transport", "a party without a transport wished to send")
         reason = "the conversation ended without a last reply"
-        replies = transport.converse(wish.to, wish.message)
+        replies = transport.converse(wish.to, wish.message, wish.timeout_ms / 1000)
         try:
-            async with asyncio.timeout(wish.timeout_ms / 1000), aclosing(replies):
+            async with aclosing(replies):
                 count = 0
                 async for message in replies:
                     count += 1
@@ -315,8 +317,6 @@ class Driver:
                     if count >= REPLIES_PER_CALL:
                         reason = f"more than {REPLIES_PER_CALL} replies"
                         break
-        except TimeoutError:
-            reason = f"out of time after {wish.timeout_ms} ms"
         except (Fault, Refusal) as error:
             reason = str(error)
         finally:
