@@ -32,6 +32,7 @@ from probatum.ops.homes import write_home
 from probatum.ops.onboarding import LedgerDesk, NewNode
 from probatum.ops.ports import load_ports, save_ports
 from probatum.protocol.parties import Role
+from probatum.protocol.primitives import Address
 from probatum.protocol.transactions.kinds import PublishModel
 
 __all__ = ["GATEWAY", "LEDGER", "Death", "Endpoints", "Network", "NetworkPlan"]
@@ -66,6 +67,7 @@ class Network:
         self._children = Children(folder.logs, inherited=(folder.lock,))
         self._ports = load_ports(folder.path)
         self._endpoints: dict[str, str] = {}
+        self._sessions: dict[str, int] = {}
         self._store = PackageStore(folder.packages)
         self._packages: tuple[Package, ...] = ()
         self._closed = False
@@ -183,6 +185,7 @@ class Network:
         self._await_ready((LEDGER,))
         self._say(f"ledger at {self._endpoints[LEDGER]}")
         others = (*self.node_names, GATEWAY)
+        asyncio.run(self._note_sessions(self.node_names))
         for name in others:
             self._prepare(name)
             self._spawn(name)
@@ -195,13 +198,22 @@ class Network:
         """Start a process that was killed or has died again, and wait until it serves.
 
         Raises:
-            Refusal, Fault: As `start`.
+            Refusal: As `start`.
+            Fault: As `start`; `network.ledger-moved` if somebody took the ledger's port, which
+                the others know it by: stop the network and start it again.
         """
+        before = self._endpoints[name]
+        if name in self.node_names:
+            asyncio.run(self._note_sessions((name,)))
         self._prepare(name)
         self._spawn(name)
         self._await_ready((name,))
         if name != LEDGER:
             asyncio.run(self._register((name,)))
+        elif self._endpoints[name] != before:
+            raise Fault("network.ledger-moved", f"somebody else listens at {before}")
+        if name in self.node_names:
+            self.wait_serving((name,))
 
     def kill(self, name: str) -> None:
         """End a process at once (SIGKILL), as if its machine had failed."""
@@ -278,6 +290,14 @@ class Network:
             domain=self._folder.domain,
         )
 
+    async def _note_sessions(self, names: tuple[str, ...]) -> None:
+        """Note which log sessions there were, to know the one that a start opens (`LOG-1`)."""
+        async with HttpTransport() as transport:
+            desk = self._make_desk(transport)
+            for name in names:
+                node = await desk.get_node(self._folder.load_account(name).address)
+                self._sessions[name] = node.sessions if node else 0
+
     async def _fund(self) -> None:
         user = self._folder.load_account(USER)
 
@@ -306,18 +326,24 @@ class Network:
         )
 
     async def _await_offers(self, names: tuple[str, ...], deadline: float) -> None:
-        wanted = {self._folder.load_account(name).address for name in names}
+        """Wait until each node has opened a new log session and offers every model."""
         async with HttpTransport() as transport:
             desk = self._make_desk(transport)
-            for package in self._packages:
-                while True:
-                    offers = await desk.list_offers(package.digest)
-                    missing = wanted - {offer.operator for offer in offers}
-                    if not missing:
-                        break
-                    what = f"{len(missing)} nodes do not offer {package.manifest.name}"
-                    self._check_alive(deadline, what)
+            for name in names:
+                address = self._folder.load_account(name).address
+                while not await self._is_offering(desk, name, address):
+                    self._check_alive(deadline, f"{name} does not offer its models")
                     await asyncio.sleep(_POLL_S)
+
+    async def _is_offering(self, desk: LedgerDesk, name: str, address: Address) -> bool:
+        node = await desk.get_node(address)
+        if node is None or node.sessions <= self._sessions.get(name, 0):
+            return False
+        for package in self._packages:
+            offers = await desk.list_offers(package.digest)
+            if address not in {offer.operator for offer in offers}:
+                return False
+        return True
 
     def _check_alive(self, deadline: float, what: str) -> None:
         dead = self.find_dead()
