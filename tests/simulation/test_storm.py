@@ -15,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from probatum.storm.loop import derive_chance
 from probatum.storm.plan import PLANS
 from probatum.storm.report import format_report
-from probatum.storm.run import run_storm
+from probatum.storm.run import blow, check_promises, run_storm
+from probatum.storm.world import build_world
 
 SEEDS = 60
 
@@ -107,3 +109,42 @@ def test_the_same_seed_is_the_same_storm_whatever_the_hash_seed():
     }
     assert digests == {run(1, "rough").digest}
     assert run(0, "rough").digest != run(1, "rough").digest
+
+
+def restore_backups(world, chance):
+    """Let every inference node come back, at some moment, with an old copy of its disk."""
+
+    def restore(name):
+        party = world.kernel.parties[name]
+        world.kernel.crash(name)
+        del party.disk.journal[chance.randrange(len(party.disk.journal) + 1) :]
+
+    for name, role in sorted(world.roles.items()):
+        if role == "inference":
+            world.kernel.plan(chance.randrange(25_000, 60_000), lambda name=name: restore(name))
+
+
+@pytest.mark.parametrize("offset", range(20))
+def test_a_restored_backup_loses_its_word_but_never_contradicts_it(offset, seed_round):
+    """`LOG-1`: whoever restores an old disk cannot sign a second receipt for an index."""
+    seed = 20 * seed_round + offset
+    world = build_world(seed, PLANS["rough"])
+    restore_backups(world, derive_chance(seed, "backups"))
+    blow(world)
+    check_promises(world)
+    # What was only on the lost part of the disk is lost: those receipts cannot settle any more.
+    lost = {
+        "logs.not-on-disk",
+        "logs.acceptance-not-on-disk",
+        "logs.not-settled",
+        "logs.other-root",
+        "answers.no-end",
+        "answers.unjust-blame",
+    }
+    broken = [
+        finding
+        for finding in world.kernel.trace.findings
+        # Gateways wait for those receipts' settlement, which never comes.
+        if finding.code not in lost and "._store._pending" not in finding.message
+    ]
+    assert broken == []
