@@ -9,7 +9,7 @@ Read next: `custody`, `settlement`, `log`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from probatum.errors import Refusal
 from probatum.evidence.custody import CheckedBranch, check_custody, check_release
@@ -32,6 +32,7 @@ from probatum.protocol.tensors import (
 from probatum.protocol.trust import Trust
 
 __all__ = [
+    "KEYS_NOT_PROVEN",
     "CheckLine",
     "CheckedRecords",
     "VerifiedBundle",
@@ -61,6 +62,10 @@ class CheckLine:
     clause: str
     standing: Standing
     text: str
+
+    def __str__(self) -> str:
+        """Show it on one line."""
+        return f"{self.standing}: {self.text} ({self.clause})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +234,12 @@ def _list_unchecked(receipt: Receipt) -> tuple[CheckLine, ...]:
     return tuple(lines)
 
 
-_CONTENT = _open("SALT-1", "The content: give request, answer and salt to compare them.")
+KEYS_NOT_PROVEN: Final = _open(
+    "RECEIPT-1", "Whose the signing keys are: a settled bundle proves it."
+)
+"""The line of a pending bundle that who asks the ledger can do better than."""
+
+_CONTENT: Final = _open("SALT-1", "The content: give request, answer and salt to compare them.")
 
 
 def check_pending(data: bytes) -> VerifiedBundle:
@@ -246,7 +256,7 @@ def check_pending(data: bytes) -> VerifiedBundle:
         _open(
             "LOG-1", "That the receipt is in its node's log, and the log final: not settled yet."
         ),
-        _open("RECEIPT-1", "Whose the signing keys are: a settled bundle proves it."),
+        KEYS_NOT_PROVEN,
     )
     checks = verified.checks + open_lines + (_CONTENT,) + _list_unchecked(verified.receipt)
     return replace(verified, checks=checks)

@@ -1,0 +1,104 @@
+"""The SDK's front: `AsyncClient` for asyncio, and `Client`, the same for everybody else.
+
+Must not know how an answer is asked for or checked. Read next: `asking`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from probatum.client.asking import Answer, AsyncClient
+from probatum.errors import Misuse
+from probatum.evidence.receipt import VerifiedBundle
+from probatum.protocol.parties import EvidenceClass
+from probatum.protocol.trust import Trust
+
+__all__ = ["Answer", "AsyncClient", "Client"]
+
+T = TypeVar("T")
+
+
+class Client:
+    """`AsyncClient` for code without an event loop; takes the same arguments."""
+
+    def __init__(
+        self,
+        gateway: str,
+        *,
+        ledger: str | None = None,
+        trust: Trust | Path | str | None = None,
+        receipts: Path | str | None = None,
+    ) -> None:
+        """Make a client; see `AsyncClient`."""
+        self._client = AsyncClient(gateway, ledger=ledger, trust=trust, receipts=receipts)
+        self.receipts = self._client.receipts
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="probatum-client", daemon=True
+        )
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        """Enter; leaving closes the client."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the client."""
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections and end the client's thread; harmless when repeated."""
+        if self._loop.is_closed():
+            return
+        self._run(self._client.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def ask(
+        self,
+        model: str,
+        inputs: Mapping[str, Any],
+        *,
+        version: str | None = None,
+        dtypes: Mapping[str, str] | None = None,
+        assurance: EvidenceClass = "signed",
+        timeout_s: float = 30.0,
+    ) -> Answer:
+        """Ask a model and check the answer; see `AsyncClient.ask`."""
+        return self._run(
+            self._client.ask(
+                model,
+                inputs,
+                version=version,
+                dtypes=dtypes,
+                assurance=assurance,
+                timeout_s=timeout_s,
+            )
+        )
+
+    def settle(self, request: Answer | str, *, timeout_s: float = 60.0) -> VerifiedBundle:
+        """Wait until a receipt's inclusion is proven; see `AsyncClient.settle`."""
+        return self._run(self._client.settle(request, timeout_s=timeout_s))
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._loop.is_closed():
+            work.close()
+            raise Misuse("client.closed", "this client has been closed")
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            # Ctrl-C in the caller's thread: do not leave the request running behind its back.
+            future.cancel()
+            raise

@@ -1,0 +1,66 @@
+"""Asking the ledger and believing only what it proves: records against a signed header.
+
+Must not know what the records are for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from probatum.errors import Refusal
+from probatum.protocol import limits
+from probatum.protocol.encoding import decode_document
+from probatum.protocol.headers import Header
+from probatum.protocol.mapproof import StateProof, check_state_proof
+from probatum.protocol.messages import GetHeader, GetState, GotHeader, GotState, Message
+from probatum.protocol.trust import Trust, check_signed_header
+
+if TYPE_CHECKING:
+    from probatum.client.transport import HttpTransport
+
+__all__ = ["ProvenState", "get_proven_header", "get_proven_state"]
+
+ProvenState = tuple[Header, dict[bytes, bytes | None]]
+"""A header, and what its state holds under the keys that were asked for."""
+
+_PROOF_BYTES = 4 * limits.STATE_VALUE_BYTES
+
+
+def _wrong_reply(message: Message) -> Refusal:
+    return Refusal("client.wrong-reply", f"the ledger answered with a {type(message).__name__}")
+
+
+async def get_proven_header(
+    transport: HttpTransport, ledger: str, trust: Trust, timeout_s: float
+) -> Header:
+    """Get the ledger's last header, checked against the trust file.
+
+    Raises:
+        Fault: `transport.*`.
+        Refusal: `trust.*`, `ed25519.bad-signature`, `client.wrong-reply`.
+    """
+    reply = await transport.ask(ledger, GetHeader(height=0), timeout_s)
+    if not isinstance(reply, GotHeader):
+        raise _wrong_reply(reply)
+    return check_signed_header(trust, reply.header)
+
+
+async def get_proven_state(
+    transport: HttpTransport, ledger: str, trust: Trust, keys: tuple[bytes, ...], timeout_s: float
+) -> ProvenState:
+    """Get records with proofs, all against one header.
+
+    Raises:
+        Fault: `transport.*`.
+        Refusal: `trust.*`, `ed25519.bad-signature`, `mapproof.*`, `encoding.*`,
+            `client.wrong-reply`.
+    """
+    reply = await transport.ask(ledger, GetState(keys=keys, prove=True), timeout_s)
+    if not isinstance(reply, GotState) or tuple(item.key for item in reply.items) != keys:
+        raise _wrong_reply(reply)
+    header = check_signed_header(trust, reply.header)
+    values = {}
+    for item in reply.items:
+        proof = decode_document(StateProof, item.proof, limit_bytes=_PROOF_BYTES)
+        values[item.key] = check_state_proof(header.state_root, item.key, proof)
+    return header, values
