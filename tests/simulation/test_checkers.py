@@ -129,6 +129,14 @@ def test_a_lost_transaction_is_missed(world):
     outcomes.insert(0, kept)
 
 
+def test_a_transaction_too_many_is_found(world):
+    statement = world.statements["spender-0"]
+    statement.due -= 1
+    codes = list_codes(world)
+    statement.due += 1
+    assert "chain.sent-twice" in codes
+
+
 def test_a_block_that_is_gone_is_missed(world):
     headers = world.kernel.parties["full"].disk.tables[tables.HEADER]
     last = tables.height_key(len(headers))

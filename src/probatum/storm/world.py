@@ -229,7 +229,7 @@ def _add_registration(world: World, name: str, operator: AccountSigner, role: Ro
 def _add_spender(
     world: World, name: str, signer: AccountSigner, bodies: tuple[Body, ...], *, pause_ms: int
 ) -> None:
-    statement = world.statements[name] = Statement(due=len(bodies))
+    statement = world.statements[name] = Statement(account=signer.address, due=len(bodies))
     fee_units = Params().min_fee_units
 
     def build(_: Disk) -> Machine:

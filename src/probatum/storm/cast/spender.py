@@ -14,6 +14,7 @@ from probatum.client.wallet import SenderStep, SentOutcome, TransactionSender
 from probatum.machine.events import Event, Fired, Moment, Started
 from probatum.machine.machine import draw
 from probatum.machine.wishes import SetTimer, Wish
+from probatum.protocol.primitives import Address
 from probatum.protocol.transactions.kinds import Body
 
 __all__ = ["Spender", "Statement"]
@@ -23,8 +24,9 @@ _NEXT: Final = "spender:next"
 
 @dataclass(slots=True)
 class Statement:
-    """What one sender was told: outcomes in order; `due` bodies wait for theirs."""
+    """What the owner of one account was told: outcomes in order; `due` bodies wait for theirs."""
 
+    account: Address
     due: int = 0
     outcomes: list[SentOutcome] = field(default_factory=list)
 

@@ -5,6 +5,7 @@ Replays every block on the full node's disk from genesis and compares. Must not 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,8 +25,8 @@ from probatum.protocol.blocks import (
 )
 from probatum.protocol.encoding import LedgerValue, decode, encode
 from probatum.protocol.headers import Header, SignedHeader, compute_header_hash
-from probatum.protocol.primitives import Digest
-from probatum.protocol.transactions.signed import compute_transaction_hash
+from probatum.protocol.primitives import Address, Digest
+from probatum.protocol.transactions.signed import compute_transaction_hash, decode_transaction
 from probatum.protocol.trust import check_signed_header
 from probatum.storm.world import World
 
@@ -44,11 +45,13 @@ class Replay:
 
     Attributes:
         codes: Code and height of every transaction that paid its fee, by hash.
+        senders: How many transactions each account paid for.
         headers: As the disk has them, by height.
         state: The records after the last block.
     """
 
     codes: dict[Digest, tuple[str, int]] = field(default_factory=dict)
+    senders: Counter[Address] = field(default_factory=Counter)
     headers: dict[int, SignedHeader] = field(default_factory=dict)
     state: dict[bytes, bytes] = field(default_factory=dict)
 
@@ -133,6 +136,7 @@ def _take_codes(done: Replay, block: Block, applied: AppliedBlock) -> None:
     ):
         if charged:
             done.codes[compute_transaction_hash(data)] = (result.code, block.height)
+            done.senders[decode_transaction(data).sender] += 1
 
 
 def _list_counted(state: dict[bytes, bytes]) -> list[LedgerValue]:
@@ -169,7 +173,7 @@ def check_chain(world: World, done: Replay) -> None:
 
 
 def check_statements(world: World, done: Replay) -> None:
-    """Check that every outcome that a sender was told is in the chain as it was told."""
+    """Check that every outcome that a sender was told is in the chain as it was told, once."""
     trace = world.kernel.trace
     for name, statement in sorted(world.statements.items()):
         for outcome in statement.outcomes:
@@ -181,6 +185,9 @@ def check_statements(world: World, done: Replay) -> None:
                 trace.find("chain.failed-transaction", name, f"{outcome.ticket}: {outcome.code}")
             else:
                 trace.count("transactions acknowledged and kept")
+        if done.senders[statement.account] > statement.due:
+            why = f"{done.senders[statement.account]} transactions of {statement.due} bodies"
+            trace.find("chain.sent-twice", name, why)
         if not statement.is_complete:
             trace.find(
                 "chain.no-outcome",
