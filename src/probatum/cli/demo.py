@@ -1,0 +1,76 @@
+"""`probatum demo`: the story, and the parts of it that one can play with afterwards.
+
+The story itself is `probatum.ops.demo`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from probatum.cli.output import print_facts, print_json, print_lines
+from probatum.cli.settings import DEFAULTS, Common
+from probatum.ops.demo.magika import build_magika, make_input, read_features
+from probatum.ops.demo.story import run_demo
+from probatum.protocol.oip import InferRequest, encode_infer_request
+
+app = App(name="demo", help="Watch a network answer, lose a node, and prove what it said.")
+
+Fetched = Annotated[
+    Path, Parameter(help="Folder with the fetched files of the model (models/fetch.py).")
+]
+FETCHED = Path(".cache/models/magika")
+
+
+@app.default
+def demo(
+    *,
+    keep: Annotated[bool, Parameter(help="Leave the network running until Ctrl-C.")] = False,
+    files: Fetched = FETCHED,
+) -> int:
+    """Watch a network answer, lose a node mid-request, and prove what it said; under a minute.
+
+    It needs a real model: `make demo` fetches it first.
+    """
+    return run_demo(keep=keep, model=files)
+
+
+@app.command
+def package(
+    *,
+    output: Annotated[Path, Parameter(alias="-o", help="The new package's folder.")],
+    files: Fetched = FETCHED,
+    common: Common = DEFAULTS,
+) -> None:
+    """Make the package of the demo's model, a file-type classifier, for `probatum up --model`.
+
+    Example: probatum demo package -o magika
+    """
+    made = build_magika(files, output)
+    if common.json:
+        print_json({"package": made.digest.hex(), "folder": str(output)})
+    else:
+        print_facts({"package": made.digest.hex(), "folder": output})
+
+
+@app.command
+def question(
+    file: Annotated[Path, Parameter(help="Which file to ask about.")],
+    /,
+    *,
+    output: Annotated[
+        Path | None, Parameter(alias="-o", help="Where to write it; else it is printed.")
+    ] = None,
+) -> None:
+    """Write the request that asks the demo's model what kind of file something is.
+
+    Example: probatum demo question README.md -o question.json
+    """
+    tensor = make_input((read_features(file),))
+    body = encode_infer_request(InferRequest(tensors=(tensor,)))
+    if output is None:
+        print_lines((body.decode(),))
+    else:
+        output.write_bytes(body + b"\n")

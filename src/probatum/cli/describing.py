@@ -1,0 +1,97 @@
+"""The ledger's records as names and values that JSON can hold, and their keys as people write them.
+
+One table of kinds; a kind that is not in it is shown as bytes. Must not know where records come
+from.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from probatum.errors import Refusal
+from probatum.ledger.params import Params
+from probatum.protocol import limits, records
+from probatum.protocol.encoding import LedgerValue, decode
+from probatum.protocol.headers import SignedHeader, compute_header_hash
+from probatum.protocol.hexes import bytes_from_hex, key_from_hex
+from probatum.protocol.primitives import address_from_hex, address_to_hex
+
+__all__ = ["describe_header", "describe_record", "describe_value", "parse_state_key"]
+
+_KINDS: Final[tuple[tuple[bytes, type[LedgerValue]], ...]] = (
+    (records.ACCOUNT, records.Account),
+    (records.KEY, records.KeyRecord),
+    (records.LOG, records.LogRecord),
+    (records.MODEL, records.ModelRecord),
+    (records.NAME, records.NameRecord),
+    (records.NODE, records.NodeRecord),
+    (records.OFFER, records.OfferRecord),
+    (records.STAKE, records.StakeRecord),
+    (records.SUPPLY_KEY, records.Supply),
+    (records.PARAMS_KEY, Params),
+)
+_FORMS: Final = (
+    "params, supply, account/0x…, stake/0x…, node/0x…, key/<hex>, log/0x…/<session>, "
+    "name/<name>, model/<name>/<version>, or the key's bytes as 0x<hex>"
+)
+
+
+def describe_value(value: object) -> Any:
+    """Turn a value into what JSON can hold: bytes become hex, an address with ``0x``."""
+    if isinstance(value, bytes):
+        return address_to_hex(value) if len(value) == 20 else value.hex()  # type: ignore[arg-type]
+    if isinstance(value, msgspec.Struct):
+        return {name: describe_value(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, tuple):
+        return [describe_value(item) for item in value]
+    return value
+
+
+def describe_record(key: bytes, value: bytes) -> Any:
+    """Decode a record by its key's kind and describe it. Raises Refusal `encoding.*`."""
+    for prefix, kind in _KINDS:
+        if key.startswith(prefix):
+            return describe_value(decode(kind, value, limit_bytes=limits.STATE_VALUE_BYTES))
+    return value.hex()
+
+
+def describe_header(signed: SignedHeader) -> dict[str, Any]:
+    """Describe a header, with its hash and who signed it."""
+    facts: dict[str, Any] = describe_value(signed.header)
+    return {**facts, "hash": compute_header_hash(signed.header).hex(), "key": signed.key.hex()}
+
+
+def parse_state_key(text: str) -> bytes:
+    """Read a state key as people write it.
+
+    Raises:
+        Refusal: `ledger-key.malformed`, `primitive.*`, `hex.malformed`.
+    """
+    if text.startswith("0x"):
+        return bytes_from_hex(text[2:].lower())
+    kind, *parts = text.split("/")
+    match (kind, parts):
+        case ("params", []):
+            return records.PARAMS_KEY
+        case ("supply", []):
+            return records.SUPPLY_KEY
+        case ("account", [account]):
+            return records.get_account_key(address_from_hex(account))
+        case ("stake", [account]):
+            return records.get_stake_key(address_from_hex(account))
+        case ("node", [account]):
+            return records.get_node_key(address_from_hex(account))
+        case ("key", [key]):
+            return records.get_key_key(key_from_hex(key))
+        case ("log", [account, session]) if session.isascii() and session.isdigit():
+            return records.get_log_key(address_from_hex(account), min(int(session[:19]), 1 << 62))
+        case ("name", [name]):
+            return records.get_name_key(name)
+        case ("model", [name, version]):
+            return records.get_model_key(name, version)
+        case _:
+            raise Refusal(
+                "ledger-key.malformed", f"{text[:100]!r} is no key of the state", hint=_FORMS
+            )

@@ -1,0 +1,47 @@
+"""`probatum doctor`: what is well, what is not, and what to do about it.
+
+The examination itself is `probatum.ops.doctor`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from probatum.cli.failures import OK, REFUSED
+from probatum.cli.output import print_json, print_lines
+from probatum.cli.settings import DEFAULTS, Common
+from probatum.ops.doctor import examine
+
+app = App(name="doctor", help="Examine this machine, a node's folder or a network.")
+
+_MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL", "skip": "skip"}
+
+
+@app.default
+def doctor(
+    node: Annotated[Path | None, Parameter(help="A node's home folder.")] = None,
+    /,
+    *,
+    common: Common = DEFAULTS,
+) -> int:
+    """Examine this machine, a node's folder or a network; exit code 1 if something is wrong.
+
+    Example: probatum doctor ./my-node
+    """
+    pointer = common.get_pointer()
+    ledger = common.ledger or (pointer.ledger if pointer else None)
+    findings = examine(node, ledger, common.find_trust_path())
+    failed = any(finding.status == "fail" for finding in findings)
+    if common.json:
+        found = [dataclasses.asdict(finding) for finding in findings]
+        print_json({"well": not failed, "findings": found})
+        return REFUSED if failed else OK
+    for finding in findings:
+        print_lines((f"{_MARKS[finding.status]}  {finding.check}: {finding.detail}",))
+        if finding.advice and finding.status in {"warn", "fail"}:
+            print_lines((f"      -> {finding.advice}",))
+    return REFUSED if failed else OK

@@ -1,0 +1,95 @@
+"""The third table of errors: from what went wrong to an exit code and what is printed.
+
+HTTP status and ABCI code have theirs at their edges. A refusal is an answer, so programs find it
+on standard output as JSON; people find it on standard error, with what to do. Must not know
+commands.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Final
+
+from probatum.cli.output import note, print_json
+from probatum.errors import Fault, Misuse, ProbatumError
+
+__all__ = ["BUG", "FAULT", "INTERRUPTED", "OK", "REFUSED", "USAGE", "report_bug", "report_error"]
+
+OK: Final = 0
+REFUSED: Final = 1
+USAGE: Final = 2
+FAULT: Final = 3
+BUG: Final = 70
+"""EX_SOFTWARE of `sysexits`."""
+INTERRUPTED: Final = 130
+"""What a shell reports of a process that SIGINT ended."""
+
+
+def report_error(error: ProbatumError, *, as_json: bool, debug: bool) -> int:
+    """Print an expected error and return its exit code."""
+    retryable = isinstance(error, Fault) and error.retryable
+    code = _get_exit_code(error)
+    # Errors of a request carry its id (`probatum.client.failures`), which finds its records.
+    request_id = getattr(error, "request_id", None)
+    if as_json:
+        _print_document(
+            error.code, error.message, error.hint, retryable=retryable, request_id=request_id
+        )
+    else:
+        kind = {REFUSED: "refused", FAULT: "fault", BUG: "bug"}[code]
+        note(f"{kind}: {error.message} [{error.code}]")
+        if error.hint:
+            note(f"  hint: {error.hint}")
+        if request_id is not None:
+            note(f"  request {request_id}; whom to blame, if it was accepted: probatum blame")
+        if retryable:
+            note("  Nothing is wrong with what you asked; try again.")
+        if code == BUG:
+            note("  This is a mistake in Probatum; please report it, with --debug.")
+    if debug:
+        traceback.print_exception(error, file=sys.stderr)
+    return code
+
+
+def report_usage(message: str, *, as_json: bool) -> int:
+    """Print why a command line was not understood."""
+    if as_json:
+        _print_document("usage.not-understood", message, "probatum --help", retryable=False)
+    else:
+        note(f"not understood: {message}")
+        note("  hint: add --help to any command")
+    return USAGE
+
+
+def report_bug(error: Exception, *, as_json: bool, debug: bool) -> int:
+    """Print that something went wrong that nobody foresaw."""
+    message = f"{type(error).__name__}: {error}"
+    if as_json:
+        _print_document("cli.bug", message, "please report this, with --debug", retryable=False)
+    else:
+        note(f"bug: {message}")
+        note("  hint: run it again with --debug and report what it prints; no key is in it")
+    if debug:
+        traceback.print_exception(error, file=sys.stderr)
+    return BUG
+
+
+def _get_exit_code(error: ProbatumError) -> int:
+    if isinstance(error, Fault):
+        return FAULT
+    return BUG if isinstance(error, Misuse) else REFUSED
+
+
+def _print_document(
+    code: str, message: str, hint: str, *, retryable: bool, request_id: str | None = None
+) -> None:
+    document: dict[str, object] = {
+        "code": code,
+        "message": message,
+        "hint": hint,
+        "retryable": retryable,
+    }
+    if request_id is not None:
+        document["request_id"] = request_id
+    print_json({"error": document})

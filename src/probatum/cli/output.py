@@ -1,0 +1,69 @@
+"""What a command prints: one JSON document for programs, or lines and tables for people.
+
+Results go to standard output, everything else to standard error. Must not know any command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+__all__ = ["note", "print_facts", "print_json", "print_lines", "print_table", "waiting"]
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document, indented, keys in the order given."""
+    text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+    sys.stdout.write(text + "\n")
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines."""
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+
+
+def note(line: str) -> None:
+    """Say something beside the result."""
+    sys.stderr.write(line + "\n")
+
+
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Print names and values in two columns."""
+    width = max(map(len, facts), default=0)
+    print_lines(f"{name:<{width}}  {value}" for name, value in facts.items())
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+    """Print a table, or a sentence if it has no rows; whole values where nobody watches."""
+    listed = [[str(cell) for cell in row] for row in rows]
+    if not listed:
+        print_lines((empty,))
+        return
+    from rich.console import Console  # noqa: PLC0415 - costs more than most commands
+    from rich.table import Table  # noqa: PLC0415 - ditto
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 4096
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in listed:
+        table.add_row(*row)
+    console.print(table)
+
+
+@contextlib.contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show that something is under way, if somebody watches."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console  # noqa: PLC0415 - costs more than most commands
+
+    with Console(stderr=True).status(what):
+        yield

@@ -1,0 +1,111 @@
+"""Sends one transaction for a command and waits until the ledger has decided it.
+
+Drives `probatum.client.wallet`, so a lost reply is answered by sending the very same bytes again:
+a command that is repeated by the network acts once. Must not know what a body is for.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from typing import Final
+
+from probatum.cli.output import waiting
+from probatum.cli.settings import Common
+from probatum.cli.wire import exchange
+from probatum.client.wallet import SentOutcome, TransactionSender
+from probatum.errors import Fault, Refusal
+from probatum.machine.events import Event, Fired, Moment, Returned, Unreachable
+from probatum.machine.wishes import Report, Send, SetTimer, Wish
+from probatum.protocol.eip712 import Domain
+from probatum.protocol.hexes import digest_from_hex
+from probatum.protocol.messages import GetState, Refused
+from probatum.protocol.secp256k1 import AccountSigner
+from probatum.protocol.transactions.kinds import Body
+
+__all__ = ["FEE_UNITS", "get_domain", "send_body"]
+
+FEE_UNITS: Final = 10_000
+"""Offered fee; ten times the least one of a new network."""
+_WAIT_S: Final = 60.0
+
+
+def get_domain(common: Common) -> Domain:
+    """Get what transactions are signed for: the chain of the trust file.
+
+    Raises:
+        Refusal: `settings.no-trust`: a signature is for one chain, so the chain must be known.
+    """
+    trust = common.get_trust()
+    return Domain(chain_id=trust.chain_id, genesis_hash=digest_from_hex(trust.genesis_hash))
+
+
+def send_body(
+    common: Common, signer: AccountSigner, body: Body, *, fee_units: int = FEE_UNITS
+) -> SentOutcome:
+    """Sign a body, send it, and return its outcome once a block holds it.
+
+    Raises:
+        Refusal: With the ledger's code if it refused.
+        Fault: `wire.*` if it cannot be reached; `sending.undecided` if time ran out.
+    """
+    sender = TransactionSender(common.get_ledger(), get_domain(common), signer, fee_units)
+    with waiting("waiting for the ledger …"):
+        outcome = _drive(sender, body, time.monotonic() + _WAIT_S)
+    if outcome.code != "ok":
+        raise Refusal(
+            outcome.code,
+            "the ledger refused the transaction"
+            + (f" in block {outcome.height}; its fee is spent" if outcome.height else ""),
+        )
+    return outcome
+
+
+def _drive(sender: TransactionSender, body: Body, until: float) -> SentOutcome:
+    """Grant the sender's wishes until it knows the outcome."""
+    wishes: deque[Wish] = deque(sender.submit("command", body))
+    trouble = ""
+    while wishes:
+        wish = wishes.popleft()
+        match wish:
+            case Send():
+                event = _send(wish)
+            case SetTimer():
+                if time.monotonic() > until:
+                    break
+                time.sleep(wish.after_ms / 1000)
+                event = Fired(wish.timer)
+            case Report():
+                trouble = f"{wish.code}: {wish.message}"
+                continue
+            case _:
+                continue
+        step = sender.step(event, _get_moment())
+        if step.outcomes:
+            return step.outcomes[0]
+        wishes.extend(step.wishes)
+    raise Fault(
+        "sending.undecided",
+        f"the ledger has not decided the transaction within {_WAIT_S:g} s ({trouble})",
+        hint="see `probatum account balance` before you send it again",
+    )
+
+
+def _send(wish: Send) -> Event:
+    try:
+        reply = exchange(wish.to, wish.message, timeout_s=wish.timeout_ms / 1000)
+    except Refusal as refusal:
+        reply = Refused(code=refusal.code, message=refusal.message[:2000], hint=refusal.hint[:2000])
+    except Fault as fault:
+        if fault.code == "wire.unreachable" and isinstance(wish.message, GetState):
+            # Nothing was sent yet and nobody is there: say so, rather than try for a minute.
+            raise
+        if fault.code.startswith("wire."):
+            return Unreachable(wish.call, fault.code)
+        reply = Refused(code=fault.code, message=fault.message[:2000], retryable=True)
+    return Returned(wish.call, reply, last=True)
+
+
+def _get_moment() -> Moment:
+    return Moment(now_ms=time.time_ns() // 1_000_000, entropy=os.urandom(32))

@@ -1,0 +1,81 @@
+"""`probatum up`: a network on this machine, and the pointer by which other commands find it.
+
+The network itself is `probatum.ops.up`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+
+from probatum.cli.settings import DEFAULTS, POINTER_FORMAT, Common, Pointer
+from probatum.errors import Fault
+from probatum.ops.up import UpReady, run_up
+
+app = App(name="up", help="Run a whole network on this machine until Ctrl-C.")
+
+
+@app.default
+def up(
+    folder: Annotated[
+        Path | None,
+        Parameter(help="Where the network lies and goes on next time; else it is temporary."),
+    ] = None,
+    /,
+    *,
+    nodes: Annotated[int, Parameter(help="Inference nodes of a new network.")] = 3,
+    model: Annotated[
+        tuple[Path, ...], Parameter(help="Folder of a package to host; may be given again.")
+    ] = (),
+    common: Common = DEFAULTS,
+) -> int:
+    """Run a whole network on this machine until Ctrl-C: ledger, inference nodes, gateway.
+
+    While it runs, other commands on this machine need no addresses: they find it through
+    running.json in the home folder. With --json it prints one line once it serves.
+
+    Example: probatum up --model ./my-model
+    """
+    try:
+        return run_up(
+            folder,
+            nodes=nodes,
+            models=tuple(path.expanduser() for path in model),
+            json=common.json,
+            ready=lambda facts: _write_pointer(common, facts),
+        )
+    finally:
+        _remove_pointer(common)
+
+
+def _write_pointer(common: Common, facts: UpReady) -> None:
+    """Let other commands find the network; the newest one wins."""
+    pointer = Pointer(
+        format=POINTER_FORMAT,
+        gateway=facts.gateway,
+        ledger=facts.ledger,
+        nodes=facts.nodes,
+        trust=facts.trust,
+        account=facts.account,
+        pid=os.getpid(),
+    )
+    path = common.pointer_path
+    fresh = path.with_suffix(f".{os.getpid()}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(pointer), indent=1) + b"\n")
+        fresh.replace(path)
+    except OSError as error:
+        raise Fault("up.no-pointer", f"cannot write {path}: {error.strerror}") from None
+
+
+def _remove_pointer(common: Common) -> None:
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        pointer = msgspec.json.decode(common.pointer_path.read_bytes(), type=Pointer)
+        if pointer.pid == os.getpid():
+            common.pointer_path.unlink()
