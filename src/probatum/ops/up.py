@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 
 from probatum.ops.network import GATEWAY, LEDGER, Network, NetworkPlan
+from probatum.ops.tables import format_table, shorten
 
 __all__ = ["UpReady", "catch_signals", "run_up"]
 
@@ -141,27 +141,24 @@ def _watch(console: Console, network: Network, stop: threading.Event) -> int:
 
 
 def _show(console: Console, network: Network, facts: UpReady) -> None:
-    table = Table(title=f"Probatum network in {facts.folder}", title_justify="left")
-    for column in ("party", "operator", "endpoint", "process"):
-        table.add_column(column, overflow="fold")
-    table.add_row("ledger", "-", facts.ledger, str(network.get_pid(LEDGER)))
-    for name, endpoint in zip(network.node_names, facts.nodes, strict=True):
-        table.add_row(name, network.get_operator(name), endpoint, str(network.get_pid(name)))
-    table.add_row(
-        GATEWAY, network.get_operator(GATEWAY), facts.gateway, str(network.get_pid(GATEWAY))
-    )
-    console.print(table)
-    for package in network.packages:
-        manifest = package.manifest
-        console.print(f"model {manifest.name} {manifest.version}: {manifest.description[:80]}")
-    if not network.packages:
-        console.print("no models yet: start with --model FOLDER, or publish one")
-    console.print("\nNow, in another terminal:")
-    for command in list_commands(
-        facts, network.packages[0].manifest.name if network.packages else ""
-    ):
-        console.print(f"  {command}", markup=False, soft_wrap=True)
-    console.print("\nCtrl-C stops it. Logs: " + str(network.get_log(LEDGER).parent))
+    rows = [("ledger", "-", facts.ledger, str(network.get_pid(LEDGER)))]
+    parties = (*network.node_names, GATEWAY)
+    for name, endpoint in zip(parties, (*facts.nodes, facts.gateway), strict=True):
+        operator = shorten(network.get_operator(name))
+        rows.append((name, operator, endpoint, str(network.get_pid(name))))
+    lines = [f"Probatum network in {facts.folder}", ""]
+    lines += format_table(("party", "operator", "endpoint", "process"), rows)
+    models = [package.manifest for package in network.packages]
+    if models:
+        found = [(model.name, model.version, model.task, model.licence) for model in models]
+        lines += ["", *format_table(("model", "version", "task", "licence"), found)]
+    else:
+        lines += ["", "No models yet: start it with --model FOLDER."]
+    lines += ["", "Now, in another terminal:"]
+    lines += [f"  {command}" for command in list_commands(facts, models[0].name if models else "")]
+    lines += ["", f"Ctrl-C stops it. Logs: {network.get_log(LEDGER).parent}"]
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def list_commands(facts: UpReady, model: str) -> tuple[str, ...]:

@@ -24,12 +24,12 @@ class Verdict:
     """What `probatum receipt verify` said.
 
     Attributes:
-        held: Whether it accepted the receipt.
+        exit_code: 0 if the receipt holds, 1 if it does not.
         lines: What it printed.
         wall_ms: How long it took, the start of the program included.
     """
 
-    held: bool
+    exit_code: int
     lines: tuple[str, ...]
     wall_ms: int
 
@@ -64,7 +64,7 @@ def verify(bundle: Path, trust: Path, *, cut_off: bool) -> Verdict:
     )
     wall_ms = round((time.monotonic() - began) * 1000)
     lines = tuple((done.stdout + done.stderr).strip().splitlines())
-    return Verdict(held=done.returncode == 0, lines=lines, wall_ms=wall_ms)
+    return Verdict(exit_code=done.returncode, lines=lines, wall_ms=wall_ms)
 
 
 def flip_bit(data: bytes, bit: int) -> bytes:

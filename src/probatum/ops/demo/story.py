@@ -1,0 +1,177 @@
+"""`probatum demo`: a network starts, answers, loses a node, and proves what it said.
+
+Every sentence that is told is checked; the exit code is 0 only if all of it held. Whatever
+happens, Ctrl-C included, nothing is left running and nothing on the disk. Read next: `acts`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import threading
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from probatum.client.client import Client
+from probatum.errors import ProbatumError, Refusal
+from probatum.ledger.params import Params
+from probatum.ops.children import read_log_tail
+from probatum.ops.demo.acts import (
+    Stage,
+    ask_about_files,
+    find_blame,
+    lose_a_node,
+    show_network,
+    verify_offline,
+)
+from probatum.ops.demo.magika import build_magika
+from probatum.ops.demo.telling import Teller
+from probatum.ops.network import Network, NetworkPlan
+from probatum.ops.up import catch_signals, describe
+
+__all__ = ["run_demo"]
+
+FETCHED: Final = Path(".cache/models/magika")
+NODES: Final = 3
+BLOCK_MS: Final = 250
+PARAMS: Final = Params(
+    # Deadlines are heights: four blocks a second, four seconds to answer.
+    answer_window_blocks=16,
+    include_window_blocks=160,
+    heartbeat_window_blocks=120,
+)
+
+
+def run_demo(*, keep: bool = False, model: Path | None = None) -> int:
+    """Tell the story, in the main thread.
+
+    Args:
+        keep: Leave the network running until Ctrl-C.
+        model: Folder with the fetched model, by `models/fetch.py`.
+
+    Returns:
+        0 if everything held, 1 if something did not, 130 after Ctrl-C.
+    """
+    console = Console(highlight=False)
+    try:
+        with catch_signals() as stop:
+            return _run(console, stop, model or FETCHED, keep=keep)
+    except KeyboardInterrupt:
+        console.print("\nInterrupted; everything has been stopped and removed.")
+        return 130
+    except ProbatumError as error:
+        console.print(f"\nThe demo failed: {error}", style="bold red", markup=False)
+        return 1
+
+
+def _run(console: Console, stop: threading.Event, model: Path, *, keep: bool) -> int:
+    if not (model / "model.onnx").is_file():
+        raise Refusal(
+            "demo.no-model",
+            f"there is no model in {model}",
+            hint="`make demo` fetches it; so does `python models/fetch.py magika`",
+        )
+    teller = Teller(console)
+    with contextlib.ExitStack() as stack:
+        made = tempfile.TemporaryDirectory(prefix="probatum-demo-", ignore_cleanup_errors=True)
+        work = Path(stack.enter_context(made))
+        teller.act(f"Start a network: a ledger, {NODES} inference nodes, a gateway")
+        package = build_magika(model, work / "magika")
+        plan = NetworkPlan(
+            nodes=NODES, models=(package.folder,), block_interval_ms=BLOCK_MS, params=PARAMS
+        )
+        network = stack.enter_context(Network.open(work / "network", plan))
+        try:
+            network.start()
+            teller.figure("network started", f"in {teller.elapsed_s:.1f} s, model published")
+            stage = Stage(
+                teller=teller,
+                network=network,
+                client=stack.enter_context(_make_client(network, work)),
+                work=work,
+                here=Path.cwd(),
+            )
+            killed = _tell(stage)
+        except ProbatumError:
+            _show_logs(teller, network)
+            raise
+        if keep:
+            network.restart(killed)
+        _sum_up(console, stage, keep=keep)
+        if keep:
+            _wait(console, network, stop)
+    console.print(f"Everything has been stopped and removed. {teller.elapsed_s:.1f} s in all.")
+    return 0
+
+
+def _make_client(network: Network, work: Path) -> Client:
+    endpoints = network.endpoints
+    return Client(
+        endpoints.gateway,
+        ledger=endpoints.ledger,
+        trust=network.trust_path,
+        receipts=work / "receipts",
+    )
+
+
+def _tell(stage: Stage) -> str:
+    """Tell all of it; return who was killed."""
+    teller = stage.teller
+    show_network(stage)
+    manifest = stage.network.packages[0].manifest
+    teller.act(f"Publish a real model: {manifest.name} {manifest.version} ({manifest.licence})")
+    teller.line(manifest.description)
+    teller.line(f"package {stage.network.packages[0].digest.hex()}")
+    teller.line("The ledger binds the name to that digest for ever; each node verified every byte.")
+    teller.act("Ask it about real files")
+    ask_about_files(stage)
+    teller.act("Kill a node in the middle of a request")
+    killed, answer = lose_a_node(stage)
+    teller.act("Ask the records who failed")
+    find_blame(stage, killed, answer)
+    teller.act("Verify the receipt of that answer, offline, as a stranger would")
+    verify_offline(stage, answer)
+    return killed
+
+
+def _sum_up(console: Console, stage: Stage, *, keep: bool) -> None:
+    teller = stage.teller
+    teller.figure("the whole story", f"{teller.elapsed_s:.1f} s")
+    teller.act("Summary: everything that was promised held")
+    teller.table((), teller.figures)
+    console.print("\nNext:")
+    facts = describe(stage.network)
+    if keep:
+        commands = (
+            f"probatum ask magika --gateway {facts.gateway} --trust {facts.trust}",
+            f"curl {facts.gateway}/v2/models/magika/ready",
+            f"curl {facts.ledger}/status",
+            f"probatum doctor --ledger {facts.ledger} --trust {facts.trust}",
+        )
+    else:
+        commands = (
+            "make demo ARGS=--keep                  the same, and leave the network running",
+            "probatum demo package -o magika        the model as a package",
+            "probatum up --model magika             a network of your own, until Ctrl-C",
+            "probatum --help                        everything else",
+        )
+    for command in commands:
+        console.print(f"  {command}", markup=False, soft_wrap=True)
+
+
+def _wait(console: Console, network: Network, stop: threading.Event) -> None:
+    console.print(f"\nThe network runs on, in {network.path}. Ctrl-C stops it.", soft_wrap=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        while not stop.wait(0.2):
+            for death in network.find_dead():
+                console.print(f"{death}", markup=False)
+
+
+def _show_logs(teller: Teller, network: Network) -> None:
+    """Show the end of every log: the folder will be gone."""
+    for name in network.names:
+        teller.line(f"the end of {name}'s log:")
+        for text in read_log_tail(network.get_log(name)):
+            teller.line(f"  {text}")
