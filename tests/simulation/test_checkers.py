@@ -7,13 +7,15 @@ from contextlib import contextmanager
 import msgspec
 import pytest
 
+from probatum.client.wallet import TransactionSender
 from probatum.consensus import tables
 from probatum.evidence.blame import Blame
-from probatum.machine.events import Durable
+from probatum.machine.events import Durable, Unreachable
 from probatum.machine.wishes import Commit, Journal
 from probatum.nodes.gateway.machine import Gateway
 from probatum.nodes.inference import sessions
 from probatum.nodes.inference.journal_records import AnsweredRecord, decode_journal_record
+from probatum.nodes.inference.logbook import SessionLog
 from probatum.protocol.encoding import encode
 from probatum.protocol.headers import SignedHeader
 from probatum.storm.plan import PLANS, Plan
@@ -299,6 +301,31 @@ def test_a_gateway_that_passes_lies_on_is_caught(monkeypatch):
 def test_a_ledger_that_says_done_before_it_is_on_disk_is_caught():
     wanted = {"chain.lost-transaction", "chain.lost-header", "chain.other-header"}
     assert find_with("full", Hasty, wanted) == set()
+
+
+def test_a_wallet_that_signs_anew_when_it_hears_nothing_is_caught(monkeypatch):
+    honest = TransactionSender.step
+
+    def step(self, event, moment):
+        if isinstance(event, Unreachable) and event.call == self._open:
+            self._flight = self._nonce = None
+        return honest(self, event, moment)
+
+    monkeypatch.setattr(TransactionSender, "step", step)
+    assert find_with("full", lambda honest: honest, {"chain.sent-twice"}) == set()
+
+
+def test_a_node_that_settles_what_is_not_written_is_caught(monkeypatch):
+    honest = SessionLog.append
+
+    def append(self, entry):
+        index = honest(self, entry)
+        self.mark_durable(len(self))
+        return index
+
+    monkeypatch.setattr(SessionLog, "append", append)
+    wanted = {"logs.other-root"}
+    assert find_with("full", lambda honest: honest, wanted, range(30), PLANS["mud"]) == set()
 
 
 def test_a_network_that_never_stands_is_found(monkeypatch):
