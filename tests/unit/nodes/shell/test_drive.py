@@ -1,0 +1,308 @@
+"""The driver: every kind of wish is granted, in order; bugs and broken disks end it."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from probatum.errors import Fault, Refusal
+from probatum.machine import events, wishes
+from probatum.nodes.shell.drive import Driver, World
+from probatum.protocol.messages import Accepted, GetHeader, GetStatus, Refused
+from probatum.protocol.primitives import make_digest
+
+PACKAGE = make_digest(bytes(32))
+NO = Refused(code="test.no", message="no")
+
+
+class Script:
+    """A machine that answers each event by what a function of it says."""
+
+    def __init__(self, say):
+        self.say = say
+        self.seen = []
+        self.moments = []
+
+    def step(self, event, moment):
+        self.seen.append(event)
+        self.moments.append(moment)
+        return tuple(self.say(event) or ())
+
+
+class Disk:
+    def __init__(self, pause_s=0.0, error=None):
+        self.pause_s, self.error = pause_s, error
+        self.groups = []
+        self.threads = set()
+
+    def append(self, records):
+        self.threads.add(threading.get_ident())
+        time.sleep(self.pause_s)
+        if self.error:
+            raise self.error
+        self.groups.append(records)
+
+    commit = append
+
+
+class Wire:
+    def __init__(self, replies):
+        self.replies = replies
+
+    async def converse(self, endpoint, message, timeout_s):
+        for reply in self.replies[endpoint]:
+            if isinstance(reply, Exception):
+                raise reply
+            yield reply
+
+    async def close(self):
+        pass
+
+
+def drive(say, during=None, *, timeout_s=5, **parts):
+    """Run a scripted machine until it halts; return how it ended and what it saw."""
+    machine = Script(say)
+    reports = []
+
+    async def live():
+        driver = Driver(
+            machine,
+            World(clock_ms=lambda: 77, entropy=lambda: b"e" * 32, report=reports.append, **parts),
+        )
+        running = asyncio.create_task(driver.run())
+        if during:
+            await during(driver)
+        async with asyncio.timeout(timeout_s):
+            return await running
+
+    return asyncio.run(live()), machine, reports
+
+
+HALT = wishes.Halt("test.done", "done")
+
+
+def test_it_starts_reports_and_halts():
+    report = wishes.Report("info", "test.hello", "hello")
+    ended, machine, reports = drive(lambda _: [report, HALT])
+    assert ended.halt == HALT
+    assert machine.seen == [events.Started()]
+    assert machine.moments == [events.Moment(77, b"e" * 32)]
+    assert reports == [report]
+
+
+def test_a_halted_machine_is_not_stepped_again():
+    def say(event):
+        if event == events.Started():
+            return [wishes.SetTimer("a", 0), wishes.SetTimer("b", 0)]
+        return [HALT]
+
+    _, machine, _ = drive(say)
+    assert machine.seen == [events.Started(), events.Fired("a")]
+
+
+def test_journal_wishes_become_durable_in_order_and_share_flushes():
+    disk = Disk(pause_s=0.01)
+    wanted = [wishes.Journal(f"t{n}", (b"%d" % n, b"x")) for n in range(200)]
+
+    def say(event):
+        match event:
+            case events.Started():
+                return [*wanted[:1], wishes.SetTimer("rest", 1)]
+            case events.Fired():
+                return wanted[1:]
+            case events.Durable(ticket="t199"):
+                return [HALT]
+
+    _, machine, _ = drive(say, journal=disk)
+    tickets = [event.ticket for event in machine.seen if isinstance(event, events.Durable)]
+    assert tickets == [wish.ticket for wish in wanted]
+    assert sum(disk.groups, ()) == sum((wish.records for wish in wanted), ())
+    assert len(disk.groups) <= 3
+    assert threading.get_ident() not in disk.threads
+
+
+def test_commits_are_made_one_by_one():
+    disk = Disk()
+    rows = [((f"table{n}", b"k", None),) for n in range(5)]
+
+    def say(event):
+        if event == events.Started():
+            return [wishes.Commit(f"c{n}", row) for n, row in enumerate(rows)]
+        return [HALT] if event == events.Durable("c4") else []
+
+    drive(say, tables=disk)
+    assert disk.groups == rows
+
+
+@pytest.mark.parametrize("error", [Fault("journal.write-failed", "full"), OSError("gone")])
+def test_a_disk_that_fails_ends_the_party(error):
+    def say(event):
+        return [wishes.Journal("t", (b"x",))] if event == events.Started() else [HALT]
+
+    with pytest.raises(type(error)):
+        drive(say, journal=Disk(error=error))
+
+
+def test_a_bug_in_a_step_ends_the_party():
+    with pytest.raises(ZeroDivisionError):
+        drive(lambda _: 1 / 0)
+
+
+def test_a_refusal_that_leaves_a_step_is_a_bug():
+    def say(_):
+        raise Refusal("test.leaked", "leaked")
+
+    with pytest.raises(Refusal):
+        drive(say)
+
+
+ACCEPTED = Accepted(record=b"r")
+
+
+@pytest.mark.parametrize(
+    ("replies", "expected"),
+    [
+        ([NO], [events.Returned("call", NO, True)]),
+        ([ACCEPTED, NO], [events.Returned("call", ACCEPTED, False)]),
+        ([ACCEPTED], [events.Returned("call", ACCEPTED, False)]),
+        ([], []),
+        ([Fault("transport.cut", "cut")], []),
+        ([Refusal("frame.too-large", "large")], []),
+        ([ACCEPTED] * 40, [events.Returned("call", ACCEPTED, False)] * 16),
+    ],
+)
+def test_replies_come_back_and_what_has_no_last_one_is_unreachable(replies, expected):
+    def say(event):
+        if event == events.Started():
+            return [wishes.Send("call", "http://x", GetStatus(), 1000)]
+        ended = isinstance(event, events.Unreachable) or event.last
+        return [HALT] if ended else []
+
+    _, machine, _ = drive(say, transport=Wire({"http://x": replies}))
+    seen = machine.seen[1:]
+    assert seen[: len(expected)] == expected
+    if NO not in replies:
+        assert isinstance(seen[-1], events.Unreachable)
+        assert seen[-1].call == "call"
+
+
+class Pool:
+    def __init__(self, outcome):
+        self.outcome = outcome
+
+    def submit(self, package, tensors, done):
+        if isinstance(self.outcome, Refusal) and self.outcome.code == "runtime.busy":
+            raise self.outcome
+        threading.Thread(target=done, args=(self.outcome,)).start()
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [(), Refusal("runtime.busy", "busy"), Refusal("schema.x", "x"), Fault("runtime.broken", "x")],
+)
+def test_what_was_computed_comes_back(outcome):
+    def say(event):
+        if event == events.Started():
+            return [wishes.Compute("job", PACKAGE, ())]
+        return [HALT]
+
+    _, machine, _ = drive(say, compute=Pool(outcome))
+    assert machine.seen[1].job == "job"
+    assert machine.seen[1].outcome is outcome
+
+
+def test_a_timer_set_again_is_replaced():
+    def say(event):
+        if event == events.Started():
+            return [wishes.SetTimer("t", 5), wishes.SetTimer("t", 30), wishes.SetTimer("end", 60)]
+        return [HALT] if event == events.Fired("end") else []
+
+    _, machine, _ = drive(say)
+    assert machine.seen == [events.Started(), events.Fired("t"), events.Fired("end")]
+
+
+def test_a_conversation_goes_both_ways_and_can_be_hung_up():
+    waiting = GetHeader(height=1)
+
+    def say(event):
+        match event:
+            case events.Arrived(conversation=name, message=GetStatus()):
+                return [
+                    wishes.Reply(name, ACCEPTED, last=False),
+                    wishes.Reply(name, NO),
+                    wishes.Reply(name, NO),
+                ]
+            case events.Hung(conversation=name):
+                return [wishes.Reply(name, NO), HALT]
+
+    async def during(driver):
+        talk = driver.open(GetStatus())
+        assert (await talk.next()).message == ACCEPTED
+        assert (await talk.next()).message == NO
+        assert await talk.next() is None
+        talk.hang_up()
+        other = driver.open(waiting)
+        asyncio.get_running_loop().call_later(0.01, other.hang_up)
+        assert await other.next() is None
+
+    _, machine, _ = drive(say, during)
+    assert [e for e in machine.seen if isinstance(e, events.Hung)] == [events.Hung("c2")]
+
+
+def test_an_ending_party_lets_go_of_its_conversations():
+    async def during(driver):
+        talk = driver.open(GetStatus())
+        assert await talk.next() is None
+        with pytest.raises(Refusal) as refused:
+            driver.open(GetStatus())
+        assert refused.value.code == "door.stopping"
+
+    drive(lambda event: [HALT] if isinstance(event, events.Arrived) else [], during)
+
+
+def test_too_many_conversations_are_refused(monkeypatch):
+    monkeypatch.setattr("probatum.nodes.shell.drive.OPEN_CONVERSATIONS", 3)
+
+    async def during(driver):
+        talks = [driver.open(GetStatus()) for _ in range(3)]
+        with pytest.raises(Refusal) as refused:
+            driver.open(GetStatus())
+        assert refused.value.code == "door.busy"
+        talks[0].hang_up()
+        driver.open(GetStatus())
+        await driver.stop(grace_s=0, when_quiet=True)
+
+    drive(lambda _: [], during)
+
+
+def test_stopping_waits_for_what_is_held():
+    disk = Disk(pause_s=0.05)
+
+    def say(event):
+        match event:
+            case events.Arrived(conversation=name):
+                return [wishes.Journal(name, (b"x",))]
+            case events.Durable(ticket=name):
+                return [wishes.Reply(name, NO)]
+
+    async def during(driver):
+        talk = driver.open(GetStatus())
+        await asyncio.sleep(0.01)
+        await driver.stop(grace_s=5, when_quiet=True)
+        assert (await talk.next()).message == NO
+
+    ended, machine, _ = drive(say, during, journal=disk)
+    assert ended.halt is None
+    assert events.Stopping() in machine.seen
+    assert disk.groups == [(b"x",)]
+
+
+def test_a_machine_that_halts_itself_is_waited_for():
+    def say(event):
+        if event == events.Stopping():
+            return [wishes.SetTimer("settled", 50)]
+        return [HALT] if event == events.Fired("settled") else []
+
+    ended, _, _ = drive(say, lambda driver: driver.stop(grace_s=5, when_quiet=False))
+    assert ended.halt == HALT

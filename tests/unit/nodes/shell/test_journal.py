@@ -1,0 +1,196 @@
+"""The journal: what was flushed is there, torn tails are cut, damage is refused, one process."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import zlib
+
+import pytest
+
+from probatum.errors import Fault, Misuse
+from probatum.nodes.shell import journal as journal_page
+from probatum.nodes.shell.journal import lock_home, open_journal
+
+GROUPS = [(b"one",), (b"", b"two" * 40), (b"three", b"\0" * 9, b"four"), (b"five",)]
+FLAT = tuple(record for group in GROUPS for record in group)
+
+
+def write(path, groups=GROUPS):
+    journal, _ = open_journal(path)
+    ends = []
+    for group in groups:
+        journal.append(group)
+        ends.append(path.stat().st_size)
+    journal.close()
+    return ends
+
+
+def read(path):
+    journal, recovered = open_journal(path)
+    journal.close()
+    return recovered
+
+
+def test_what_was_appended_is_read_in_order(tmp_path):
+    write(tmp_path / "j")
+    assert read(tmp_path / "j").records == FLAT
+    assert read(tmp_path / "j").cut_bytes == 0
+
+
+def test_a_new_journal_is_empty_and_private(tmp_path):
+    assert read(tmp_path / "j").records == ()
+    assert (tmp_path / "j").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_reopened_journal_goes_on(tmp_path):
+    write(tmp_path / "j")
+    write(tmp_path / "j", [(b"six",)])
+    assert read(tmp_path / "j").records == (*FLAT, b"six")
+
+
+def test_a_tail_torn_at_any_byte_is_cut_off(tmp_path):
+    """LOG-1: a prefix of the records is found, with every one that had been flushed."""
+    ends = write(tmp_path / "whole")
+    data = (tmp_path / "whole").read_bytes()
+    path = tmp_path / "torn"
+    for size in range(len(data)):
+        path.write_bytes(data[:size])
+        recovered = read(path)
+        flushed = sum(len(group) for group, end in zip(GROUPS, ends, strict=True) if end <= size)
+        assert recovered.records == FLAT[: len(recovered.records)]
+        assert len(recovered.records) >= flushed
+        assert read(path) == journal_page.Recovered(records=recovered.records, cut_bytes=0)
+        if size not in ends and size > 0 and len(recovered.records) == 0:
+            assert recovered.cut_bytes > 0 or size == journal_page._START_BYTES
+
+
+def test_a_torn_journal_takes_new_records(tmp_path):
+    ends = write(tmp_path / "j")
+    os.truncate(tmp_path / "j", ends[-1] - 1)
+    write(tmp_path / "j", [(b"again",)])
+    assert read(tmp_path / "j").records == (*FLAT[:-1], b"again")
+
+
+def test_any_flipped_bit_is_found(tmp_path):
+    """Never a wrong record: at the tail what was flipped is cut, before it the file is refused."""
+    ends = write(tmp_path / "whole")
+    data = (tmp_path / "whole").read_bytes()
+    path = tmp_path / "flipped"
+    outcomes = set()
+    for place in range(journal_page._START_BYTES, len(data)):
+        flipped = bytearray(data)
+        flipped[place] ^= 1 << (place % 8)
+        path.write_bytes(flipped)
+        try:
+            recovered = read(path)
+        except Fault as fault:
+            outcomes.add(fault.code)
+            # The last flush has no witness after it, so it cannot be told from a torn one.
+            assert place < ends[-2]
+        else:
+            outcomes.add("cut")
+            assert recovered.records == FLAT[: len(recovered.records)]
+            assert len(recovered.records) < len(FLAT)
+            # What two later flushes show to have been on disk is never given up silently.
+            assert place >= ends[-3]
+    assert outcomes == {"journal.corrupt", "cut"}
+
+
+def test_another_file_is_no_journal(tmp_path):
+    (tmp_path / "j").write_bytes(b"something else entirely, and long")
+    with pytest.raises(Fault) as refused:
+        open_journal(tmp_path / "j")
+    assert refused.value.code == "journal.foreign"
+    assert (tmp_path / "j").read_bytes() == b"something else entirely, and long"
+
+
+def test_two_holders_are_refused(tmp_path):
+    journal, _ = open_journal(tmp_path / "j")
+    with pytest.raises(Fault) as refused:
+        open_journal(tmp_path / "j")
+    assert refused.value.code == "journal.locked"
+    journal.close()
+    assert read(tmp_path / "j").records == ()
+
+
+def test_a_home_has_one_process(tmp_path):
+    lock = lock_home(tmp_path)
+    with pytest.raises(Fault) as refused:
+        lock_home(tmp_path)
+    assert refused.value.code == "home.locked"
+    os.close(lock)
+    os.close(lock_home(tmp_path))
+    with pytest.raises(Fault) as refused:
+        lock_home(tmp_path / "nowhere")
+    assert refused.value.code == "home.unreadable"
+
+
+def test_a_record_too_long_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal_page, "RECORD_BYTES", 10)
+    journal, _ = open_journal(tmp_path / "j")
+    with pytest.raises(Misuse) as refused:
+        journal.append([b"fine", b"x" * 11])
+    assert refused.value.code == "journal.record-too-large"
+    journal.append([b"fine"])
+    journal.close()
+    assert read(tmp_path / "j").records == (b"fine",)
+
+
+def test_nothing_is_taken_after_a_failed_write(tmp_path):
+    """A failed flush leaves unknown what is on disk; retrying it would lie."""
+    journal, _ = open_journal(tmp_path / "j")
+    journal.append([b"kept"])
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, journal._descriptor)
+    os.close(full)
+    with pytest.raises(Fault) as refused:
+        journal.append([b"lost"])
+    assert (refused.value.code, refused.value.retryable) == ("journal.write-failed", False)
+    with pytest.raises(Misuse):
+        journal.append([b"more"])
+    journal.close()
+    assert read(tmp_path / "j").records == (b"kept",)
+
+
+def test_a_forged_record_inside_a_torn_one_does_not_stop_the_start(tmp_path):
+    """Who writes a record's bytes cannot know the file's chance, so cannot fake a later flush."""
+    path = tmp_path / "j"
+    inner = b"evil"
+    head = len(inner).to_bytes(4, "big") + (2).to_bytes(4, "big")
+    forged = head + zlib.crc32(inner, zlib.crc32(head)).to_bytes(4, "big") + inner
+    ends = write(path, [(forged * 3,)])
+    os.truncate(path, ends[-1] - 1)
+    assert read(path).records == ()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from probatum.nodes.shell.journal import open_journal
+journal, recovered = open_journal(Path(sys.argv[1]))
+number = len(recovered.records)
+while True:
+    group = [b"%d" % (number + n) + b"." * 700 for n in range(1 + number % 5)]
+    journal.append(group)
+    number += len(group)
+    print(number, flush=True)
+"""
+
+
+def test_what_was_acknowledged_survives_kill_9(tmp_path, seed_round):
+    chance = random.Random(seed_round)
+    for _ in range(4):
+        child = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path / "j")], stdout=subprocess.PIPE, text=True
+        )
+        child.stdout.readline()
+        time.sleep(chance.uniform(0.01, 0.1))
+        child.send_signal(signal.SIGKILL)
+        lines = child.communicate()[0].splitlines()
+        acknowledged = int(lines[-1]) if lines else 0
+        records = read(tmp_path / "j").records
+        assert len(records) >= acknowledged
+        assert [int(r.split(b".")[0]) for r in records] == list(range(len(records)))

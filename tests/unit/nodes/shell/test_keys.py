@@ -1,0 +1,100 @@
+"""Key files: made once, kept private, never shown."""
+
+import json
+
+import pytest
+
+from probatum.errors import Refusal
+from probatum.nodes.shell.keys import (
+    create_account_key,
+    create_operating_key,
+    load_account_key,
+    load_operating_key,
+)
+
+KINDS = [
+    (create_operating_key, load_operating_key, "key"),
+    (create_account_key, load_account_key, "address"),
+]
+each_kind = pytest.mark.parametrize(("create", "load", "public"), KINDS)
+
+
+@each_kind
+def test_a_key_is_loaded_as_it_was_made(tmp_path, create, load, public):
+    path = tmp_path / "keys" / "k.json"
+    made = create(path)
+    assert getattr(load(path), public) == getattr(made, public)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    secret = json.loads(path.read_text())["secret"]
+    assert secret not in repr(load(path))
+
+
+@each_kind
+def test_a_key_is_never_overwritten(tmp_path, create, load, public):
+    create(tmp_path / "k")
+    before = (tmp_path / "k").read_bytes()
+    with pytest.raises(Refusal) as refused:
+        create(tmp_path / "k")
+    assert refused.value.code == "key.exists"
+    assert (tmp_path / "k").read_bytes() == before
+
+
+@each_kind
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o777])
+def test_loose_permissions_are_refused(tmp_path, create, load, public, mode):
+    create(tmp_path / "k")
+    (tmp_path / "k").chmod(mode)
+    with pytest.raises(Refusal) as refused:
+        load(tmp_path / "k")
+    assert refused.value.code == "key.loose-permissions"
+    assert "chmod 600" in refused.value.hint
+
+
+def spoil_public(data):
+    data["public"] = data["public"][:-1] + ("0" if data["public"][-1] != "0" else "1")
+
+
+def spoil_secret(data):
+    data["secret"] = "zz" + data["secret"][2:]
+
+
+def shorten_secret(data):
+    data["secret"] = data["secret"][2:]
+
+
+def add_field(data):
+    data["more"] = 1
+
+
+@each_kind
+@pytest.mark.parametrize("spoil", [spoil_public, spoil_secret, shorten_secret, add_field])
+def test_a_spoilt_file_is_refused_without_showing_the_secret(tmp_path, create, load, public, spoil):
+    create(tmp_path / "k")
+    data = json.loads((tmp_path / "k").read_text())
+    secret = data["secret"]
+    spoil(data)
+    (tmp_path / "k").write_text(json.dumps(data))
+    with pytest.raises(Refusal) as refused:
+        load(tmp_path / "k")
+    assert refused.value.code == "key.malformed"
+    assert secret[2:] not in str(refused.value)
+
+
+def test_the_other_kind_is_refused(tmp_path):
+    create_operating_key(tmp_path / "k")
+    with pytest.raises(Refusal) as refused:
+        load_account_key(tmp_path / "k")
+    assert refused.value.code == "key.wrong-kind"
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff", b"[]", b"{}" * 4000])
+def test_no_key_file_at_all(tmp_path, data):
+    with pytest.raises(Refusal) as refused:
+        load_operating_key(tmp_path / "absent")
+    assert refused.value.code == "key.missing"
+    (tmp_path / "k").write_bytes(data)
+    (tmp_path / "k").chmod(0o600)
+    with pytest.raises(Refusal) as refused:
+        load_operating_key(tmp_path / "k")
+    assert refused.value.code == "key.malformed"
