@@ -61,6 +61,7 @@ def build_app() -> App:
         version=f"probatum {__version__}",
         default_parameter=Parameter(negative=()),
         help_format="plaintext",
+        suppress_keyboard_interrupt=False,
     )
     app.default(_overview)
     for order, (title, names) in enumerate(_GROUPS):

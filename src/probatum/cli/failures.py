@@ -42,7 +42,7 @@ def report_error(error: ProbatumError, *, as_json: bool, debug: bool) -> int:
         if error.hint:
             note(f"  hint: {error.hint}")
         if request_id is not None:
-            note(f"  request {request_id}; whom to blame, if it was accepted: probatum blame")
+            note(f"  If anybody accepted it, `probatum blame {request_id}` says who held it.")
         if retryable:
             note("  Nothing is wrong with what you asked; try again.")
         if code == BUG:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 from cyclopts import App, Parameter
 
 from probatum.cli.accounts import resolve_address
@@ -224,14 +225,15 @@ def _show_state(common: Common, key: bytes, *, prove: bool) -> None:
     got = get_value(common, key, prove=prove)
     record = None if got.value is None else describe_record(key, got.value)
     if common.json:
-        document = {
+        document: dict[str, Any] = {
             "key": key.hex(),
             "value": record,
             "height": got.header.header.height,
             "is_proven": got.is_proven,
         }
         if prove:
-            document["proof"] = got.proof.decode()
+            # Without its white space these are the canonical bytes that a stranger checks.
+            document["proof"] = msgspec.Raw(got.proof)
             document["header"] = describe_header(got.header)
         print_json(document)
         return

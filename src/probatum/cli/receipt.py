@@ -52,10 +52,20 @@ def verify(
     """
     from probatum.evidence.receipt import check_bundle, check_contents  # noqa: PLC0415 - see above
 
-    verified = check_bundle(find_bundle(common, what), common.get_trust())
+    trust, data = common.get_trust(), find_bundle(common, what)
     files = ContentFiles(contents=contents, request=request, answer=answer, salt=salt)
-    if (tensors := load_tensors(common, what, files)) is not None:
-        verified = check_contents(verified, *tensors)
+    tensors = load_tensors(common, what, files)
+    try:
+        verified = check_bundle(data, trust)
+        if tensors is not None:
+            verified = check_contents(verified, *tensors)
+    except Refusal as refusal:
+        hint = f"{refusal.hint}. " if refusal.hint else ""
+        raise Refusal(
+            refusal.code,
+            f"this receipt does not hold: {refusal.message}",
+            hint=f"{hint}As it is, it shows nothing: do not rely on it.",
+        ) from None
     receipt = verified.receipt
     if common.json:
         print_json(

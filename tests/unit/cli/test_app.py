@@ -1,0 +1,168 @@
+"""The command line as a whole: help everywhere, exit codes, what a start costs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from probatum.cli import app as page
+from probatum.cli import main
+from probatum.cli.failures import report_error
+from probatum.errors import Fault, Misuse, Refusal
+
+COMMANDS = """
+    up | demo | demo package | demo question | doctor | ask | blame
+    receipt list | receipt show | receipt verify | receipt fetch | receipt settle
+    account new | account list | account show | account balance | account send | account stake
+    account unstake | account withdraw | account export
+    model pack | model check | model publish | model list | model show | model fetch
+    node init | node add-model | node register | node run | node status
+    ledger status | ledger header | ledger account | ledger nodes | ledger models | ledger offers
+    ledger logs | ledger state | ledger tx | ledger send
+""".replace("\n", "|").split("|")
+COMMANDS = [command.split() for command in COMMANDS if command.strip()]
+WORLD = "aiohttp numpy onnxruntime starlette uvicorn sqlite3 asyncio rich http.client".split()
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch, tmp_path):
+    for name in ("GATEWAY", "LEDGER", "TRUST", "DEBUG"):
+        monkeypatch.delenv(f"PROBATUM_{name}", raising=False)
+    monkeypatch.setenv("PROBATUM_HOME", str(tmp_path / "home"))
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(words, capsys):
+    assert main([*words, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "Usage: probatum " + " ".join(words) in shown
+    assert len(shown.splitlines()) > 4
+
+
+def test_the_list_of_commands_is_complete():
+    app = page.build_app()
+    found = set()
+    for name in app:
+        if name.startswith("-"):
+            continue
+        below = [f"{name} {word}" for word in app[name] if not word.startswith("-")]
+        found |= {*below, *([name] if app[name].default_command else [])}
+    assert found == {" ".join(words) for words in COMMANDS}
+
+
+def test_alone_it_says_what_to_do(capsys):
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    assert "probatum demo" in shown
+    assert "probatum up" in shown
+
+
+def test_its_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("probatum 0.")
+
+
+@pytest.mark.parametrize(
+    "words", [["nonsense"], ["ledger", "nonsense"], ["receipt", "verify"], ["up", "--nodes", "x"]]
+)
+def test_what_is_not_understood_ends_with_2(words, capsys):
+    assert main(words) == 2
+    assert "not understood" in capsys.readouterr().err
+    assert main([*words, "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "usage.not-understood"
+
+
+def test_options_stand_before_the_command_too(capsys, tmp_path):
+    assert main(["--home", str(tmp_path), "--json", "account", "list"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"accounts": []}
+
+
+def test_without_a_network_it_says_how_to_get_one(capsys):
+    assert main(["ledger", "status"]) == 1
+    shown = capsys.readouterr().err
+    assert "[settings.no-network]" in shown
+    assert "probatum up" in shown
+
+
+def test_who_does_not_answer_is_named(capsys):
+    assert main(["ledger", "status", "--ledger", "http://127.0.0.1:9"]) == 3
+    shown = capsys.readouterr().err
+    assert "http://127.0.0.1:9" in shown
+    assert "is `probatum up` running" in shown
+    assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ftp://x", "http://x:y", "http://x/path", "x"])
+def test_what_is_no_address_is_refused(address, capsys):
+    assert main(["ledger", "status", "--json", "--ledger", address]) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "wire.bad-address"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Refusal("some.code", "no"), 1),
+        (Fault("some.code", "no"), 3),
+        (Fault("some.code", "no", retryable=False), 3),
+        (Misuse("some.code", "no"), 70),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_code(error, code, capsys):
+    assert report_error(error, as_json=False, debug=False) == code
+    shown = capsys.readouterr().err
+    assert "[some.code]" in shown
+    assert ("try again" in shown) == getattr(error, "retryable", False)
+
+
+def test_a_bug_is_reported_without_a_traceback_unless_asked(monkeypatch, capsys):
+    def fail():
+        raise ZeroDivisionError("so it is")
+
+    app = page.build_app()
+    app.command(fail, name="fail")
+    monkeypatch.setattr(page, "build_app", lambda: app)
+    assert main(["fail"]) == 70
+    shown = capsys.readouterr().err
+    assert "ZeroDivisionError" in shown
+    assert "Traceback" not in shown
+    monkeypatch.setenv("PROBATUM_DEBUG", "1")
+    assert main(["fail"]) == 70
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_with_130(monkeypatch):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    app = page.build_app()
+    app.command(interrupt, name="interrupt")
+    monkeypatch.setattr(page, "build_app", lambda: app)
+    assert main(["interrupt"]) == 130
+
+
+def list_loaded(words):
+    code = "import sys; from probatum.cli import main\n"
+    code += f"status = main({words!r})\n"
+    code += f"print('loaded:', *(name for name in {WORLD!r} if name in sys.modules), status)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *loaded, status = done.stdout.splitlines()[-1].split()[1:]
+    return set(loaded), int(status)
+
+
+def test_a_start_brings_nothing_heavy_along():
+    assert list_loaded([]) == (set(), 0)
+
+
+def test_verifying_brings_no_network_along(tmp_path):
+    """The bundle is refused, but by then everything that a verification needs is loaded."""
+    trust = tmp_path / "trust.json"
+    document = {"format": "probatum-trust/1", "chain_id": 1, "genesis_hash": "0" * 64}
+    document |= {"engine": "embedded", "key": "0" * 64}
+    trust.write_text(json.dumps(document, separators=(",", ":")))
+    bundle = tmp_path / "bundle.json"
+    bundle.write_text("{}")
+    words = ["receipt", "verify", str(bundle), "--trust", str(trust)]
+    assert list_loaded(words) == (set(), 1)
