@@ -1,6 +1,6 @@
 """Verifying a receipt, step by step: `check_bundle` is the procedure that a stranger follows.
 
-Bytes in, trust out. The steps are numbered in the code and cite the clause that each carries out.
+Bytes in, trust out. The steps are those of `BUNDLE-1`, numbered alike, and each cites its clause.
 A check raises; it never returns False. What was *not* checked is said as plainly as what was: see
 `VerifiedBundle.checks`. Must not know clocks, files or the network: everything is an argument.
 Read next: `custody`, `settlement`, `log`.
@@ -263,7 +263,7 @@ def check_pending(data: bytes) -> VerifiedBundle:
 
 
 def check_bundle(data: bytes, trust: Trust) -> VerifiedBundle:
-    """Verify a settled bundle, wholly offline.
+    """Verify a settled bundle, wholly offline, by the steps of `BUNDLE-1`.
 
     1. The bytes are the canonical encoding of a bundle (`PROTO-1`).
     2. The custody tree: every hand-over signed by its giver, countersigned by its taker or not at
@@ -272,11 +272,11 @@ def check_bundle(data: bytes, trust: Trust) -> VerifiedBundle:
     4. The receipt: signed by its node, about this request, following from a hand-over that this
        node accepted; the release names it (`RECEIPT-1`).
     5. The header: of the trusted chain, signed by the trusted key.
-    6. The log session: the header's state holds its record, opened by this operator under the
-       key that signed the receipt (`LOG-1`).
+    6. The header's state holds the log session, opened by this operator under the key that signed
+       the receipt (`LOG-1`), and every other key that signed, as its party's, not retired before.
     7. Inclusion: the receipt's entry is at its promised index of the settled log (`LOG-1`).
-    8. All other keys that signed: the header's state holds each, for its party, not retired
-       before it signed.
+
+    Step 8, the content, is `check_contents`.
 
     Absent on purpose: whether the entry was covered by its include-by height where the log was
     settled again since (only the last settlement is on record); whether the answer is right.
@@ -297,7 +297,7 @@ def check_bundle(data: bytes, trust: Trust) -> VerifiedBundle:
             "the bundle is pending: nothing proves yet that the receipt is in its node's log",
             hint="fetch it again from the gateway after the next checkpoint",
         )
-    # 5. to 8.
+    # 5. to 7.
     receipt = verified.receipt
     settled = check_settlement(bundle.settlement, envelope, receipt, verified.branches, trust)
     lines = [

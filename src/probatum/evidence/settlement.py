@@ -1,4 +1,4 @@
-"""Checking that a receipt is final: header, state proofs, inclusion proof (`LOG-1`).
+"""Checking that a receipt is final: steps 5 to 7 of `BUNDLE-1`, and with them `LOG-1`.
 
 Everything hangs on one signed header: the log session's record and the keys' records are proven
 against its state root, the receipt's entry against the log's settled root. Must not know content
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from probatum.errors import Refusal
 from probatum.evidence.custody import CheckedBranch
-from probatum.evidence.log import check_log_entry
+from probatum.evidence.log import check_log_entry, check_session
 from probatum.protocol import limits
 from probatum.protocol.bundles import Settlement
 from probatum.protocol.dsse import Envelope
@@ -174,7 +174,8 @@ def check_settlement(
     if value is None:
         raise Refusal("receipt.unknown-log", "the node never opened the log of this receipt")
     log = decode(LogRecord, value, limit_bytes=limits.STATE_VALUE_BYTES)
+    check_session(receipt, log)
+    keys = _check_keys(settlement, header, receipt, branches)
     proof = tuple(digest_from_hex(item) for item in settlement.inclusion)
     check_log_entry(envelope, receipt, log, proof)
-    keys = _check_keys(settlement, header, receipt, branches)
     return CheckedSettlement(header=header, log=log, keys=keys)

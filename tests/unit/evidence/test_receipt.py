@@ -1,3 +1,5 @@
+"""`BUNDLE-1`: what a stranger checks, and that each step can fail."""
+
 import msgspec
 import pytest
 
