@@ -14,6 +14,9 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Some tests import the engine before `probatum.runtime` can switch its reporting off.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 _calm = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("every-run", max_examples=60, derandomize=True, database=None, **_calm)
 settings.register_profile("nightly", max_examples=1_000, print_blob=True, **_calm)

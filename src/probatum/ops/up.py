@@ -21,7 +21,7 @@ from rich.console import Console
 from probatum.ops.network import GATEWAY, LEDGER, Network, NetworkPlan
 from probatum.ops.tables import format_table, shorten
 
-__all__ = ["UpReady", "catch_signals", "run_up"]
+__all__ = ["UpReady", "catch_signals", "describe", "list_commands", "run_up"]
 
 _WATCH_S: Final = 0.2
 
@@ -155,18 +155,22 @@ def _show(console: Console, network: Network, facts: UpReady) -> None:
     else:
         lines += ["", "No models yet: start it with --model FOLDER."]
     lines += ["", "Now, in another terminal:"]
-    lines += [f"  {command}" for command in list_commands(facts, models[0].name if models else "")]
+    lines += [f"  {command}" for command in list_commands(models[0].name if models else "")]
     lines += ["", f"Ctrl-C stops it. Logs: {network.get_log(LEDGER).parent}"]
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
 
 
-def list_commands(facts: UpReady, model: str) -> tuple[str, ...]:
-    """List what to type next."""
-    ask = (f"probatum ask {model} --gateway {facts.gateway}",) if model else ()
-    return (
-        *ask,
-        f"curl {facts.gateway}/v2/health/ready",
-        f"curl {facts.ledger}/status",
-        f"probatum doctor --ledger {facts.ledger} --trust {facts.trust}",
-    )
+def list_commands(model: str, flags: str = "") -> tuple[str, ...]:
+    """List what to type next.
+
+    Args:
+        model: A model that is hosted; empty if there is none.
+        flags: What every command needs to find the network; nothing after `up`, which leaves a
+            note in the home folder.
+    """
+    found: tuple[str, ...] = (f"probatum ledger nodes{flags}", f"probatum doctor{flags}")
+    if model == "magika":
+        question = "probatum demo question README.md -o question.json"
+        return (question, f"probatum ask magika --oip question.json{flags}", *found)
+    return (f"probatum model show {model}{flags}", *found) if model else found

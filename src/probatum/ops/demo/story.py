@@ -29,7 +29,7 @@ from probatum.ops.demo.acts import (
 from probatum.ops.demo.magika import build_magika
 from probatum.ops.demo.telling import Teller
 from probatum.ops.network import Network, NetworkPlan
-from probatum.ops.up import catch_signals, describe
+from probatum.ops.up import catch_signals, describe, list_commands
 
 __all__ = ["run_demo"]
 
@@ -143,13 +143,10 @@ def _sum_up(console: Console, stage: Stage, *, keep: bool) -> None:
     teller.table((), teller.figures)
     console.print("\nNext:")
     facts = describe(stage.network)
+    commands: tuple[str, ...]
     if keep:
-        commands = (
-            f"probatum ask magika --gateway {facts.gateway} --trust {facts.trust}",
-            f"curl {facts.gateway}/v2/models/magika/ready",
-            f"curl {facts.ledger}/status",
-            f"probatum doctor --ledger {facts.ledger} --trust {facts.trust}",
-        )
+        flags = f" --gateway {facts.gateway} --ledger {facts.ledger} --trust {facts.trust}"
+        commands = list_commands("magika", flags)
     else:
         commands = (
             "make demo ARGS=--keep                  the same, and leave the network running",

@@ -1,0 +1,95 @@
+"""The demo as a newcomer runs it: everything it promises holds, and nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.e2e.processes import find_processes, wait_for
+
+pytestmark = pytest.mark.e2e
+
+
+def start_demo(repository, temporary, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "probatum.cli", "demo", *arguments],
+        cwd=repository,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    )
+
+
+@pytest.fixture
+def temporary(tmp_path):
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    return folder
+
+
+def test_the_story_holds_and_cleans_up(repository, magika_folder, temporary):
+    began = time.monotonic()
+    process = start_demo(repository, temporary)
+    out, _ = process.communicate(timeout=180)
+    print(out)
+    print(f"demo: {time.monotonic() - began:.1f} s")
+    assert process.returncode == 0, out
+    for promised in (
+        "6. Verify the receipt of that answer",
+        "The answer came all the same",
+        "covered;",
+        "Blame names node-",
+        "This receipt holds",
+        "Flip one bit",
+        "refused",
+        "Summary: everything that was promised held",
+        "Next:",
+    ):
+        assert promised in out
+    assert find_processes(temporary) == []
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_leaves_nothing(repository, magika_folder, temporary, number):
+    process = start_demo(repository, temporary)
+    # In the middle of the start: some processes are there, some are not.
+    assert wait_for(lambda: len(find_processes(temporary)) >= 2, 60, 0.01)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, out
+    assert find_processes(temporary) == []
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_kept_network_can_be_used_until_it_is_ended(repository, magika_folder, temporary):
+    process = start_demo(repository, temporary, "--keep")
+    out = ""
+    while "Ctrl-C stops it" not in out:
+        line = process.stdout.readline()
+        assert line, out
+        out += line
+    command = next(line for line in out.splitlines() if "probatum ledger nodes" in line)
+    words = [sys.executable, "-m", "probatum.cli", *command.split()[1:]]
+    listed = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert listed.returncode == 0, listed.stderr
+    assert listed.stdout.count("inference") == 3
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, out
+    assert find_processes(temporary) == []
+    assert list(temporary.iterdir()) == []
+
+
+def test_without_a_model_it_says_how_to_get_one(repository, temporary, tmp_path):
+    process = start_demo(repository, temporary, "--files", str(tmp_path))
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "demo.no-model" in out
+    assert "make demo" in out
