@@ -24,6 +24,7 @@ from probatum.protocol.tensors import Tensor
 
 if TYPE_CHECKING:
     from probatum.client.client import Answer
+    from probatum.evidence.receipt import CheckLine
 
 app = App(name="ask", help="Ask a model and keep the receipt.")
 
@@ -87,20 +88,7 @@ def ask(
                 checks = client.settle(answer).checks
     if save is not None:
         _save(save, answer.outputs)
-    if common.json:
-        print_json(_describe(answer, is_settled=settle))
-        return
-    print_lines(_show_output(key, value, labels) for key, value in answer.outputs.items())
-    unchecked = sum(line.standing != "checked" for line in checks)
-    print_lines(
-        (
-            "",
-            f"{len(checks) - unchecked} checks passed; {unchecked} things cannot be checked"
-            + (" yet." if not settle else "."),
-            f"receipt {answer.request_id}",
-            _say_next(common, answer.request_id, is_settled=settle),
-        )
-    )
+    _report(common, answer, checks, labels, is_settled=settle)
 
 
 def _learn(common: Common, model: str) -> tuple[str, tuple[TensorSpec, ...], tuple[str, ...]]:
@@ -130,6 +118,30 @@ def _name_file(word: str) -> str:
     return f"{name}=@{path}" if separator else f"@{word}"
 
 
+def _report(
+    common: Common,
+    answer: Answer,
+    checks: tuple[CheckLine, ...],
+    labels: tuple[str, ...],
+    *,
+    is_settled: bool,
+) -> None:
+    if common.json:
+        print_json(_describe(answer, checks, is_settled=is_settled))
+        return
+    print_lines(_show_output(name, value, labels) for name, value in answer.outputs.items())
+    unchecked = sum(line.standing != "checked" for line in checks)
+    ending = "." if is_settled else " yet."
+    print_lines(
+        (
+            "",
+            f"{len(checks) - unchecked} checks passed; {unchecked} cannot be made{ending}",
+            f"receipt {answer.request_id}",
+            _say_next(common, answer.request_id, is_settled=is_settled),
+        )
+    )
+
+
 def _save(folder: Path, outputs: Mapping[str, Any]) -> None:
     import numpy as np  # noqa: PLC0415 - loaded by the client already
 
@@ -140,7 +152,7 @@ def _save(folder: Path, outputs: Mapping[str, Any]) -> None:
         np.save(folder / f"{safe}.npy", value, allow_pickle=False)
 
 
-def _describe(answer: Answer, *, is_settled: bool) -> dict[str, Any]:
+def _describe(answer: Answer, checks: tuple[CheckLine, ...], *, is_settled: bool) -> dict[str, Any]:
     return {
         "request_id": answer.request_id,
         "node": answer.receipt.node.account,
@@ -157,8 +169,7 @@ def _describe(answer: Answer, *, is_settled: bool) -> dict[str, Any]:
             for name, value in answer.outputs.items()
         ],
         "checks": [
-            {"clause": line.clause, "standing": line.standing, "text": line.text}
-            for line in answer.checks
+            {"clause": line.clause, "standing": line.standing, "text": line.text} for line in checks
         ],
     }
 
