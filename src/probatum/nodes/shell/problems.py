@@ -26,6 +26,7 @@ STATUSES: Final[tuple[tuple[str, int], ...]] = (
     ("door.too-slow", 408),
     ("door.too-large", 413),
     ("door.wrong-type", 415),
+    ("door.long-head", 431),
     ("door.gone", 499),
     ("door.busy", 503),
     ("door.stopping", 503),

@@ -10,14 +10,16 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Generator
+from http import HTTPStatus
 from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from probatum.errors import Fault
+from probatum.errors import Fault, Refusal
 from probatum.nodes.shell.front import ON_HANG_UP
+from probatum.nodes.shell.problems import PROBLEM_TYPE, encode_problem
 from probatum.protocol import limits
 
 __all__ = ["BoundedProtocol", "Server", "bind", "make_server"]
@@ -71,11 +73,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head:
             if self._head_bytes > HEAD_BYTES:
-                self.transport.write(
-                    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-                    b"content-length: 0\r\nconnection: close\r\n\r\n"
-                )
-                self.transport.close()
+                self._refuse(Refusal("door.long-head", f"a head has at most {HEAD_BYTES} bytes"))
             elif self._head_timer is None and not self.transport.is_closing():
                 self._head_timer = self.loop.call_later(HEAD_S, self._drop)
 
@@ -104,6 +102,18 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unsent = self.transport.get_write_buffer_size()
         if self._stall_timer is None:
             self._stall_timer = self.loop.call_later(STALLED_S, self._look_at_reader)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP."""
+        self._refuse(Refusal("door.bad-http", msg))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer outside any exchange, and close."""
+        status, body = encode_problem(refusal)
+        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-length: {len(body)}\r\n"
+        head += f"content-type: {PROBLEM_TYPE.decode()}\r\nconnection: close\r\n\r\n"
+        self.transport.write(head.encode() + body)
+        self.transport.close()
 
     def _look_at_reader(self) -> None:
         self._stall_timer = None
