@@ -3,7 +3,9 @@
 A transaction enters only if it can be paid for and its turn can come; each signature is checked
 once, here. One account's transactions leave in nonce order, all others in order of arrival.
 Nothing is replaced: who wants another transaction under a nonce waits until the first is gone.
-Must not know how blocks are made.
+A transaction that waits behind a missing nonce pays nothing for its place, perhaps ever, so all
+of them together have a small part of the room: else a few accounts could hold all of it for
+nothing. Must not know how blocks are made.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ __all__ = ["EXPIRY_BLOCKS", "Entry", "Mempool"]
 
 EXPIRY_BLOCKS: Final = 256
 """Blocks after which a transaction whose turn never came is dropped: it paid nothing to wait."""
+_EARLY_PART: Final = 8
+"""What came before its turn, behind a missing nonce, has at most this part of the room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,8 @@ class Mempool:
         self._accounts: dict[Address, dict[int, Entry]] = {}
         self._fees: dict[Address, int] = {}
         self._bytes = 0
+        self._early: set[Digest] = set()
+        self._early_bytes = 0
         self._arrivals = 0
 
     def __len__(self) -> int:
@@ -101,6 +107,9 @@ class Mempool:
             raise Refusal("mempool.duplicate", "the transaction waits already")
         self._check_room(len(data))
         self._check_turn(transaction, params)
+        early = self._is_early(transaction.sender, transaction.nonce)
+        if early:
+            self._check_early_room(len(data))
         check_sender(self._domain, transaction)
         self._arrivals += 1
         entry = Entry(
@@ -115,7 +124,33 @@ class Mempool:
         self._accounts.setdefault(sender, {})[transaction.nonce] = entry
         self._fees[sender] = self._fees.get(sender, 0) + transaction.fee_units
         self._bytes += len(data)
+        if early:
+            self._mark(entry, early=True)
+        else:
+            self._mark_next(entry, early=False)
         return entry
+
+    def _is_early(self, sender: Address, nonce: int) -> bool:
+        if nonce == self._get_account(sender).nonce:
+            return False
+        before = self._accounts.get(sender, {}).get(nonce - 1)
+        return before is None or before.hash in self._early
+
+    def _mark(self, entry: Entry, *, early: bool) -> None:
+        if early:
+            self._early.add(entry.hash)
+            self._early_bytes += len(entry.data)
+        else:
+            self._early.remove(entry.hash)
+            self._early_bytes -= len(entry.data)
+
+    def _mark_next(self, entry: Entry, *, early: bool) -> None:
+        """Say of those that follow one another behind an entry whether they are early now."""
+        waiting = self._accounts[entry.transaction.sender]
+        follower = waiting.get(entry.transaction.nonce + 1)
+        while follower and (follower.hash in self._early) != early:
+            self._mark(follower, early=early)
+            follower = waiting.get(follower.transaction.nonce + 1)
 
     def _check_room(self, size: int) -> None:
         if len(self._entries) >= self._limit or self._bytes + size > self._limit_bytes:
@@ -123,6 +158,17 @@ class Mempool:
                 "mempool.full",
                 f"{len(self._entries)} transactions wait already",
                 hint="try again after the next block",
+            )
+
+    def _check_early_room(self, size: int) -> None:
+        if (
+            len(self._early) >= self._limit // _EARLY_PART
+            or self._early_bytes + size > self._limit_bytes // _EARLY_PART
+        ):
+            raise Refusal(
+                "mempool.full",
+                f"{len(self._early)} transactions wait behind missing nonces already",
+                hint="send the account's transactions in the order of their nonces",
             )
 
     def _check_turn(self, transaction: SignedTransaction, params: Params) -> None:
@@ -177,13 +223,24 @@ class Mempool:
         entry = self._entries.pop(transaction_hash, None)
         if entry is None:
             return
-        sender = entry.transaction.sender
+        if transaction_hash in self._early:
+            self._mark(entry, early=False)
+        sender, nonce = entry.transaction.sender, entry.transaction.nonce
         waiting = self._accounts[sender]
-        del waiting[entry.transaction.nonce]
+        del waiting[nonce]
+        # What followed an entry that is in a block is next now; behind any other there is a gap.
+        if nonce + 1 in waiting and self._get_account(sender).nonce <= nonce:
+            self._mark_next(entry, early=True)
         self._fees[sender] -= entry.transaction.fee_units
         if not waiting:
             del self._accounts[sender], self._fees[sender]
         self._bytes -= len(entry.data)
+
+    def list_behind(self, entry: Entry) -> tuple[Entry, ...]:
+        """List an account's transactions that cannot be in a block unless this one is before."""
+        waiting = self._accounts[entry.transaction.sender]
+        nonce = entry.transaction.nonce
+        return tuple(waiting[after] for after in sorted(waiting) if after > nonce)
 
     def expire(self, height: int) -> tuple[Entry, ...]:
         """Take out what has waited for `EXPIRY_BLOCKS`, and return it."""

@@ -142,3 +142,54 @@ def test_what_waits_too_long_is_dropped():
     assert len(pool.pool) == 1
     # Room, fees and nonces are free again.
     pool.add(0, 7)
+
+
+def test_turns_that_may_never_come_leave_room_for_those_that_have():
+    pool = Pool(limit=16)
+    for nonce in range(1, 3):
+        pool.add(0, nonce)
+    assert pool.refusal(0, 3) == "mempool.full"
+    assert pool.refusal(1, 7) == "mempool.full"
+    for nonce in range(10):
+        pool.add(1, nonce)
+    # Once the gap is closed those behind it are in turn, and others may wait.
+    pool.add(0, 0)
+    pool.add(0, 3)
+    assert pool.order() == [*((1, n) for n in range(10)), *((0, n) for n in range(4))]
+    pool.add(2, 1)
+    assert len(pool.pool) == 15
+
+
+def test_turns_that_may_never_come_are_bounded_in_bytes_too():
+    size = len(CHAIN.make(account(0), Transfer(to=account(0).address, amount=1)))
+    pool = Pool(limit_bytes=16 * size + 15)
+    pool.add(0, 1)
+    early = pool.add(0, 2)
+    assert pool.refusal(0, 3) == "mempool.full"
+    pool.pool.remove(early.hash)
+    pool.add(0, 3)
+    for nonce in range(14):
+        pool.add(1, nonce)
+    assert pool.refusal(2, 0) == "mempool.full"
+
+
+def test_behind_what_left_without_a_block_all_are_early_again():
+    pool = Pool(limit=16)
+    entries = [pool.add(0, nonce) for nonce in range(4)]
+    assert pool.pool.list_behind(entries[1]) == tuple(entries[2:])
+    assert pool.pool.list_behind(entries[3]) == ()
+    pool.pool.remove(entries[1].hash)
+    assert pool.refusal(1, 1) == "mempool.full"
+    pool.add(0, 1)
+    pool.add(1, 1)
+
+
+def test_behind_what_is_in_a_block_the_turn_has_come():
+    pool = Pool(limit=16)
+    entries = [pool.add(0, nonce) for nonce in range(4)]
+    pool.accounts[account(0).address] = Account(balance=RICH, nonce=2)
+    for entry in entries[:2]:
+        pool.pool.remove(entry.hash)
+    pool.add(1, 1)
+    pool.add(1, 2)
+    assert pool.refusal(1, 3) == "mempool.full"

@@ -17,7 +17,7 @@ from probatum.consensus.embedded.blocks import (
 from probatum.consensus.embedded.kept import KeptChain
 from probatum.consensus.embedded.opening import begin
 from probatum.consensus.engine import Decided, Dropped, Store
-from probatum.consensus.mempool import Mempool
+from probatum.consensus.mempool import Entry, Mempool
 from probatum.errors import Misuse, Refusal
 from probatum.ledger.apply import BlockRun, apply_block
 from probatum.ledger.genesis import (
@@ -43,6 +43,10 @@ __all__ = ["EmbeddedEngine", "EngineSettings"]
 _FRAME_BYTES = 5
 """At most what MessagePack puts before one transaction."""
 _HEAD_BYTES = 64
+
+
+def _expire(entry: Entry, why: str) -> Dropped:
+    return Dropped(transaction_hash=entry.hash, code="mempool.expired", message=why)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,11 +153,7 @@ class EmbeddedEngine(KeptChain):
         height, time_ms = self.height + 1, max(now_ms, self.time_ms + 1)
         run = BlockRun(self._records, self.domain, height=height, time_ms=time_ms)
         dropped = [
-            Dropped(
-                transaction_hash=entry.hash,
-                code="mempool.expired",
-                message="the transaction's turn never came",
-            )
+            _expire(entry, "the transaction's turn never came")
             for entry in self._pool.expire(height)
         ]
         data, codes, hashes = self._fill(run, dropped)
@@ -193,6 +193,11 @@ class EmbeddedEngine(KeptChain):
                 dropped.append(
                     Dropped(transaction_hash=entry.hash, code=refusal.code, message=refusal.message)
                 )
+                # They would hold their places for nothing: an account empties itself cheaply.
+                dropped += [
+                    _expire(behind, "the account's transaction before this one was dropped")
+                    for behind in self._pool.list_behind(entry)
+                ]
                 continue
             data.append(entry.data)
             codes.append(code)
