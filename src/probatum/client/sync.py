@@ -25,8 +25,10 @@ __all__ = ["FollowStep", "LedgerFollower"]
 
 _TICKET: Final = "follow:"
 _RETRY: Final = "follow:retry"
-_WAIT_MS: Final = 10_000
-_TIMEOUT_MS: Final = 20_000
+_WAIT_MS: Final = 3_000
+_TIMEOUT_MS: Final = 8_000
+"""A lost reply leaves the view behind for this long, and a gateway that far behind refuses honest
+answers as dated too far ahead: storms showed it at 20 seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,7 +91,7 @@ def test_a_snapshot_then_blocks_in_order():
     assert step.snapshot
     assert [block.header.header.height for block in step.blocks] == [5, 6, 7]
     assert talk.follower.view.get_node(NODES[0].account) is not None
-    assert talk.asked.message == Follow(after=7, prefixes=(b"node/",), wait_ms=10_000)
+    assert talk.asked.message == Follow(after=7, prefixes=(b"node/",), wait_ms=3_000)
     step = talk.reply(followed(CHAIN[7:9]))
     assert not step.snapshot
     assert talk.follower.view.height == 9
