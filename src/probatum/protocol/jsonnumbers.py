@@ -118,8 +118,9 @@ def _flatten(name: str, dtype: str, shape: tuple[int, ...], text: bytes) -> byte
             hint="an array of numbers, or of true and false for BOOL; never strings or null",
         )
     count = skeleton.count(b",") + 1
-    # A shape may be huge where the text is short, so the cheap comparison comes first.
-    if count != math.prod(_outer(shape)) or skeleton != _nested_skeleton(shape):
+    # A shape may be huge where the text is short, and its brackets where the text is flat: what
+    # is built for comparison is no longer than what was sent.
+    if len(skeleton) != _nested_length(shape) or skeleton != _nested_skeleton(shape):
         flat = b"[]" if 0 in shape else b"[%b]" % (b"," * (count - 1))
         if skeleton != flat or (count != math.prod(shape) and flat != b"[]"):
             raise _wrong_count(name, shape, count)
@@ -141,6 +142,13 @@ def _nested_skeleton(shape: tuple[int, ...]) -> bytes:
     for dim in reversed(_outer(shape)):
         inner = b"[%b]" % b",".join([inner] * dim)
     return inner
+
+
+def _nested_length(shape: tuple[int, ...]) -> int:
+    length = 2 if 0 in shape else 0
+    for dim in reversed(_outer(shape)):
+        length = 2 + dim * (length + 1) - 1
+    return length
 
 
 def _slices(flat: bytes) -> Iterator[bytes]:

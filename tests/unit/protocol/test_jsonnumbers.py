@@ -2,6 +2,7 @@
 
 import json
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -153,3 +154,15 @@ def test_json_cannot_say_what_is_not_finite(dtype, value):
         encode_numbers(tensor)
     assert caught.value.code == "oip.not-finite"
     assert caught.value.hint
+
+
+def test_a_flat_array_of_a_deep_shape_costs_no_brackets():
+    count = 400_000
+    text = b"[" + b"1," * (count - 1) + b"1]"
+    tracemalloc.start()
+    try:
+        assert decode_numbers("x", "int8", (count, *[1] * 7), text) == b"\1" * count
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * len(text)
