@@ -128,3 +128,17 @@ def test_salt_nonce_and_id_are_the_clients_to_give(network):
         urllib.request.urlopen(request, timeout=10)
     assert refused.value.code == 409
     assert "gateway.other-request" in json.loads(refused.value.read())["error"]
+
+
+def test_a_nodes_packages_can_be_fetched_from_it(network):
+    """The door serves what `probatum.hub.fetch` asks for, byte for byte."""
+    package = network.packages[0]
+    source = f"{network.endpoints.nodes[0]}/packages/{package.digest.hex()}"
+    with urllib.request.urlopen(f"{source}/manifest", timeout=5) as response:
+        assert response.read() == package.manifest_bytes
+    with urllib.request.urlopen(f"{source}/files/model.onnx", timeout=5) as response:
+        assert response.read() == package.read_model()
+    for path in ("nothing", "probatum.json", "..%2Fprobatum.json"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{source}/files/{path}", timeout=5)
+        assert refused.value.code == 404

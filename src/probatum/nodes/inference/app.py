@@ -6,24 +6,19 @@ Read next: `machine`, `probatum.nodes.shell.front`.
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
-from http import HTTPStatus
 from typing import Final, Protocol
 
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from probatum.errors import Misuse, Refusal
-from probatum.hub.files import open_regular
 from probatum.hub.package import Package
 from probatum.nodes.shell.drive import Driver
 from probatum.nodes.shell.front import FrontDoor, MessageEndpoint, ask_party
 from probatum.nodes.shell.intake import Intake
-from probatum.nodes.shell.pages import Page, Shown, make_health
-from probatum.protocol import limits
+from probatum.nodes.shell.pages import BYTES_TYPE, Page, Shown, make_health, send_file
 from probatum.protocol.hexes import digest_from_hex
 from probatum.protocol.messages import GetLogFile, GotLogFile, HandOverWork
 from probatum.protocol.notes import key_text, log_origin
@@ -33,10 +28,8 @@ __all__ = ["LogKeys", "make_app"]
 
 _KINDS: Final = (HandOverWork, GetLogFile)
 _TEXT: Final = b"text/plain; charset=utf-8"
-_BYTES: Final = b"application/octet-stream"
 _SESSION_DIGITS: Final = 18
 _PATH_CHARS: Final = 200
-_CHUNK_BYTES: Final = 256 * limits.KIB
 _SENT_AT_ONCE: Final = 8
 """Files of packages on their way at one time."""
 
@@ -97,7 +90,7 @@ class _LogPages:
         got = await ask_party(self._driver, scope, GetLogFile(session=int(session), path=path))
         if not isinstance(got, GotLogFile):
             raise Misuse("inference.not-a-file", "GetLogFile was answered by something else")
-        return Shown(body=got.data, content_type=_TEXT if path == "checkpoint" else _BYTES)
+        return Shown(body=got.data, content_type=_TEXT if path == "checkpoint" else BYTES_TYPE)
 
     async def show_keys(self, _: Scope) -> Shown:
         """One verifier key a line, as Go's note package reads it; oldest session first."""
@@ -127,8 +120,7 @@ class _PackagePages:
             raise Refusal("door.busy", "enough files are on their way", hint="try again later")
         self._sending += 1
         try:
-            with open_regular(package.folder / path) as descriptor:
-                await _send_file(descriptor, sizes[path], send, scope["method"])
+            await send_file(package.folder / path, sizes[path], scope, send)
         finally:
             self._sending -= 1
 
@@ -140,16 +132,3 @@ class _PackagePages:
         if package is None:
             raise Refusal("package.not-here", "this node does not have the package")
         return package
-
-
-async def _send_file(descriptor: int, size: int, send: Send, method: str) -> None:
-    head = [(b"content-type", _BYTES), (b"content-length", b"%d" % size)]
-    await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": head})
-    left = 0 if method == "HEAD" else size
-    while left:
-        piece = await asyncio.to_thread(os.read, descriptor, min(left, _CHUNK_BYTES))
-        if not piece:
-            raise Refusal("package.wrong-size", "a file is shorter than its manifest says")
-        left -= len(piece)
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})

@@ -110,8 +110,11 @@ class MessageEndpoint:
         if scope["method"] != "POST":
             raise Refusal("door.wrong-method", "messages are sent by POST")
         body = await self._intake.read(scope, receive, limit_bytes=self._limit_bytes)
+        size = len(body)
         try:
-            conversation = self._driver.open(read_message(body, self._kinds))
+            message = read_message(body, self._kinds)
+            del body  # the message has its own copy; what is held is still counted
+            conversation = self._driver.open(message)
             scope[ON_HANG_UP] = conversation.hang_up
             try:
                 async with asyncio.timeout(CONVERSATION_S):
@@ -121,7 +124,7 @@ class MessageEndpoint:
             finally:
                 conversation.hang_up()
         finally:
-            self._intake.release(len(body))
+            self._intake.release(size)
 
 
 async def ask_party(driver: Driver, scope: Scope, message: Message) -> Message:

@@ -1,22 +1,30 @@
-"""Pages: GET endpoints that show something, and the way of binary values into JSON.
+"""Pages: GET endpoints that show something, files sent in pieces, binary values in JSON.
 
 Must not know any role.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from probatum.errors import Refusal
+from probatum.errors import Fault, Refusal
+from probatum.hub.files import open_regular
 from probatum.nodes.shell.front import JSON_TYPE, respond
+from probatum.protocol import limits
 
-__all__ = ["Page", "Shown", "make_health", "show_json", "show_value"]
+__all__ = ["BYTES_TYPE", "Page", "Shown", "make_health", "send_file", "show_json", "show_value"]
+
+BYTES_TYPE: Final = b"application/octet-stream"
+_CHUNK_BYTES: Final = 256 * limits.KIB
 
 _Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
@@ -69,3 +77,23 @@ def make_health(is_ready: Callable[[], bool]) -> Page:
         return Shown(body=msgspec.json.encode({"serving": True, "ready": is_ready()}))
 
     return Page(show)
+
+
+async def send_file(path: Path, size: int, scope: Scope, send: Send) -> None:
+    """Send a regular file of known size in pieces, read beside the event loop.
+
+    Raises:
+        Refusal: `package.missing-file` and others of `probatum.hub.files.open_regular`.
+        Fault: `door.short-file`: the file on disk ended early; the response is cut off.
+    """
+    with open_regular(path) as descriptor:
+        head = [(b"content-type", BYTES_TYPE), (b"content-length", b"%d" % size)]
+        await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": head})
+        left = 0 if scope["method"] == "HEAD" else size
+        while left:
+            piece = await asyncio.to_thread(os.read, descriptor, min(left, _CHUNK_BYTES))
+            if not piece:
+                raise Fault("door.short-file", f"{path.name} is shorter than it should be")
+            left -= len(piece)
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})

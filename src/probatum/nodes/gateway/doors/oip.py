@@ -143,8 +143,10 @@ class _Infer:
         name, version = _read_model(scope)
         salt, nonce, request_id = _read_headers(scope)
         body = await self._intake.read(scope, receive, limit_bytes=limits.REQUEST_BYTES)
+        size = len(body)
         try:
             asked = oip.decode_infer_request(body)
+            del body  # the tensors are copies; what is held is still counted
             ask = Ask(
                 model=name,
                 version=version,
@@ -157,7 +159,7 @@ class _Infer:
             )
             answer = await ask_party(self._driver, scope, ask)
         finally:
-            self._intake.release(len(body))
+            self._intake.release(size)
         if not isinstance(answer, Answer):
             raise Misuse("oip.not-an-answer", "the gateway answered an Ask by something else")
         try:
