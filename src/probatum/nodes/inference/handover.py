@@ -73,10 +73,13 @@ def read_handover(
     3. The giver is a gateway that the ledger knows under this key, now.
     4. The taker is this node, with its present key.
     5. The facts are canonical and are those that the record's digest names.
+    6. The salt opens its commitment (`SALT-1`). Records and facts are in the bundle, which may be
+       shown to anybody; the salt is what tells those whom an answer may be told to, also again.
 
     Raises:
         Refusal: `encoding.*`, `dsse.*`, `statement.*`, `custody.bad-form`,
-            `handover.unknown-giver`, `handover.not-for-me`, `handover.other-facts`.
+            `handover.unknown-giver`, `handover.not-for-me`, `handover.other-facts`,
+            `handover.wrong-salt`.
     """
     # 1
     envelope = decode_document(Envelope, message.record, limit_bytes=limits.ENVELOPE_BYTES)
@@ -104,6 +107,9 @@ def read_handover(
     facts = decode_document(RequestFacts, message.facts, limit_bytes=limits.STATEMENT_BYTES)
     if facts.request_id != record.request_id:
         raise Refusal("handover.other-facts", "the facts have another request id than the record")
+    # 6
+    if compute_salt_commitment(message.salt).hex() != facts.salt_commitment:
+        raise Refusal("handover.wrong-salt", "the salt does not open the facts' commitment")
     return HandedOver(
         record=record, envelope=envelope, digest=compute_record_digest(payload), facts=facts
     )
@@ -126,21 +132,19 @@ def check_work(
         height: The node's view of the ledger.
         window_blocks: How far ahead the ledger's parameters let an answer be due.
 
-    6. The answer is due after this node's height, and not farther ahead than it promises for.
-    7. The model is one that this node offers, in its arithmetic class.
-    8. The inputs together are no larger than a request may be, and each is one encoding.
-    9. The salt opens its commitment (`SALT-1`).
-    10. The inputs have, under the salt, the roots that the facts name.
+    7. The answer is due after this node's height, and not farther ahead than it promises for.
+    8. The model is one that this node offers, in its arithmetic class.
+    9. The inputs together are no larger than a request may be, and each is one encoding.
+    10. The inputs have, under the salt, the roots that the facts name (`SALT-1`).
     11. The inputs are what the model's manifest declares (`CANON-8`). Last, because it is said
         of the request itself: what was spoilt on the way must not be blamed on who asked.
 
     Raises:
         Refusal: `handover.stale`, `handover.too-far`, `handover.unknown-model`,
-            `handover.too-large`, `tensor.*`, `schema.*`, `handover.wrong-salt`,
-            `handover.wrong-inputs`.
+            `handover.too-large`, `tensor.*`, `schema.*`, `handover.wrong-inputs`.
     """
     record, facts = handed.record, handed.facts
-    # 6
+    # 7
     if record.answer_by <= height:
         raise Refusal(
             "handover.stale",
@@ -153,7 +157,7 @@ def check_work(
             "handover.too-far",
             f"given at {record.given_at}, due by {record.answer_by}; this node is at {height}",
         )
-    # 7
+    # 8
     manifest = settings.packages.get(digest_from_hex(facts.model.package))
     if manifest is None or facts.model.canonical is not None:
         raise Refusal(
@@ -161,14 +165,11 @@ def check_work(
             f"this node does not run the package {facts.model.package[:16]}…",
             hint="ask the ledger who offers it",
         )
-    # 8
+    # 9
     if sum(len(tensor.data) for tensor in message.inputs) > limits.REQUEST_BYTES:
         raise Refusal("handover.too-large", f"more than {limits.REQUEST_BYTES} bytes of inputs")
     for tensor in message.inputs:
         check_tensor(tensor)
-    # 9
-    if compute_salt_commitment(message.salt).hex() != facts.salt_commitment:
-        raise Refusal("handover.wrong-salt", "the salt does not open the facts' commitment")
     # 10
     heads = tuple(make_tensor_head(message.salt, tensor) for tensor in message.inputs)
     if heads != facts.inputs:

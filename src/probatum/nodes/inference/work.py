@@ -66,7 +66,7 @@ class _Work:
         accepted: The countersigned envelope.
         durable: Whether the acceptance is on disk, and so may be said.
         answer: Set when the answer has its place in the log; it is on its way to the disk.
-        joined: Digest of other work of the same custody tree whose answer this one waits for.
+        index: Its place in the log, once there is an answer.
     """
 
     handed: HandedOver
@@ -173,7 +173,9 @@ class WorkDesk:
             for asker in work.askers:
                 first.askers[asker] = None
                 self._waiting[asker] = self._answering[tree]
-            return ()
+            # The receipt will cite the other branch's acceptance, which they may never have heard.
+            said = Accepted(record=first.accepted)
+            return tuple(Reply(asker, said, last=False) for asker in work.askers)
         try:
             check_tensors_match(work.manifest.outputs, outcome)
             for tensor in outcome:

@@ -168,9 +168,11 @@ def test_two_branches_that_run_side_by_side_get_one_index(network):
     one = network.world.ask(A, first.make())
     two = network.world.ask(A, branch.make())
     network.world.wait(one, 2)
-    network.world.wait(two, 2)
-    assert network.world.replies[one][1] == network.world.replies[two][1]
-    assert network.world.replies[one][0] != network.world.replies[two][0]
+    network.world.wait(two, 3)
+    # Whoever waits for the second branch hears both acceptances: the receipt cites the first.
+    (first_accepted, answered), replies = network.world.replies[one], network.world.replies[two]
+    assert replies[0] != first_accepted
+    assert replies[1:] == [first_accepted, answered]
     assert len(network.world.parties[A].machine._book.get(0)) == 1
 
 
@@ -182,6 +184,23 @@ def test_another_acceptance_under_the_same_request_id_is_other_work(network):
     two = network.world.wait(name, 2)
     assert open_receipt(two).custody == again.digest.hex()
     assert open_receipt(one).log.index != open_receipt(two).log.index
+
+
+def test_who_has_the_bundle_but_not_the_salt_is_not_told_the_answer(network):
+    # SALT-1: a bundle, which anybody may see, holds the hand-over and, in the receipt, the facts.
+    first, _ = hand(network, Handing())
+    reply = network.world.wait(
+        network.world.ask(A, first.but(message={"salt": b"t" * 32, "inputs": ()}).make())
+    )
+    assert reply.code == "handover.wrong-salt"
+    # Nor is who asks while the work still runs.
+    network.world.parties[A].compute_ms = 50
+    running = Handing(request="2", height=get_height(network))
+    network.world.ask(A, running.make())
+    network.world.run(10)
+    stranger = network.world.ask(A, running.but(message={"salt": b"t" * 32}).make())
+    network.world.run(200)
+    assert [reply.code for reply in network.world.replies[stranger]] == ["handover.wrong-salt"]
 
 
 def test_a_tree_answered_once_is_not_answered_for_other_facts(network):
