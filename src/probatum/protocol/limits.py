@@ -21,6 +21,8 @@ REQUEST_BYTES: Final = 32 * MIB
 """Body of one request at a front door."""
 FRAME_BYTES: Final = 80 * MIB
 """One frame of a hand-over stream: tensors and their heads."""
+LEDGER_FRAME_BYTES: Final = 24 * MIB
+"""One message without tensors: a block, or the records that somebody follows."""
 
 # Documents
 STATEMENT_BYTES: Final = 64 * KIB
@@ -47,6 +49,9 @@ MEMPOOL_TRANSACTIONS: Final = 50_000
 MEMPOOL_BYTES: Final = 64 * MIB
 MEMPOOL_PER_ACCOUNT: Final = 4_096
 QUERY_KEYS: Final = 64
+LISTED_RECORDS: Final = 1_000
+SNAPSHOT_BYTES: Final = 16 * MIB
+"""Keys and values of all records under the prefixes that somebody follows."""
 
 # Parties
 OPEN_REQUESTS: Final = 1_024

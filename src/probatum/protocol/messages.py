@@ -7,7 +7,7 @@ to these. Must not know transport (`frames` cuts streams, shells carry them).
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta
 
@@ -214,14 +214,14 @@ class ListState(LedgerValue, frozen=True, kw_only=True, tag=45):
 
     prefix: StateKey
     after: bytes
-    limit: Annotated[int, Meta(ge=1, le=1000)]
+    limit: Annotated[int, Meta(ge=1, le=limits.LISTED_RECORDS)]
 
 
 class ListedState(LedgerValue, frozen=True, kw_only=True, tag=46):
     """A page of records; `more` tells whether the listing goes on."""
 
     height: Height
-    items: tuple[StateItem, ...]
+    items: Annotated[tuple[StateItem, ...], Meta(max_length=limits.LISTED_RECORDS)]
     more: bool
 
 
@@ -315,7 +315,25 @@ Message: TypeAlias = (
 """Everything that a party may say."""
 
 
+_LARGE: Final = (Ask, Answer, HandOverWork, Answered)
+"""What carries tensors: few pieces however long it is."""
+_LARGE_HEADS: Final = frozenset(
+    bytes((0x90 | (len(kind.__struct_fields__) + 1), int(kind.__struct_config__.tag or 0)))
+    for kind in _LARGE
+)
+"""How they begin: an array's head, then the tag."""
+
+
 def decode_message(data: bytes) -> Message:
-    """Decode one message, strictly. Raises Refusal `encoding.*`."""
-    message: Message = decode(Message, data, limit_bytes=limits.FRAME_BYTES)  # type: ignore[arg-type]
+    """Decode one message, strictly.
+
+    Many small records cost a hundred times the memory of their bytes, so what carries no tensors
+    is held to a lower limit before it is parsed.
+
+    Raises:
+        Refusal: `encoding.*`.
+    """
+    large = data[:2] in _LARGE_HEADS
+    limit_bytes = limits.FRAME_BYTES if large else limits.LEDGER_FRAME_BYTES
+    message: Message = decode(Message, data, limit_bytes=limit_bytes)  # type: ignore[arg-type]
     return message
