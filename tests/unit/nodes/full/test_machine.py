@@ -280,6 +280,20 @@ def test_following_gives_changes_under_the_prefixes(driver):
     assert keys == {get_account_key(account(n).address) for n in (0, 1)}
 
 
+def test_prefixes_may_overlap_and_miss(driver):
+    driver.ask(Submit(transaction=driver.pay()))
+    driver.block()
+    changes = driver.chain.engine.get_changes(2)
+    for prefixes in [
+        (b"a",),
+        (b"a", ACCOUNT, b"account/\xff"),
+        (b"supplyx", b"\xff"),
+        (b"s", b"a"),
+    ]:
+        (view,) = driver.answer(follow(1, *prefixes)).blocks
+        assert view.changes == tuple(c for c in changes if c.key.startswith(prefixes))
+
+
 def test_a_follower_waits_for_the_next_block(driver):
     asked = driver.ask(follow(1, ACCOUNT))
     gone = driver.ask(follow(1, ACCOUNT))
@@ -324,8 +338,10 @@ def test_long_replies_are_cut_between_blocks(driver, monkeypatch):
         driver.block()
     monkeypatch.setattr("probatum.nodes.full.following._BLOCKS", 2)
     assert len(driver.answer(follow(1, ACCOUNT)).blocks) == 2
-    monkeypatch.setattr("probatum.nodes.full.following._REPLY_BYTES", -1)
+    monkeypatch.setattr("probatum.nodes.full.following._READ_BYTES", -1)
     assert len(driver.answer(follow(1, ACCOUNT)).blocks) == 1
+    # What is looked through counts, not what is found in it.
+    assert len(driver.answer(follow(1)).blocks) == 1
 
 
 def test_waiting_is_bounded():
