@@ -9,6 +9,7 @@ a bug and ends the process. Must not know what party it drives; `storm` drives t
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
@@ -56,7 +57,8 @@ Row: TypeAlias = tuple[str, bytes, bytes | None]
 """(table, key, value); a value of None deletes."""
 
 BATCH_EVENTS: Final = 128
-"""Events stepped before sockets are looked at again."""
+BATCH_S: Final = 0.005
+"""Events, or seconds of them, stepped before sockets are looked at again."""
 OPEN_CONVERSATIONS: Final = 4_096
 OPEN_CALLS: Final = 4_096
 REPLIES_PER_CALL: Final = 16
@@ -215,10 +217,13 @@ class Driver:
     def _drain(self) -> None:
         self._scheduled = False
         world, step = self._world, self._machine.step
+        until = time.monotonic() + BATCH_S  # uvloop tells one time for a whole round
         try:
             for _ in range(min(len(self._inbox), BATCH_EVENTS)):
                 if self._end.done():
                     return
+                if time.monotonic() > until:
+                    break
                 moment = Moment(world.clock_ms(), world.entropy())
                 for wish in step(self._inbox.popleft(), moment):
                     self._grant(wish)

@@ -306,3 +306,23 @@ def test_a_machine_that_halts_itself_is_waited_for():
 
     ended, _, _ = drive(say, lambda driver: driver.stop(grace_s=5, when_quiet=False))
     assert ended.halt == HALT
+
+
+def test_slow_steps_do_not_keep_sockets_waiting():
+    """Between slow steps the loop comes round, so that others get their turn."""
+    turns = []
+
+    def say(event):
+        if event == events.Started():
+            return [wishes.SetTimer(f"t{n}", 0) for n in range(5)] + [wishes.SetTimer("end", 1)]
+        time.sleep(0.01)
+        turns.append(event.timer)
+        return [HALT] if event == events.Fired("end") else []
+
+    async def during(driver):
+        while len(turns) < 5:
+            turns.append("others")
+            await asyncio.sleep(0)
+
+    drive(say, during)
+    assert turns[turns.index("t0") :].count("others") >= 3
