@@ -33,24 +33,38 @@ A failed release with an open branch waits for that branch's height: the gateway
 early, which takes nothing from the time that the node was promised.
 
 What the records do not show: whether an answer reached the gateway that says it had none. A node
-blamed for that shows its receipt (`answers`), and the branch is contested. Must not know
-incidents, which are opened by these verdicts.
+blamed for that shows its receipt (`answers`), and the branch is contested. Nor whose the keys
+are: anybody can sign with a key of his own in another's name. The ledger knows (`owners`); a
+verdict without it holds for the keys alone, and says so. Must not know incidents, which are
+opened by these verdicts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, assert_never
 
 from probatum.errors import Refusal
 from probatum.evidence.custody import CheckedBranch, check_custody, check_release
 from probatum.evidence.receipt import check_receipt, check_records
+from probatum.evidence.settlement import check_key_record
 from probatum.protocol.bundles import Bundle, decode_bundle
 from probatum.protocol.custody import Release
 from probatum.protocol.dsse import Envelope
+from probatum.protocol.hexes import key_from_hex
 from probatum.protocol.parties import Party
+from probatum.protocol.primitives import OperatingKey
+from probatum.protocol.records import KeyRecord
 
-__all__ = ["Blame", "BranchFinding", "assign_blame", "assign_blame_to_records", "judge_branches"]
+__all__ = [
+    "Blame",
+    "BranchFinding",
+    "assign_blame",
+    "assign_blame_to_records",
+    "judge_branches",
+    "list_signers",
+]
 
 BranchStatus: TypeAlias = Literal["answered", "unacknowledged", "open", "contested", "lapsed"]
 Status: TypeAlias = Literal["kept", "covered", "lost", "open", "undetermined"]
@@ -77,6 +91,8 @@ class Blame:
         party: Who is accountable; there is one exactly if covered or lost.
         reason: In a sentence.
         height: The height that deadlines were held against.
+        proven: Whether the keys that signed were held against the ledger. If not, the account of
+            `party` is what the records say of it, and anybody can have written that.
     """
 
     status: Status
@@ -84,6 +100,7 @@ class Blame:
     reason: str
     branches: tuple[BranchFinding, ...]
     height: int
+    proven: bool = False
 
 
 def _find(
@@ -191,8 +208,38 @@ def _list_contested(
     return frozenset(check_receipt(answer, branches).custody for answer in answers)
 
 
+def list_signers(
+    branches: tuple[CheckedBranch, ...],
+) -> tuple[tuple[OperatingKey, Party, int], ...]:
+    """List who signed hand-overs: key, party, and the height that the record states.
+
+    Those are the gateway, and of the takers those that countersigned. A caller that wants to
+    name somebody has the ledger's `KeyRecord` of each key proven, and hands them over as `owners`.
+    """
+    signers = []
+    for branch in branches:
+        record = branch.record
+        parties = (record.giver, record.taker) if branch.acknowledged else (record.giver,)
+        signers += [(key_from_hex(party.key), party, record.given_at) for party in parties]
+    return tuple(signers)
+
+
+def _check_owners(
+    branches: tuple[CheckedBranch, ...], owners: Mapping[OperatingKey, KeyRecord]
+) -> None:
+    for key, party, signed_at in list_signers(branches):
+        record = owners.get(key)
+        if record is None:
+            raise Refusal("receipt.unknown-key", f"nobody registered the key {key.hex()[:16]}…")
+        check_key_record(key, record, party, signed_at)
+
+
 def assign_blame(
-    bundle: Bundle | bytes, height: int, *, answers: tuple[Envelope, ...] = ()
+    bundle: Bundle | bytes,
+    height: int,
+    *,
+    answers: tuple[Envelope, ...] = (),
+    owners: Mapping[OperatingKey, KeyRecord] | None = None,
 ) -> Blame:
     """Judge a bundle, of an answered request or a failed one.
 
@@ -200,16 +247,18 @@ def assign_blame(
         bundle: The bundle or its bytes.
         height: A proven ledger height.
         answers: Receipts that are not in the bundle, handed in by whoever is blamed.
+        owners: What the ledger says of the keys that `list_signers` lists, proven; without it
+            the verdict is not `Blame.proven`.
 
     Raises:
         Refusal: as `probatum.evidence.receipt.check_records`; a record that does not hold blames
-            nobody.
+            nobody. With `owners` also `receipt.unknown-key`, `receipt.wrong-account`,
+            `receipt.retired-key`.
     """
     if isinstance(bundle, bytes):
         bundle = decode_bundle(bundle)
     records = check_records(bundle)
-    contested = _list_contested(answers, records.branches)
-    return judge_branches(records.branches, records.release, height, contested=contested)
+    return _assign(records.branches, records.release, height, answers, owners)
 
 
 def assign_blame_to_records(
@@ -218,16 +267,30 @@ def assign_blame_to_records(
     *,
     release: Envelope | None = None,
     answers: tuple[Envelope, ...] = (),
+    owners: Mapping[OperatingKey, KeyRecord] | None = None,
 ) -> Blame:
-    """Judge loose records, for a holder that never got a bundle.
+    """Judge loose records, for a holder that never got a bundle; see `assign_blame`.
 
     Raises:
         Refusal: as `check_custody` and `check_release`; `blame.no-receipt` for a release that
-            names a receipt, which only a bundle can show.
+            names a receipt, which only a bundle can show; with `owners` as `assign_blame`.
     """
     branches = check_custody(custody)
     checked = check_release(release, branches) if release else None
     if checked is not None and checked.outcome == "answered":
         raise Refusal("blame.no-receipt", "an answered release is judged with its receipt")
+    return _assign(branches, checked, height, answers, owners)
+
+
+def _assign(
+    branches: tuple[CheckedBranch, ...],
+    release: Release | None,
+    height: int,
+    answers: tuple[Envelope, ...],
+    owners: Mapping[OperatingKey, KeyRecord] | None,
+) -> Blame:
+    if owners is not None:
+        _check_owners(branches, owners)
     contested = _list_contested(answers, branches)
-    return judge_branches(branches, checked, height, contested=contested)
+    verdict = judge_branches(branches, release, height, contested=contested)
+    return replace(verdict, proven=owners is not None)

@@ -1,9 +1,11 @@
 """The decision table of `CUSTODY-1`, row by row. Branch n is due at height 50 + n."""
 
+import msgspec
 import pytest
 
 from probatum.errors import Refusal
 from probatum.evidence.blame import assign_blame, assign_blame_to_records
+from probatum.protocol.records import KeyRecord
 from tests.factories import GATEWAY, NODES, make_bundle, make_receipt, make_release
 
 A, B, C = NODES[:3]
@@ -97,3 +99,38 @@ def test_records_that_do_not_hold_blame_nobody():
     forged = make_release(made.facts, made.bundle.custody, None, None, gateway=A)
     with pytest.raises(Refusal, match=r"dsse\.key-id"):
         assign_blame(made.with_(release=forged), LATE)
+
+
+def own(*actors, **changes):
+    records = {}
+    for actor in actors:
+        record = KeyRecord(account=actor.account, registered_at=1, retired_at=None)
+        records[actor.signer.key] = msgspec.structs.replace(record, **changes)
+    return records
+
+
+def test_a_verdict_says_whether_keys_are_their_parties():
+    made = make_bundle(tree(True, False), failed=True)
+    assert not assign_blame(made.data, LATE).proven
+    blame = assign_blame(made.data, LATE, owners=own(GATEWAY, A))
+    assert (blame.proven, blame.party) == (True, A.party)
+    custody, release = made.bundle.custody, made.bundle.release
+    loose = assign_blame_to_records(custody, LATE, release=release, owners=own(GATEWAY, A))
+    assert loose == blame
+
+
+@pytest.mark.parametrize(
+    ("owners", "code"),
+    [
+        (own(GATEWAY), "receipt.unknown-key"),
+        (own(A), "receipt.unknown-key"),
+        (own(GATEWAY) | own(A, account=B.account), "receipt.wrong-account"),
+        (own(GATEWAY) | own(A, retired_at=1), "receipt.retired-key"),
+    ],
+)
+def test_records_in_anothers_name_blame_nobody(owners, code):
+    # Anybody can sign as node and gateway with two keys of his own, in whoever's name.
+    made = make_bundle(tree(True), failed=True)
+    with pytest.raises(Refusal) as caught:
+        assign_blame(made.data, LATE, owners=owners)
+    assert caught.value.code == code
