@@ -2,6 +2,8 @@
 
 The checkpoint's signature is its own authority, so anybody may settle it and pay for it; stake
 and registration play no part, so that what was promised can be settled after a node has left.
+A retired key has as long for it as stake takes to unbond: it may be retired because it was stolen,
+and its thief must not settle answers in the operator's name for ever.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ def apply_settle_checkpoint(
     """Settle a longer checkpoint that begins with the settled one.
 
     Raises:
-        Refusal: `ledger.no-such-log`; `note.*` unless the checkpoint is of this session and
+        Refusal: `ledger.no-such-log`; `ledger.key-retired` if the session's key was, long ago;
+            `note.*` unless the checkpoint is of this session and
             signed by the session's key; `ledger.checkpoint-behind` if it is shorter than the
             settled one; `ledger.nothing-new` if it is the settled one; `log.not-append-only` if
             the proof does not show that the log only grew; `merkle.*` if the proof is malformed.
@@ -35,6 +38,7 @@ def apply_settle_checkpoint(
     log = state.get_log(body.operator, body.session)
     if log is None:
         raise Refusal("ledger.no-such-log", f"the operator has no session {body.session}")
+    _check_key(state, context, log)
     origin = log_origin(context.domain.chain_id, body.operator, body.session)
     checkpoint = open_checkpoint(body.checkpoint, origin, log.operating_key)
     _check_growth(log, checkpoint, body)
@@ -43,6 +47,20 @@ def apply_settle_checkpoint(
             log, size=checkpoint.size, root=checkpoint.root, settled_at=context.height
         )
     )
+
+
+def _check_key(state: State, context: Context, log: LogRecord) -> None:
+    record = state.get_key(log.operating_key)
+    assert record is not None, "a session's key without a record"
+    if record.retired_at is None:
+        return
+    last = record.retired_at + context.params.unbonding_blocks
+    if context.height > last:
+        raise Refusal(
+            "ledger.key-retired",
+            f"the session's key was retired; it could settle up to height {last}",
+            hint="settle a node's logs before or soon after its key is replaced",
+        )
 
 
 def _check_growth(log: LogRecord, checkpoint: Checkpoint, body: SettleCheckpoint) -> None:

@@ -117,3 +117,15 @@ def test_a_session_keeps_the_key_that_opened_it(chain):
     opening = chain.opening(session=1, signer=key(5))
     assert chain.do(account(0), opening) == "ok"
     assert get_log(chain, 1).operating_key == key(5).key
+
+
+def test_a_retired_key_settles_only_for_a_while(chain):
+    log = grow(MerkleLog(), 9)
+    chain.do(account(0), chain.registration(operating=key(5)))
+    retired_at = chain.engine.height
+    while chain.engine.height < retired_at + 2:
+        chain.block()
+    # The chain of these tests unbonds in three blocks.
+    assert chain.do(account(2), settle(chain, log, 3)) == "ok"
+    assert chain.do(account(2), settle(chain, log, 9, 3)) == "ledger.key-retired"
+    assert get_log(chain).size == 3
