@@ -83,9 +83,11 @@ PLANS: Final[Mapping[str, Plan]] = MappingProxyType(
             Plan(),
             Plan(name="mud", pace=_MUD, clients=6, ask_every_ms=1_500, traps=12),
             Plan(name="liar", tamperers=1, crashes=3, traps=3, weather=replace(ROUGH, corrupt=0.0)),
+            Plan(name="foul", tamperers=1, crashes=3, traps=3),
             Plan(name="lone", inference_nodes=1, crashes=8, traps=8),
         )
     }
 )
 """An ordinary storm; one with slow disks, where much is lost in a crash; one with a node that
-alters its answers, on wires that alter nothing; one with nobody to fail over to."""
+alters its answers, on wires that alter nothing, and on wires that do; one with nobody to fail
+over to."""
