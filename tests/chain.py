@@ -23,6 +23,7 @@ from probatum.protocol.transactions.kinds import (
 )
 from probatum.protocol.transactions.signed import sign_authority, sign_transaction
 
+OPENER = sha256(b"the life that opens")
 NO_SIGNATURE = make_operating_signature(bytes(64))
 ENGINE = OperatingSigner(sha256(b"engine"))
 FEE = 1_000
@@ -142,7 +143,12 @@ class Chain:
         return self.authorise(body, signer or key(number))
 
     def opening(self, number=0, *, session=0, signer=None):
-        body = OpenLog(operator=account(number).address, session=session, authority=NO_SIGNATURE)
+        body = OpenLog(
+            operator=account(number).address,
+            session=session,
+            opener=OPENER,
+            authority=NO_SIGNATURE,
+        )
         return self.authorise(body, signer or key(number))
 
     def record(self, state_key, kind):

@@ -316,6 +316,7 @@ def make_log_record(node: Actor, log: MerkleLog, **changes) -> LogRecord:
     fields = {
         "operator": node.account,
         "session": 0,
+        "opener": sha256(b"opener"),
         "operating_key": node.signer.key,
         "size": len(log),
         "root": log.root(),

@@ -20,6 +20,9 @@ from probatum.protocol.records import (
     ModelRecord,
     NameRecord,
     NodeRecord,
+    PackageNameRecord,
+    PublisherKeyRecord,
+    PublisherRecord,
     StakeRecord,
     Supply,
 )
@@ -83,14 +86,26 @@ def _check_step(key: bytes, before: LedgerValue, now: LedgerValue | None) -> Non
         case LogRecord(), LogRecord():
             holds = (
                 now.operating_key == before.operating_key
+                and now.opener == before.opener
                 and now.size > before.size
                 and now.settled_at > before.settled_at
             )
         case KeyRecord(), KeyRecord():
             holds = now.account == before.account and before.retired_at is None
-        case ((ModelRecord() | NameRecord()), _):
+        case PublisherKeyRecord(), PublisherKeyRecord():
+            holds = (
+                now.account == before.account
+                and now.key == before.key
+                and now.registered_at == before.registered_at
+                and before.retired_at is None
+            )
+        case PublisherRecord(), PublisherRecord():
+            holds = now.account == before.account
+        case ((ModelRecord() | NameRecord() | PackageNameRecord()), _):
             holds = False
         case ((Account() | Supply() | NodeRecord() | LogRecord() | KeyRecord()), None):
+            holds = False
+        case ((PublisherRecord() | PublisherKeyRecord()), None):
             holds = False
         case _:
             pass

@@ -20,7 +20,15 @@ from probatum.protocol.parties import (
     ModelVersion,
     Role,
 )
-from probatum.protocol.primitives import Address, Amount, Digest, Height, Index, OperatingKey
+from probatum.protocol.primitives import (
+    Address,
+    Amount,
+    Digest,
+    Height,
+    Index,
+    OperatingKey,
+    PublisherKey,
+)
 
 __all__ = [
     "ACCOUNT",
@@ -30,7 +38,10 @@ __all__ = [
     "NAME",
     "NODE",
     "OFFER",
+    "PACKAGE",
     "PARAMS_KEY",
+    "PUBLISHER",
+    "PUBLISHER_KEY",
     "STAKE",
     "SUPPLY_KEY",
     "Account",
@@ -40,6 +51,9 @@ __all__ = [
     "NameRecord",
     "NodeRecord",
     "OfferRecord",
+    "PackageNameRecord",
+    "PublisherKeyRecord",
+    "PublisherRecord",
     "Roles",
     "StakeRecord",
     "Supply",
@@ -51,6 +65,9 @@ __all__ = [
     "get_name_key",
     "get_node_key",
     "get_offer_key",
+    "get_package_name_key",
+    "get_publisher_key",
+    "get_publisher_key_key",
     "get_stake_key",
 ]
 
@@ -61,6 +78,9 @@ MODEL: Final = b"model/"
 NAME: Final = b"name/"
 NODE: Final = b"node/"
 OFFER: Final = b"offer/"
+PACKAGE: Final = b"package/"
+PUBLISHER: Final = b"publisher/"
+PUBLISHER_KEY: Final = b"publisher-key/"
 STAKE: Final = b"stake/"
 SUPPLY_KEY: Final = b"supply"
 PARAMS_KEY: Final = b"params"
@@ -135,6 +155,29 @@ class NameRecord(LedgerValue, frozen=True, kw_only=True):
     claimed_at: Height
 
 
+class PackageNameRecord(LedgerValue, frozen=True, kw_only=True):
+    """A name that a package was published under: how a digest leads back to a `ModelRecord`."""
+
+    name: ModelName
+    version: ModelVersion
+
+
+class PublisherRecord(LedgerValue, frozen=True, kw_only=True):
+    """Which key signs an account's packages now (`SIGN-2`)."""
+
+    account: Address
+    key_id: Digest
+
+
+class PublisherKeyRecord(LedgerValue, frozen=True, kw_only=True):
+    """Whose packages a key signs or signed; a publisher's key serves one account, for ever."""
+
+    account: Address
+    key: PublisherKey
+    registered_at: Height
+    retired_at: Height | None
+
+
 class OfferRecord(LedgerValue, frozen=True, kw_only=True):
     """An operator's standing offer to run a package at a price."""
 
@@ -150,11 +193,13 @@ class LogRecord(LedgerValue, frozen=True, kw_only=True):
     """One log session and its last settled checkpoint (`LOG-1`).
 
     Before the first settlement `size` is 0, `root` the empty tree's root, `settled_at` the
-    height of opening. Only size and root are kept, not the checkpoint itself.
+    height of opening. Only size and root are kept, not the checkpoint itself. `opener` is what
+    the life of the node drew that opened the session: it knows its own by it.
     """
 
     operator: Address
     session: Index
+    opener: Digest
     operating_key: OperatingKey
     size: Index
     root: Digest
@@ -202,6 +247,21 @@ def get_name_key(name: ModelName) -> bytes:
 def get_offer_key(operator: Address, package: Digest, arithmetic: ArithmeticClass) -> bytes:
     """Key of an `OfferRecord`: by package first, so that one scan lists who runs a model."""
     return OFFER + package + operator + arithmetic.encode()
+
+
+def get_package_name_key(package: Digest, name: ModelName, version: ModelVersion) -> bytes:
+    """Key of a `PackageNameRecord`: by package first, so that one scan finds all its names."""
+    return PACKAGE + package + name.encode() + b"/" + version.encode()
+
+
+def get_publisher_key(account: Address) -> bytes:
+    """Key of a `PublisherRecord`."""
+    return PUBLISHER + account
+
+
+def get_publisher_key_key(key_id: Digest) -> bytes:
+    """Key of a `PublisherKeyRecord`: by the key's id, which is what a signature names."""
+    return PUBLISHER_KEY + key_id
 
 
 def get_log_key(operator: Address, session: int) -> bytes:

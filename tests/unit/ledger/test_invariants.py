@@ -25,6 +25,7 @@ from tests.chain import Chain, account, key
 LOG = LogRecord(
     operator=account(0).address,
     session=0,
+    opener=sha256(b"opener"),
     operating_key=key(0).key,
     size=5,
     root=sha256(b""),

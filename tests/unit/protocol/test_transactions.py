@@ -49,7 +49,7 @@ BODIES = (
         authority=NOBODY,
     ),
     kinds.WithdrawOffer(operator=A, package=D, arithmetic="float", sequence=2, authority=NOBODY),
-    kinds.OpenLog(operator=A, session=0, authority=NOBODY),
+    kinds.OpenLog(operator=A, session=0, opener=D, authority=NOBODY),
     kinds.SettleCheckpoint(operator=A, session=0, checkpoint=b"note\n", consistency=(D, D)),
     kinds.Heartbeat(operator=A, sequence=9, authority=NOBODY),
 )

@@ -25,6 +25,7 @@ def apply_open_log(state: State, context: Context, sender: Address, body: OpenLo
         LogRecord(
             operator=body.operator,
             session=body.session,
+            opener=body.opener,
             operating_key=node.operating_key,
             size=0,
             root=EMPTY_ROOT,

@@ -83,7 +83,7 @@ class Duties:
         """Go on once the session's number is written down."""
         return self._opening.take_durable()
 
-    def plan(self, *, stopping: bool) -> tuple[Wish, ...]:
+    def plan(self, moment: Moment, *, stopping: bool) -> tuple[Wish, ...]:
         """Do what the ledger's last block and the node's logs make due."""
         wishes = list(self._settlement.plan(hurry=stopping))
         if self._view.header is None:
@@ -94,7 +94,7 @@ class Duties:
             return (*wishes, *self._complain(complaint))
         self._complaint = ""
         if not stopping:
-            wishes += self._opening.plan(record)
+            wishes += self._opening.plan(record, moment)
             if self.log is not None and self._errands.is_free(_AUTHORITY):
                 wishes += self._plan_authority(record)
         return tuple(wishes)

@@ -106,7 +106,7 @@ class InferenceNode:
             return (*step.wishes, Halt("node.ledger-went-back", why))
         if not step.blocks:
             return step.wishes
-        return (*step.wishes, *self._duties.plan(stopping=self._stopping))
+        return (*step.wishes, *self._duties.plan(moment, stopping=self._stopping))
 
     def _take(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
         match event:
@@ -114,7 +114,7 @@ class InferenceNode:
                 return self._follow(event, moment)
             case _ if self._duties.owns(event):
                 wishes = self._duties.step(event, moment)
-                return (*wishes, *self._duties.plan(stopping=self._stopping))
+                return (*wishes, *self._duties.plan(moment, stopping=self._stopping))
             case Started():
                 return (*self._report_lapses(), *self._follower.start(moment))
             case Arrived(conversation=conversation, message=message):
@@ -122,21 +122,21 @@ class InferenceNode:
             case Hung(conversation=conversation):
                 return self._desk.forget(conversation)
             case Durable(ticket=ticket):
-                return self._take_durable(ticket)
+                return self._take_durable(ticket, moment)
             case Computed(job=job, outcome=outcome):
                 return self._desk.take_computed(job, outcome)
             case Stopping():
-                return self._begin_to_stop()
+                return self._begin_to_stop(moment)
             case Fired(timer=name) if name == _STOP_TIMER and self._stopping:
                 why = f"{len(self._desk)} pieces of work were not answered in time, or not settled"
                 return (Halt("node.stopped-early", why),)
             case _:
                 return ()
 
-    def _begin_to_stop(self) -> tuple[Wish, ...]:
+    def _begin_to_stop(self, moment: Moment) -> tuple[Wish, ...]:
         self._stopping = True
         timer = SetTimer(_STOP_TIMER, self._settings.stop_grace_ms)
-        return (timer, *self._duties.plan(stopping=True))
+        return (timer, *self._duties.plan(moment, stopping=True))
 
     def _take_message(self, conversation: str, message: Message) -> tuple[Wish, ...]:
         match message:
@@ -153,7 +153,7 @@ class InferenceNode:
                 why = f"an inference node takes no {type(message).__name__}"
                 return (refuse(conversation, Refusal("node.wrong-message", why)),)
 
-    def _take_durable(self, ticket: str) -> tuple[Wish, ...]:
+    def _take_durable(self, ticket: str, moment: Moment) -> tuple[Wish, ...]:
         if ticket == SESSION:
             return self._duties.take_session_durable()
         if ticket.startswith(ACCEPT):
@@ -161,7 +161,7 @@ class InferenceNode:
         if ticket.startswith(ANSWER):
             wishes = self._desk.take_answered(ticket.removeprefix(ANSWER))
             # A node that is stopping does not wait for the next block to settle its last answers.
-            more = self._duties.plan(stopping=True) if self._stopping else ()
+            more = self._duties.plan(moment, stopping=True) if self._stopping else ()
             return (*wishes, *more)
         return ()
 

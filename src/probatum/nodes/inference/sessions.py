@@ -1,21 +1,26 @@
 """Opening the log session of this life, a new one at every start (`LOG-1`).
 
 The number is written down before the ledger is asked for it, and a number that was ever written
-down is never used again: an earlier life may have signed receipts for it. Must not know what
-goes into the log.
+down is never used again: an earlier life may have signed receipts for it. Each life draws an
+*opener* and asks under it, so that of two copies of a node that ask for one number, one alone is
+told that the session is open. Must not know what goes into the log.
 """
 
 from __future__ import annotations
 
+import msgspec
+
 from probatum.client.ledger_view import LedgerView
 from probatum.client.wallet import SentOutcome
+from probatum.machine.events import Moment
+from probatum.machine.machine import draw
 from probatum.machine.wishes import Halt, Journal, Report, Wish
 from probatum.nodes.inference.errands import Errands
 from probatum.nodes.inference.journal_records import SessionOpened
 from probatum.nodes.inference.logbook import Logbook, SessionLog
 from probatum.nodes.inference.settings import InferenceSettings
 from probatum.protocol.encoding import encode
-from probatum.protocol.primitives import make_operating_signature
+from probatum.protocol.primitives import Digest, make_digest, make_operating_signature
 from probatum.protocol.records import NodeRecord
 from probatum.protocol.transactions.kinds import OpenLog
 from probatum.protocol.transactions.signed import sign_authority
@@ -48,19 +53,18 @@ class SessionOpening:
         self._view = view
         self._errands = errands
         self._taken = set(taken)
+        self._opener: Digest | None = None
         self._asked: int | None = None
         self._fresh: SessionLog | None = None
         self._spare: SessionLog | None = None
 
-    def plan(self, record: NodeRecord) -> tuple[Wish, ...]:
-        """Take the next step towards a session, or see whether another copy took a newer one."""
+    def plan(self, record: NodeRecord, moment: Moment) -> tuple[Wish, ...]:
+        """Take the next step towards a session, or see whether another copy took it from us."""
         header = self._view.header
         if self.log is not None:
-            newest = record.sessions - 1
-            if newest <= self.log.session:
-                return ()
-            why = f"the ledger has session {newest}, this node {self.log.session}"
-            return (Halt("node.newer-session", f"{why}: another copy runs with its key"),)
+            return self._look_for_copies(self.log, record)
+        if self._opener is None:
+            self._opener = make_digest(draw(moment, "session-opener"))
         if self._asked is not None or header is None or not self._errands.is_free(SESSION):
             return ()
         self._asked = number = record.sessions
@@ -76,6 +80,17 @@ class SessionOpening:
         self._taken.add(number)
         opened = SessionOpened(session=number, operating_key=self._settings.signer.key, seen=header)
         return (Journal(SESSION, (encode(opened),)),)
+
+    def _look_for_copies(self, log: SessionLog, record: NodeRecord) -> tuple[Wish, ...]:
+        newest = record.sessions - 1
+        held = self._view.get_log(self._settings.operator, log.session)
+        if newest > log.session:
+            why = f"the ledger has session {newest}, this node {log.session}"
+        elif held is not None and held.opener != self._opener:
+            why = f"session {log.session} was opened by another life of this node"
+        else:
+            return ()
+        return (Halt("node.newer-session", f"{why}: another copy runs with its key"),)
 
     def take_durable(self) -> tuple[Wish, ...]:
         """Go on once the number is written down: ask the ledger for it."""
@@ -96,12 +111,13 @@ class SessionOpening:
         return (Report("info", "node.ready", "the log session is open", where),)
 
     def _ask(self, number: int) -> tuple[Wish, ...]:
+        assert self._opener is not None, "drawn when the number was chosen"
         settings = self._settings
         body = OpenLog(
             operator=settings.operator,
             session=number,
+            opener=self._opener,
             authority=make_operating_signature(bytes(64)),
         )
         authority = sign_authority(settings.domain, settings.signer, settings.operator, body)
-        signed = OpenLog(operator=body.operator, session=number, authority=authority)
-        return self._errands.submit(SESSION, signed)
+        return self._errands.submit(SESSION, msgspec.structs.replace(body, authority=authority))

@@ -30,6 +30,8 @@ from probatum.protocol.primitives import (
     Index,
     OperatingKey,
     OperatingSignature,
+    PublisherKey,
+    PublisherSignature,
 )
 from probatum.protocol.records import Roles
 
@@ -41,6 +43,7 @@ __all__ = [
     "OpenLog",
     "PublishModel",
     "RegisterNode",
+    "RegisterPublisherKey",
     "SettleCheckpoint",
     "Stake",
     "Transfer",
@@ -154,15 +157,21 @@ class WithdrawOffer(LedgerValue, frozen=True, kw_only=True, tag=8):
 
 
 class OpenLog(LedgerValue, frozen=True, kw_only=True, tag=9):
-    """Open the node's next log session (`LOG-1`); `session` must be exactly the next number."""
+    """Open the node's next log session (`LOG-1`); `session` must be exactly the next number.
+
+    `opener` is drawn by the life of the node that asks. Without it two copies of one node could
+    send the very same bytes, and both take the one session for their own.
+    """
 
     EIP712: ClassVar[FieldTypes] = (
         ("operator", "address"),
         ("session", "uint64"),
+        ("opener", "bytes32"),
         ("authority", "bytes"),
     )
     operator: Address
     session: Index
+    opener: Digest
     authority: OperatingSignature
 
 
@@ -197,6 +206,19 @@ class Heartbeat(LedgerValue, frozen=True, kw_only=True, tag=11):
     authority: OperatingSignature
 
 
+
+class RegisterPublisherKey(LedgerValue, frozen=True, kw_only=True, tag=12):
+    """Make a P-256 key the one that signs the sender's packages; retires the one before it.
+
+    `possession` is the key's own signature for this sender and chain (`SIGN-2`, see
+    `probatum.protocol.transactions.possession`): nobody registers a key that they do not hold.
+    """
+
+    EIP712: ClassVar[FieldTypes] = (("key", "bytes"), ("possession", "bytes"))
+    key: PublisherKey
+    possession: PublisherSignature
+
+
 Body: TypeAlias = (
     Transfer
     | Stake
@@ -209,6 +231,7 @@ Body: TypeAlias = (
     | OpenLog
     | SettleCheckpoint
     | Heartbeat
+    | RegisterPublisherKey
 )
 """Every kind of transaction body."""
 

@@ -6,7 +6,7 @@ from probatum.protocol.merkle import EMPTY_ROOT, MerkleLog, leaf_hash
 from probatum.protocol.notes import Checkpoint, log_origin, sign_checkpoint
 from probatum.protocol.records import LogRecord, get_log_key
 from probatum.protocol.transactions.kinds import SettleCheckpoint
-from tests.chain import Chain, account, key
+from tests.chain import OPENER, Chain, account, key
 
 
 def grow(log, size, salt=b""):
@@ -42,6 +42,7 @@ def test_a_session_opens_empty_under_the_nodes_key(chain):
     assert get_log(chain) == LogRecord(
         operator=account(0).address,
         session=0,
+        opener=OPENER,
         operating_key=key(0).key,
         size=0,
         root=EMPTY_ROOT,

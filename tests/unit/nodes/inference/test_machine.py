@@ -395,6 +395,35 @@ def test_a_second_copy_makes_the_first_one_stop(network):
     assert copy.halted is None
 
 
+@pytest.mark.parametrize("lead_ms", [0, 1, 40, 99, 100, 101, 250])
+def test_two_copies_started_at_once_never_sign_into_one_session(lead_ms):
+    # LOG-1: same keys, same payer, same nonce, same empty journal; only chance tells them apart.
+    network = Network(("a",))
+    network.register("gateway", "gateway")
+    network.register("a", "inference")
+    one = network.start_node("a")
+    network.world.run(lead_ms)
+    two = network.world.start(
+        "http://a2", InferenceNode(network.node_settings("a"), ()), journal=[]
+    )
+    given = {}
+    for turn in range(40):
+        network.world.run(100)
+        for at in (A, "http://a2"):
+            height = network.world.parties[at].machine._follower.view.height
+            handing = Handing(request=f"{at} {turn}", height=height)
+            name = network.world.ask(at, handing.make())
+            network.world.run(20)
+            for reply in network.world.replies[name]:
+                if isinstance(reply, Answered):
+                    receipt = open_receipt(reply)
+                    place = (receipt.log.session, receipt.log.index)
+                    assert given.setdefault(place, receipt) == receipt, "two under one index"
+    assert given
+    assert [party.halted is None for party in (one, two)].count(True) == 1
+    assert {party.halted.code for party in (one, two) if party.halted} == {"node.newer-session"}
+
+
 def test_a_ledger_that_goes_back_stops_the_node(network):
     network.world.kill(A)
     seen = decode_journal_record(network.journals["a"][0]).seen
