@@ -13,7 +13,7 @@ from probatum.protocol import limits
 from probatum.protocol.encoding import LedgerValue, encode
 from probatum.protocol.headers import SignedHeader
 from probatum.protocol.merkle import compute_root, leaf_hash
-from probatum.protocol.primitives import Digest, Height, Millis
+from probatum.protocol.primitives import Code, Digest, Height, Millis
 
 __all__ = [
     "Block",
@@ -43,7 +43,7 @@ class Block(LedgerValue, frozen=True, kw_only=True):
 class TransactionResult(LedgerValue, frozen=True, kw_only=True):
     """What came of one transaction: ``ok`` or a refusal's code. Only codes enter consensus."""
 
-    code: Annotated[str, Meta(min_length=1, max_length=limits.NAME_CHARS)]
+    code: Code
 
 
 class Change(LedgerValue, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from probatum.protocol import limits
 from probatum.protocol.encoding import Document
 from probatum.protocol.hexes import HexDigest
 from probatum.protocol.parties import EvidenceClass, Party
-from probatum.protocol.primitives import Height, RequestId
+from probatum.protocol.primitives import Code, Height, RequestId
 from probatum.protocol.statements import (
     Statement,
     check_subject,
@@ -92,7 +92,7 @@ class Release(Document, frozen=True, kw_only=True):
     previous: HexDigest
     receipt: HexDigest | None = None
     answered_branch: HexDigest | None = None
-    reason: Annotated[str, Meta(max_length=limits.NAME_CHARS)] | None = None
+    reason: Code | None = None
 
 
 def encode_handover(record: HandOver) -> bytes:

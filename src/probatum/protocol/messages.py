@@ -17,6 +17,7 @@ from probatum.protocol.encoding import LedgerValue, decode
 from probatum.protocol.headers import SignedHeader
 from probatum.protocol.parties import EvidenceClass, ModelName, ModelVersion
 from probatum.protocol.primitives import (
+    Code,
     Digest,
     Height,
     Index,
@@ -70,7 +71,7 @@ class Refused(LedgerValue, frozen=True, kw_only=True, tag=1):
     anything about the request, so that its records can be asked for.
     """
 
-    code: Annotated[str, Meta(max_length=limits.NAME_CHARS)]
+    code: Code
     message: Annotated[str, Meta(max_length=2000)]
     hint: Annotated[str, Meta(max_length=2000)] = ""
     retryable: bool = False
@@ -178,7 +179,7 @@ class Outcome(LedgerValue, frozen=True, kw_only=True, tag=41):
 
     transaction_hash: Digest
     height: Height
-    code: Annotated[str, Meta(max_length=limits.NAME_CHARS)]
+    code: Code
 
 
 class GetOutcome(LedgerValue, frozen=True, kw_only=True, tag=42):

@@ -18,6 +18,7 @@ __all__ = [
     "UNITS_PER_TOKEN",
     "Address",
     "Amount",
+    "Code",
     "Digest",
     "Height",
     "Index",
@@ -76,6 +77,9 @@ Nonce: TypeAlias = Annotated[_Nonce, Meta(min_length=32, max_length=32)]
 """The public number that keys a request's randomness (`RECEIPT-1`)."""
 RequestId: TypeAlias = Annotated[_RequestId, Meta(pattern=r"^[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")]
 """26 characters of Crockford base32, drawn at acceptance (`RECEIPT-1`)."""
+
+Code: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,127}\Z")]
+"""A refusal's code. It ends in other people's signed records and terminals: these letters only."""
 
 Amount: TypeAlias = Annotated[int, Meta(ge=0, le=AMOUNT_BOUND - 1)]
 """Units, never tokens, never negative."""

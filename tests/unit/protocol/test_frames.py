@@ -85,3 +85,11 @@ def test_what_carries_tensors_may_be_as_long_as_they_are():
         Answered(receipt=b"", outputs=(tensor,)),
     ):
         assert decode_message(encode(message)) == message
+
+
+@pytest.mark.parametrize("code", ["", "no\x1b[2J", "no\n", "No", "-", "a" * 129])
+def test_a_code_is_one_wherever_it_comes_from(code):
+    # A gateway signs a node's code into its release, and people's terminals show it.
+    with pytest.raises(Refusal) as caught:
+        decode_message(encode(Refused(code=code, message="")))
+    assert caught.value.code == "encoding.malformed"

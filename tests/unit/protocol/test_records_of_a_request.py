@@ -130,3 +130,12 @@ def test_malformed_releases_are_refused(wrong):
     with pytest.raises(Refusal) as caught:
         custody.decode_release(custody.encode_release(wrong))
     assert caught.value.code == "custody.bad-form"
+
+
+def test_a_releases_reason_is_a_code():
+    failed = change(RELEASE, outcome="failed", receipt=None, answered_branch=None, obtained=())
+    assert custody.decode_release(custody.encode_release(change(failed, reason="a.b-c")))
+    for reason in ("", "in words", "a.b\x1b[2J"):
+        with pytest.raises(Refusal) as caught:
+            custody.decode_release(custody.encode_release(change(failed, reason=reason)))
+        assert caught.value.code == "encoding.malformed"
