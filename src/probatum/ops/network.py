@@ -26,7 +26,7 @@ from probatum.errors import Fault
 from probatum.hub.package import Package
 from probatum.hub.store import PackageStore
 from probatum.nodes.shell.keys import load_operating_key
-from probatum.ops.children import Children, Death
+from probatum.ops.children import Children, Death, read_log_tail
 from probatum.ops.folder import GATEWAY, LEDGER, USER, NetworkFolder, NetworkPlan, open_folder
 from probatum.ops.homes import write_home
 from probatum.ops.onboarding import LedgerDesk, NewNode
@@ -332,7 +332,8 @@ class Network:
             for name in names:
                 address = self._folder.load_account(name).address
                 while not await self._is_offering(desk, name, address):
-                    self._check_alive(deadline, f"{name} does not offer its models")
+                    words = "".join(f"\n    {line}" for line in read_log_tail(self.get_log(name)))
+                    self._check_alive(deadline, f"{name} does not offer its models{words}")
                     await asyncio.sleep(_POLL_S)
 
     async def _is_offering(self, desk: LedgerDesk, name: str, address: Address) -> bool:
