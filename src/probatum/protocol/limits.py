@@ -19,6 +19,8 @@ NAME_CHARS: Final = 128
 ENDPOINT_CHARS: Final = 256
 REQUEST_BYTES: Final = 32 * MIB
 """Body of one request at a front door."""
+ANSWER_BYTES: Final = 64 * MIB
+"""Outputs of one answer together: with its documents it fits into a frame and a journal's record."""
 FRAME_BYTES: Final = 80 * MIB
 """One frame of a hand-over stream: tensors and their heads."""
 LEDGER_FRAME_BYTES: Final = 24 * MIB

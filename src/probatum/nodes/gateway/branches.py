@@ -151,7 +151,8 @@ def check_answered(
     3. Facts, evidence and price are those that were asked for.
     4. The log session is the node's newest in the ledger, and under the signing key (`LOG-1`).
     5. The height of inclusion is ahead, and no farther than the ledger's parameters say.
-    6. The outputs have the receipt's roots under the request's salt (`SALT-1`).
+    6. The outputs are no larger than an answer may be, and have the receipt's roots under the
+       request's salt (`SALT-1`).
 
     Raises:
         Refusal: `encoding.*`, `dsse.*`, `receipt.*`, `gateway.wrong-answer`,
@@ -182,5 +183,7 @@ def check_answered(
     if not view.height < receipt.log.include_by <= farthest:
         raise Refusal("gateway.wrong-answer", "the receipt's height of inclusion is out of range")
     # 6
+    if sum(len(tensor.data) for tensor in message.outputs) > limits.ANSWER_BYTES:
+        raise Refusal("gateway.wrong-answer", "the outputs are larger than an answer may be")
     check_outputs(receipt, salt, message.outputs)
     return CheckedAnswer(envelope=envelope, receipt=receipt, message=message)

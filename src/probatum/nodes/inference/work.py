@@ -24,6 +24,7 @@ from probatum.nodes.inference.journal_records import AcceptedRecord, AnsweredRec
 from probatum.nodes.inference.logbook import SessionLog
 from probatum.nodes.inference.recovery import GivenAnswer
 from probatum.nodes.inference.settings import InferenceSettings
+from probatum.protocol import limits
 from probatum.protocol.dsse import sign_envelope
 from probatum.protocol.encoding import encode, encode_document
 from probatum.protocol.hashing import sha256
@@ -187,7 +188,11 @@ class WorkDesk:
                 retryable=True,
             )
             return self._fail(digest, work, fault)
-        return self._enter(digest, work, outcome)
+        try:
+            payload = self._write_receipt(digest, work, outcome)
+        except Refusal as refusal:
+            return self._fail(digest, work, refusal)
+        return self._enter(digest, work, payload, outcome)
 
     def take_answered(self, digest: str) -> tuple[Wish, ...]:
         """Sign and send: the answer is on disk."""
@@ -268,11 +273,15 @@ class WorkDesk:
             Reply(conversation, self._sign(given)),
         )
 
-    def _enter(self, digest: str, work: _Work, outputs: tuple[Tensor, ...]) -> tuple[Wish, ...]:
-        """Append the answer to the log: from here on its index is taken."""
+    def _write_receipt(self, digest: str, work: _Work, outputs: tuple[Tensor, ...]) -> bytes:
+        """Encode the receipt for the next entry of the log.
+
+        Raises:
+            Refusal: `node.answer-too-large`: written down, the answer could be neither sent nor
+                read again, and with it the whole journal.
+        """
         params = self._view.get_params()
         assert params is not None, "work is accepted only once the parameters are known"
-        work.index = len(work.log)
         receipt = Receipt(
             request=work.handed.facts,
             outputs=tuple(make_tensor_head(work.salt, tensor) for tensor in outputs),
@@ -280,13 +289,26 @@ class WorkDesk:
             node=self._settings.party,
             log=LogPosition(
                 session=work.log.session,
-                index=work.index,
+                index=len(work.log),
                 include_by=self._view.height + params.include_window_blocks,
             ),
             custody=digest,
         )
         payload = encode_receipt(receipt)
-        work.log.append(sha256(payload))
+        size = sum(len(tensor.data) for tensor in outputs)
+        if size > limits.ANSWER_BYTES or len(payload) > limits.STATEMENT_BYTES:
+            raise Refusal(
+                "node.answer-too-large",
+                f"outputs of {size} bytes, a receipt of {len(payload)}",
+                hint="ask for less at a time",
+            )
+        return payload
+
+    def _enter(
+        self, digest: str, work: _Work, payload: bytes, outputs: tuple[Tensor, ...]
+    ) -> tuple[Wish, ...]:
+        """Append the answer to the log: from here on its index is taken."""
+        work.index = work.log.append(sha256(payload))
         work.answer = GivenAnswer(
             request_digest=work.handed.record.request_digest,
             accepted=work.accepted,

@@ -263,6 +263,20 @@ def test_a_wrong_answer_fails_its_branch_only(network, spoil):
     check_pending(answer.bundle)
 
 
+def test_an_answer_larger_than_one_may_be_is_not_taken(network, monkeypatch):
+    # It would not fit into the frame that tells it to the client.
+    monkeypatch.setattr("probatum.nodes.inference.work.limits.ANSWER_BYTES", 3)
+    assert isinstance(ask(network), Answer)
+    network.world.meddle = lambda _, m: (
+        msgspec.structs.replace(m, outputs=(tensor(b"1234", "y"),))
+        if isinstance(m, Answered)
+        else m
+    )
+    assert ask(network).code == "gateway.no-answer"
+    reasons = {why for code, why in get_reports(network) if code == "gateway.branch-failed"}
+    assert reasons == {"gateway.wrong-answer: the outputs are larger than an answer may be"}
+
+
 def test_an_acceptance_of_something_else_fails_its_branch(network):
     seen = []
 

@@ -332,6 +332,38 @@ def test_outputs_that_break_the_manifest_are_not_signed(network):
     assert "node.wrong-outputs" in network.codes("a")
 
 
+def test_an_answer_too_large_to_be_kept_is_refused_and_not_written_down(network, monkeypatch):
+    # Written down, the node could not read its journal again: one request would end it for good.
+    hand(network, Handing())
+    before = len(network.journals["a"])
+    monkeypatch.setattr(limits, "ANSWER_BYTES", 2)
+    _, (accepted, refused) = hand(network, Handing(request="2"))
+    assert isinstance(accepted, Accepted)
+    assert (refused.code, refused.retryable) == ("node.answer-too-large", False)
+    assert len(network.journals["a"]) == before + 1
+    assert len(network.world.parties[A].machine._book.get(0)) == 1
+    InferenceNode(network.node_settings("a"), tuple(network.journals["a"]))
+
+
+def test_the_largest_answer_can_be_sent_told_on_and_read_again(network):
+    from probatum.protocol.frames import FrameReader, encode_frame
+    from probatum.protocol.messages import Answer
+    from probatum.protocol.primitives import make_request_id, make_salt
+
+    output = bytes(limits.ANSWER_BYTES)
+    network.world.parties[A].compute = lambda _: (tensor(output, "y"),)
+    _, (_, answered) = hand(network, Handing())
+    assert FrameReader().feed(encode_frame(answered)) == (answered,)
+    told = Answer(
+        request_id=make_request_id(bytes(16)),
+        outputs=answered.outputs,
+        salt=make_salt(b"s" * 32),
+        bundle=bytes(limits.BUNDLE_BYTES),
+    )
+    assert FrameReader().feed(encode_frame(told)) == (told,)
+    InferenceNode(network.node_settings("a"), tuple(network.journals["a"]))
+
+
 def test_checkpoint_and_tiles_prove_every_receipt_and_settle(network):
     answers = [hand(network, Handing(request=str(n)))[1][1] for n in range(5)]
     origin = log_origin(CHAIN_ID, account("a").address, 0)
