@@ -23,6 +23,8 @@ _READ_BYTES: Final = 4 * limits.MIB
 """A reply stops after the block with which so much has been looked through: telling a follower
 that nothing concerned it costs as much as if everything had."""
 _SNAPSHOT_BYTES: Final = limits.SNAPSHOT_BYTES
+_SMALL_BYTES: Final = 256 * limits.KIB
+"""Of snapshots above this there is one a block: reading a large one takes as long as a block."""
 
 
 def _get_key(change: Change) -> bytes:
@@ -54,6 +56,7 @@ class Followers:
         """Make it with room for `limit` polls that wait."""
         self._engine = engine
         self._waiting: Held[str, Follow] = Held(limit=limit, code="full.busy")
+        self._large_at = 0
 
     def answer(self, follow: Follow) -> Followed | None:
         """Answer a poll if there is anything to tell; None if it has to wait.
@@ -63,7 +66,7 @@ class Followers:
         sender must see that the chain is behind what it knows.
 
         Raises:
-            Refusal: `full.snapshot-too-large`.
+            Refusal: `full.snapshot-too-large`; `full.busy` for a second large one at one height.
         """
         height = self._engine.height
         if height in (0, follow.after):
@@ -84,6 +87,8 @@ class Followers:
     def _make_snapshot(self, prefixes: tuple[bytes, ...]) -> Followed:
         header = self._engine.last_header
         assert header is not None, "no snapshot before the first block"
+        height = self._engine.height
+        limit_bytes = _SMALL_BYTES if self._large_at == height else _SNAPSHOT_BYTES
         found: dict[bytes, Change] = {}
         size = 0
         for prefix in prefixes:
@@ -93,12 +98,10 @@ class Followers:
                 page = tuple(Change(key=item.key, value=item.value) for item in items)
                 found.update((change.key, change) for change in page)
                 size += _weigh(page)
-                if size > _SNAPSHOT_BYTES:
-                    raise Refusal(
-                        "full.snapshot-too-large",
-                        f"the records under these prefixes exceed {_SNAPSHOT_BYTES} bytes",
-                        hint="follow fewer prefixes, or list them page by page",
-                    )
+                if size > _SMALL_BYTES:
+                    self._large_at = height
+                if size > limit_bytes:
+                    raise _too_large(limit_bytes)
                 after = page[-1].key if page else b""
         changes = tuple(found[key] for key in sorted(found))
         return Followed(snapshot=True, blocks=(BlockView(header=header, changes=changes),))
@@ -114,3 +117,13 @@ class Followers:
     def get_waiting(self) -> tuple[tuple[str, Follow], ...]:
         """List the polls that wait, in order of arrival."""
         return tuple(self._waiting.items())
+
+
+def _too_large(limit_bytes: int) -> Refusal:
+    if limit_bytes < _SNAPSHOT_BYTES:
+        return Refusal("full.busy", "a large snapshot was read for this block already")
+    return Refusal(
+        "full.snapshot-too-large",
+        f"the records under these prefixes exceed {limit_bytes} bytes",
+        hint="follow fewer prefixes, or list them page by page",
+    )

@@ -333,6 +333,16 @@ def test_a_follower_that_was_away_too_long_gets_a_snapshot(monkeypatch):
     assert code(driver.answer(follow(1, ACCOUNT))) == "full.snapshot-too-large"
 
 
+def test_of_large_snapshots_there_is_one_a_block(driver, monkeypatch):
+    monkeypatch.setattr("probatum.nodes.full.following._SMALL_BYTES", 100)
+    assert driver.answer(follow(0, ACCOUNT)).snapshot
+    busy = driver.answer(follow(0, ACCOUNT))
+    assert (busy.code, busy.retryable) == ("full.busy", True)
+    assert driver.answer(follow(0, SUPPLY_KEY)).snapshot, "small ones are always given"
+    driver.block()
+    assert driver.answer(follow(0, ACCOUNT)).snapshot
+
+
 def test_long_replies_are_cut_between_blocks(driver, monkeypatch):
     for _ in range(5):
         driver.block()
