@@ -15,19 +15,23 @@ from probatum.ledger.params import Params
 from probatum.ledger.queries import decode_record
 from probatum.protocol.blocks import Block
 from probatum.protocol.encoding import decode, encode_document
+from probatum.protocol.hashing import sha256
 from probatum.protocol.mapproof import check_state_proof
 from probatum.protocol.merkle import MerkleLog, leaf_hash
 from probatum.protocol.notes import Checkpoint, log_origin, sign_checkpoint
+from probatum.protocol.p256 import PublisherSigner
 from probatum.protocol.primitives import UNITS_PER_TOKEN
 from probatum.protocol.records import PARAMS_KEY
 from probatum.protocol.transactions.kinds import (
     PublishModel,
+    RegisterPublisherKey,
     SettleCheckpoint,
     Stake,
     Transfer,
     Unstake,
     Withdraw,
 )
+from probatum.protocol.transactions.possession import sign_possession
 from tests.chain import ENGINE, FEE, Chain, account, key, make_test_genesis
 
 ACCOUNTS = 3
@@ -55,6 +59,12 @@ def settle(chain, who, session, size, old):
     )
 
 
+def register_key(chain, who, which):
+    signer = PublisherSigner(sha256(b"publisher %d" % which))
+    possession = sign_possession(chain.domain, account(who).address, signer)
+    return RegisterPublisherKey(key=signer.key, possession=possession)
+
+
 # Each draws a function from chain to body.
 bodies = st.one_of(
     st.builds(
@@ -79,6 +89,7 @@ bodies = st.one_of(
     st.builds(lambda n, s: lambda c: c.withdrawal(n, sequence=s), number, small),
     st.builds(lambda n, s: lambda c: c.opening(n, session=s), number, small),
     st.builds(lambda n, s: lambda c: c.heartbeat(n, sequence=s), number, small),
+    st.builds(lambda n, k: lambda c: register_key(c, n, k), number, small),
     st.builds(lambda n, s, z, o: lambda c: settle(c, n, s, z, o), number, small, small, small),
 )
 blocks = st.lists(st.lists(st.tuples(number, bodies), max_size=6), min_size=1, max_size=6)

@@ -15,7 +15,7 @@ from probatum.ledger.params import Params
 from probatum.protocol import limits, records
 from probatum.protocol.encoding import LedgerValue, decode
 from probatum.protocol.headers import SignedHeader, compute_header_hash
-from probatum.protocol.hexes import bytes_from_hex, key_from_hex
+from probatum.protocol.hexes import bytes_from_hex, digest_from_hex, key_from_hex
 from probatum.protocol.primitives import address_from_hex, address_to_hex
 
 __all__ = ["describe_header", "describe_record", "describe_value", "parse_state_key"]
@@ -28,13 +28,23 @@ _KINDS: Final[tuple[tuple[bytes, type[LedgerValue]], ...]] = (
     (records.NAME, records.NameRecord),
     (records.NODE, records.NodeRecord),
     (records.OFFER, records.OfferRecord),
+    (records.PACKAGE, records.PackageNameRecord),
+    (records.PUBLISHER, records.PublisherRecord),
+    (records.PUBLISHER_KEY, records.PublisherKeyRecord),
     (records.STAKE, records.StakeRecord),
     (records.SUPPLY_KEY, records.Supply),
     (records.PARAMS_KEY, Params),
 )
+_BY_ACCOUNT: Final = {
+    "account": records.get_account_key,
+    "node": records.get_node_key,
+    "publisher": records.get_publisher_key,
+    "stake": records.get_stake_key,
+}
 _FORMS: Final = (
     "params, supply, account/0x…, stake/0x…, node/0x…, key/<hex>, log/0x…/<session>, "
-    "name/<name>, model/<name>/<version>, or the key's bytes as 0x<hex>"
+    "name/<name>, model/<name>/<version>, publisher/0x…, publisher-key/<id>, "
+    "or the key's bytes as 0x<hex>"
 )
 
 
@@ -77,12 +87,8 @@ def parse_state_key(text: str) -> bytes:
             return records.PARAMS_KEY
         case ("supply", []):
             return records.SUPPLY_KEY
-        case ("account", [account]):
-            return records.get_account_key(address_from_hex(account))
-        case ("stake", [account]):
-            return records.get_stake_key(address_from_hex(account))
-        case ("node", [account]):
-            return records.get_node_key(address_from_hex(account))
+        case (kind, [account]) if kind in _BY_ACCOUNT:
+            return _BY_ACCOUNT[kind](address_from_hex(account))
         case ("key", [key]):
             return records.get_key_key(key_from_hex(key))
         case ("log", [account, session]) if session.isascii() and session.isdigit():
@@ -91,6 +97,8 @@ def parse_state_key(text: str) -> bytes:
             return records.get_name_key(name)
         case ("model", [name, version]):
             return records.get_model_key(name, version)
+        case ("publisher-key", [key_id]):
+            return records.get_publisher_key_key(digest_from_hex(key_id))
         case _:
             raise Refusal(
                 "ledger-key.malformed", f"{text[:100]!r} is no key of the state", hint=_FORMS

@@ -21,6 +21,7 @@ from probatum.ledger.handlers.offer import apply_offer
 from probatum.ledger.handlers.open_log import apply_open_log
 from probatum.ledger.handlers.publish_model import apply_publish_model
 from probatum.ledger.handlers.register_node import apply_register_node
+from probatum.ledger.handlers.register_publisher_key import apply_register_publisher_key
 from probatum.ledger.handlers.settle_checkpoint import apply_settle_checkpoint
 from probatum.ledger.handlers.stake import apply_stake
 from probatum.ledger.handlers.transfer import apply_transfer
@@ -40,6 +41,7 @@ from probatum.protocol.transactions.kinds import (
     OpenLog,
     PublishModel,
     RegisterNode,
+    RegisterPublisherKey,
     SettleCheckpoint,
     Stake,
     Transfer,
@@ -223,5 +225,7 @@ def _handle(state: State, context: Context, sender: Address, body: Body) -> None
             apply_settle_checkpoint(state, context, sender, body)
         case Heartbeat():
             apply_heartbeat(state, context, sender, body)
+        case RegisterPublisherKey():
+            apply_register_publisher_key(state, context, sender, body)
         case _:
             assert_never(body)

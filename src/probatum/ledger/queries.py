@@ -25,6 +25,9 @@ _KINDS: Final[tuple[tuple[bytes, type[LedgerValue]], ...]] = (
     (records.NAME, records.NameRecord),
     (records.NODE, records.NodeRecord),
     (records.OFFER, records.OfferRecord),
+    (records.PACKAGE, records.PackageNameRecord),
+    (records.PUBLISHER, records.PublisherRecord),
+    (records.PUBLISHER_KEY, records.PublisherKeyRecord),
     (records.STAKE, records.StakeRecord),
 )
 

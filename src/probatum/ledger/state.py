@@ -26,6 +26,9 @@ from probatum.protocol.records import (
     NameRecord,
     NodeRecord,
     OfferRecord,
+    PackageNameRecord,
+    PublisherKeyRecord,
+    PublisherRecord,
     StakeRecord,
     Supply,
     get_account_key,
@@ -35,6 +38,9 @@ from probatum.protocol.records import (
     get_name_key,
     get_node_key,
     get_offer_key,
+    get_package_name_key,
+    get_publisher_key,
+    get_publisher_key_key,
     get_stake_key,
 )
 
@@ -175,6 +181,27 @@ class State:
     def put_model(self, record: ModelRecord) -> None:
         """Write a published model version."""
         self._put(get_model_key(record.name, record.version), record, ModelRecord)
+
+    def put_package_name(self, package: Digest, record: PackageNameRecord) -> None:
+        """Write a name that a package was published under."""
+        key = get_package_name_key(package, record.name, record.version)
+        self._put(key, record, PackageNameRecord)
+
+    def get_publisher(self, account: Address) -> PublisherRecord | None:
+        """Get which key signs an account's packages."""
+        return self._get(get_publisher_key(account), PublisherRecord)
+
+    def put_publisher(self, record: PublisherRecord) -> None:
+        """Write which key signs an account's packages."""
+        self._put(get_publisher_key(record.account), record, PublisherRecord)
+
+    def get_publisher_key(self, key_id: Digest) -> PublisherKeyRecord | None:
+        """Get whose packages a key signs or signed."""
+        return self._get(get_publisher_key_key(key_id), PublisherKeyRecord)
+
+    def put_publisher_key(self, key_id: Digest, record: PublisherKeyRecord) -> None:
+        """Write whose packages a key signs or signed."""
+        self._put(get_publisher_key_key(key_id), record, PublisherKeyRecord)
 
     def get_offer(
         self, operator: Address, package: Digest, arithmetic: ArithmeticClass

@@ -26,6 +26,8 @@ __all__ = [
     "Nonce",
     "OperatingKey",
     "OperatingSignature",
+    "PublisherKey",
+    "PublisherSignature",
     "RecoverableSignature",
     "RequestId",
     "Root",
@@ -37,6 +39,8 @@ __all__ = [
     "make_nonce",
     "make_operating_key",
     "make_operating_signature",
+    "make_publisher_key",
+    "make_publisher_signature",
     "make_root",
     "make_salt",
 ]
@@ -52,6 +56,8 @@ _Root = NewType("_Root", bytes)
 _Address = NewType("_Address", bytes)
 _OperatingKey = NewType("_OperatingKey", bytes)
 _OperatingSignature = NewType("_OperatingSignature", bytes)
+_PublisherKey = NewType("_PublisherKey", bytes)
+_PublisherSignature = NewType("_PublisherSignature", bytes)
 _RecoverableSignature = NewType("_RecoverableSignature", bytes)
 _Salt = NewType("_Salt", bytes)
 _Nonce = NewType("_Nonce", bytes)
@@ -67,6 +73,10 @@ OperatingKey: TypeAlias = Annotated[_OperatingKey, Meta(min_length=32, max_lengt
 """A node's Ed25519 public key."""
 OperatingSignature: TypeAlias = Annotated[_OperatingSignature, Meta(min_length=64, max_length=64)]
 """An Ed25519 signature by a node's operating key."""
+PublisherKey: TypeAlias = Annotated[_PublisherKey, Meta(min_length=65, max_length=65)]
+"""A publisher's P-256 public key: 4, then both coordinates, 32 bytes each (`SIGN-2`)."""
+PublisherSignature: TypeAlias = Annotated[_PublisherSignature, Meta(min_length=64, max_length=64)]
+"""An ECDSA signature r ‖ s by a publisher's key, s in the lower half (`SIGN-2`)."""
 RecoverableSignature: TypeAlias = Annotated[
     _RecoverableSignature, Meta(min_length=65, max_length=65)
 ]
@@ -120,6 +130,16 @@ def make_operating_key(value: bytes) -> OperatingKey:
 def make_operating_signature(value: bytes) -> OperatingSignature:
     """Take 64 bytes as an Ed25519 signature. Raises Refusal `primitive.bad-length`."""
     return _OperatingSignature(_sized(value, 64, "an operating signature"))
+
+
+def make_publisher_key(value: bytes) -> PublisherKey:
+    """Take 65 bytes as a P-256 public key. Raises Refusal `primitive.bad-length`."""
+    return _PublisherKey(_sized(value, 65, "a publisher's key"))
+
+
+def make_publisher_signature(value: bytes) -> PublisherSignature:
+    """Take 64 bytes as r ‖ s. Raises Refusal `primitive.bad-length`."""
+    return _PublisherSignature(_sized(value, 64, "a publisher's signature"))
 
 
 def make_recoverable_signature(value: bytes) -> RecoverableSignature:

@@ -22,6 +22,8 @@ TEXT = "0x" + WHO.hex()
         (f"account/{TEXT}", records.get_account_key(WHO)),
         (f"stake/{TEXT}", records.get_stake_key(WHO)),
         (f"node/{TEXT}", records.get_node_key(WHO)),
+        (f"publisher/{TEXT}", records.get_publisher_key(WHO)),
+        ("publisher-key/" + "ab" * 32, records.get_publisher_key_key(b"\xab" * 32)),
         (f"log/{TEXT}/3", records.get_log_key(WHO, 3)),
         ("name/net", records.get_name_key("net")),
         ("model/net/1.0", records.get_model_key("net", "1.0")),

@@ -8,13 +8,16 @@ from probatum.ledger import apply
 from probatum.ledger.invariants import InvariantBroken, check_changes, check_records
 from probatum.ledger.queries import decode_record
 from probatum.protocol.hashing import sha256
-from probatum.protocol.primitives import AMOUNT_BOUND
+from probatum.protocol.primitives import AMOUNT_BOUND, make_publisher_key
 from probatum.protocol.records import (
     Account,
     KeyRecord,
     LogRecord,
     ModelRecord,
     NodeRecord,
+    PackageNameRecord,
+    PublisherKeyRecord,
+    PublisherRecord,
     StakeRecord,
     Supply,
     Unbonding,
@@ -52,6 +55,15 @@ MODEL = ModelRecord(
     published_at=1,
 )
 
+SIGNED_BY = PublisherKeyRecord(
+    account=account(0).address,
+    key=make_publisher_key(bytes(65)),
+    registered_at=1,
+    retired_at=None,
+)
+PUBLISHER = PublisherRecord(account=account(0).address, key_id=sha256(b""))
+PACKAGE_NAME = PackageNameRecord(name="m", version="1")
+
 
 def change(record, **fields):
     return (b"key", record, msgspec.structs.replace(record, **fields))
@@ -75,6 +87,14 @@ def change(record, **fields):
         [change(msgspec.structs.replace(KEY, retired_at=4), retired_at=None)],
         [change(MODEL, package=sha256(b"x"))],
         [(b"m", MODEL, None)],
+        [change(SIGNED_BY, account=account(1).address, retired_at=4)],
+        [change(SIGNED_BY, key=make_publisher_key(b"x" * 65), retired_at=4)],
+        [change(SIGNED_BY, registered_at=2, retired_at=4)],
+        [change(msgspec.structs.replace(SIGNED_BY, retired_at=4), retired_at=None)],
+        [(b"k", SIGNED_BY, None)],
+        [change(PUBLISHER, account=account(1).address)],
+        [(b"p", PUBLISHER, None)],
+        [change(PACKAGE_NAME, version="2")],
         [(b"l", LOG, None)],
         [
             (b"a", None, Account(balance=AMOUNT_BOUND, nonce=0)),
@@ -100,6 +120,8 @@ def test_what_may_happen_passes():
             change(LOG, size=6, settled_at=9),
             change(NODE, sequence=5, sessions=3, heartbeat_at=6, endpoint="http://b:1"),
             change(KEY, retired_at=4),
+            change(SIGNED_BY, retired_at=4),
+            change(PUBLISHER, key_id=sha256(b"x")),
             (b"m", None, MODEL),
         ]
     )

@@ -14,6 +14,8 @@ from probatum.protocol.primitives import (
     make_digest,
     make_operating_key,
     make_operating_signature,
+    make_publisher_key,
+    make_publisher_signature,
     make_recoverable_signature,
 )
 from probatum.protocol.secp256k1 import AccountSigner
@@ -52,6 +54,10 @@ BODIES = (
     kinds.OpenLog(operator=A, session=0, opener=D, authority=NOBODY),
     kinds.SettleCheckpoint(operator=A, session=0, checkpoint=b"note\n", consistency=(D, D)),
     kinds.Heartbeat(operator=A, sequence=9, authority=NOBODY),
+    kinds.RegisterPublisherKey(
+        key=make_publisher_key(b"\x04" + bytes(64)),
+        possession=make_publisher_signature(bytes(64)),
+    ),
 )
 
 

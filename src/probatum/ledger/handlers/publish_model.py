@@ -11,7 +11,7 @@ from probatum.ledger.context import Context
 from probatum.ledger.state import State
 from probatum.protocol import limits
 from probatum.protocol.primitives import Address
-from probatum.protocol.records import ModelRecord, NameRecord
+from probatum.protocol.records import ModelRecord, NameRecord, PackageNameRecord
 from probatum.protocol.transactions.kinds import PublishModel
 
 __all__ = ["apply_publish_model"]
@@ -48,3 +48,4 @@ def apply_publish_model(
             published_at=context.height,
         )
     )
+    state.put_package_name(body.package, PackageNameRecord(name=body.name, version=body.version))

@@ -206,7 +206,6 @@ class Heartbeat(LedgerValue, frozen=True, kw_only=True, tag=11):
     authority: OperatingSignature
 
 
-
 class RegisterPublisherKey(LedgerValue, frozen=True, kw_only=True, tag=12):
     """Make a P-256 key the one that signs the sender's packages; retires the one before it.
 
