@@ -84,7 +84,8 @@ class Refused(LedgerValue, frozen=True, kw_only=True, tag=1):
 class Ask(LedgerValue, frozen=True, kw_only=True, tag=10):
     """A client's request at the front door. Without salt or nonce the gateway draws them.
 
-    `request_id` is set by who repeats a request (the same id gets the same answer), else absent.
+    `request_id` is set by who may repeat the request: the same id under the same salt gets the
+    same answer. Without a salt of the client's own nothing can be repeated.
     """
 
     model: ModelName

@@ -99,8 +99,7 @@ class OpenRequest:
 def compute_ask_digest(ask: Ask) -> Digest:
     """Compute what tells a repeated request from another one under the same id.
 
-    Salt and nonce count as the client gave them, so that one for which the gateway drew them can
-    be repeated; time left does not count.
+    Salt and nonce count as the client gave them; time left does not count.
     """
     return sha256(encode(msgspec.structs.replace(ask, request_id=None, timeout_ms=0)))
 

@@ -188,6 +188,14 @@ class RequestDesk:
         told = self._told.get(request_id)
         request = self._open.get(request_id)
         digest = told[0] if told else request.ask_digest if request else None
+        if digest is not None and ask.salt is None:
+            # The id is in the bundle, which anybody may see. Without a secret that only the asker
+            # has, whoever guesses a short input would be told so, with answer and salt (`SALT-1`).
+            raise Refusal(
+                "gateway.no-salt",
+                "a known request is told again only to who drew its salt",
+                hint=f"its receipt is at GET /receipts/{request_id}; next time send a salt along",
+            )
         if digest is not None and digest != compute_ask_digest(ask):
             raise Refusal(
                 "gateway.other-request",

@@ -35,6 +35,7 @@ STATUSES: Final[tuple[tuple[str, int], ...]] = (
     ("encoding.too-large", 413),
     ("frame.too-large", 413),
     ("gateway.too-large", 413),
+    ("node.answer-too-large", 413),
     ("oip.too-large", 413),
     ("runtime.too-large", 413),
     ("tensor.too-large", 413),
@@ -48,6 +49,7 @@ STATUSES: Final[tuple[tuple[str, int], ...]] = (
     ("tile.not-there", 404),
     # What was understood and cannot be done
     ("gateway.answered-before", 409),
+    ("gateway.no-salt", 409),
     ("gateway.other-request", 409),
     ("ledger.", 422),
     ("log.", 409),

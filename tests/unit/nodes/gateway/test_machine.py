@@ -362,10 +362,10 @@ def test_a_model_that_nobody_offers_is_refused_without_records():
 
 
 def test_the_same_request_again_gets_the_same_answer(network):
-    one = ask(network, request_id=RID)
-    assert ask(network, request_id=RID) == one
+    one = ask(network, **SAME)
+    assert ask(network, **SAME) == one
     assert len(list_handed(network)) == 1
-    refused = ask(network, request_id=RID, data=b"\7")
+    refused = ask(network, **SAME, data=b"\7")
     assert refused.code == "gateway.other-request"
 
 
@@ -373,32 +373,47 @@ def test_the_same_request_while_it_runs_joins(network):
     world = network.world
     for name in "abc":
         world.parties[endpoint(name)].compute_ms = 100
-    one = world.ask(GATEWAY, make_ask(request_id=RID))
+    one = world.ask(GATEWAY, make_ask(**SAME))
     world.run(20)
-    two = world.ask(GATEWAY, make_ask(request_id=RID))
-    three = world.ask(GATEWAY, make_ask(request_id=RID, data=b"\7"))
+    two = world.ask(GATEWAY, make_ask(**SAME))
+    three = world.ask(GATEWAY, make_ask(**SAME, data=b"\7"))
     assert world.wait(three).code == "gateway.other-request"
     assert world.wait(one) == world.wait(two)
     assert len(list_handed(network)) == 1
 
 
+def test_who_knows_the_id_alone_cannot_find_out_a_short_input_by_guessing(network):
+    # SALT-1: the gateway drew the salt, the bundle shows the id; the guess must tell nothing.
+    world = network.world
+    for name in "abc":
+        world.parties[endpoint(name)].compute_ms = 100
+    one = world.ask(GATEWAY, make_ask(request_id=RID))
+    world.run(20)
+    early = [world.ask(GATEWAY, make_ask(data, request_id=RID)) for data in (b"\1\2\3", b"\7")]
+    world.wait(one)
+    late = [world.ask(GATEWAY, make_ask(data, request_id=RID)) for data in (b"\1\2\3", b"\7")]
+    replies = [world.wait(name) for name in early + late]
+    assert {reply.code for reply in replies} == {"gateway.no-salt"}
+    assert len(set(replies)) == 1
+
+
 def test_an_asker_that_hangs_up_does_not_stop_the_request(network):
     world = network.world
-    name = world.ask(GATEWAY, make_ask(request_id=RID))
+    name = world.ask(GATEWAY, make_ask(**SAME))
     world.run(2)
     world.tell(GATEWAY, events.Hung(name))
     world.run(300)
     assert world.replies[name] == []
     assert isinstance(get_bundle(network, RID), GotBundle)
-    assert isinstance(ask(network, request_id=RID), Answer)
+    assert isinstance(ask(network, **SAME), Answer)
 
 
 def test_after_a_restart_receipts_settle_and_are_served(network):
-    answer = ask(network, request_id=RID)
+    answer = ask(network, **SAME)
     assert not get_bundle(network, RID).settled
     network.world.kill(GATEWAY)
     network.start_gateway()
-    refused = ask(network, request_id=RID)
+    refused = ask(network, **SAME)
     assert refused.code == "gateway.answered-before"
     settled = settle(network, RID)
     assert check_bundle(settled, network.trust).receipt == check_pending(answer.bundle).receipt

@@ -2,9 +2,10 @@
 
 Translates between that protocol's paths and bodies and the gateway's `Ask` and `Answer`. What
 the protocol has no word for travels in headers: ``Probatum-Salt`` and ``Probatum-Nonce`` (hex,
-drawn by the gateway if absent), ``Probatum-Request`` (an id, to repeat a request), and in answers
-``Probatum-Receipt``; the salt is among the answer's parameters, since it opens the receipt's
-roots (`SALT-1`). Refusals have that protocol's form. Must not know routing or custody.
+drawn by the gateway if absent), ``Probatum-Request`` (an id, to repeat a request under the same
+salt), and in answers ``Probatum-Receipt``; the salt is among the answer's parameters, since it
+opens the receipt's roots (`SALT-1`). Refusals have that protocol's form. Must not know routing or
+custody.
 """
 
 from __future__ import annotations
