@@ -149,7 +149,9 @@ def check_answered(
        request, and cites a hand-over that this node has acknowledged (`check_receipt`).
     2. The node is the one that was asked.
     3. Facts, evidence and price are those that were asked for.
-    4. The log session is the node's newest in the ledger, and under the signing key (`LOG-1`).
+    4. The log session is the node's in the ledger, and under the signing key. It is the newest, or
+       the hand-over was there before the next one was opened: a node that started again tells its
+       answer again, with the same bytes (`LOG-1`).
     5. The height of inclusion is ahead, and no farther than the ledger's parameters say.
     6. The outputs are no larger than an answer may be, and have the receipt's roots under the
        request's salt (`SALT-1`).
@@ -174,8 +176,12 @@ def check_answered(
     log = view.get_log(branch.node.account, receipt.log.session)
     if node is None or log is None or receipt.log.session >= node.sessions:
         raise Refusal("gateway.unknown-session", "the ledger has no such log session yet")
-    if receipt.log.session != node.sessions - 1 or log.operating_key.hex() != receipt.node.key:
-        raise Refusal("gateway.wrong-answer", "the receipt is not in the node's newest log")
+    if log.operating_key.hex() != receipt.node.key:
+        raise Refusal("gateway.wrong-answer", "the receipt's log session is under another key")
+    newer = view.get_log(branch.node.account, receipt.log.session + 1)
+    cited = next(known for known in branches if known.digest.hex() == receipt.custody)
+    if newer is not None and cited.record.given_at > newer.opened_at:
+        raise Refusal("gateway.wrong-answer", "the receipt's log session ended before it was asked")
     # 5
     params = view.get_params()
     window = params.include_window_blocks if params else 0

@@ -445,6 +445,49 @@ def test_a_restarted_nodes_newest_session_is_the_one_that_counts(network):
     assert len(list_handed(network)) == 1
 
 
+def lose_the_first_answer(network, node="a"):
+    """The node has its answer on disk; it dies before anybody hears of it."""
+    world, journal = network.world, network.journals[node]
+    before = len(journal)
+    world.meddle = lambda _, m: None if isinstance(m, Answered) else m
+    name = world.ask(GATEWAY, make_ask(**SAME))
+    world.run_until(lambda: len(journal) >= before + 2)
+    world.meddle = lambda _, m: m
+    world.kill(endpoint(node))
+    return name
+
+
+def test_an_answer_that_a_restart_kept_back_is_taken_from_the_earlier_session():
+    network = start_network(("a",))
+    name = lose_the_first_answer(network)
+    network.start_node("a")
+    answer = network.world.wait(name)
+    assert isinstance(answer, Answer)
+    receipt = check_pending(answer.bundle).receipt
+    assert (receipt.log.session, receipt.log.index) == (0, 0)
+    check_bundle(settle(network, RID), network.trust)
+    assert assign_blame(answer.bundle, 10_000).status == "kept"
+
+
+def test_an_answer_in_a_session_that_had_ended_is_not_taken():
+    # A restored backup that signs on in its old session: nothing there can ever be settled.
+    network = start_network(("a",))
+    network.world.kill(endpoint("a"))
+    network.world.run(300)
+    party = network.start_node("a")
+    network.world.run_until(lambda: party.machine.is_ready)
+    network.world.run(300)
+    desk = party.machine._desk
+    accept = desk._accept
+    desk._accept = lambda conversation, handed, message, log: accept(
+        conversation, handed, message, party.machine._book.get(0)
+    )
+    refused = ask(network)
+    assert refused.code == "gateway.no-answer"
+    failed = {why for code, why in get_reports(network) if code == "gateway.branch-failed"}
+    assert failed == {"gateway.wrong-answer: the receipt's log session ended before it was asked"}
+
+
 def test_an_unknown_request_has_no_bundle(network):
     assert get_bundle(network, RID).code == "gateway.unknown-request"
 
