@@ -128,6 +128,7 @@ def test_an_answer_is_right_and_its_receipt_kept(desk, settled):
     assert settled["package"] == desk.package
     kept = {row["request_id"]: row for row in desk.ask("receipt", "list")["receipts"]}
     assert kept[settled["request_id"]]["standing"] == "settled"
+    assert desk.ask("receipt", "show", "last")["request_id"] == settled["request_id"]
     shown = desk.run("ask", "linear", "[1, 2]")
     assert "10.25" in shown.stdout
     assert "Next: probatum receipt settle" in shown.stdout
@@ -201,6 +202,9 @@ def test_the_ledger_is_read_with_proofs(desk, settled):
     assert status["height"] > 0
     header = desk.ask("ledger", "header", "1")
     assert (header["height"], header["is_proven"]) == (1, True)
+    trust = desk.ask("ledger", "trust", "-o", "trust.json")
+    assert trust["genesis_hash"] == status["genesis_hash"]
+    assert (desk.folder / "trust.json").read_bytes() == Path(desk.up["trust"]).read_bytes()
     assert len(desk.ask("ledger", "nodes")["nodes"]) >= 4
     assert {m["name"] for m in desk.ask("ledger", "models")["models"]} >= {"linear"}
     assert len(desk.ask("ledger", "offers")["offers"]) >= 3

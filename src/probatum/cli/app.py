@@ -47,6 +47,7 @@ OVERVIEW: Final = (
     "  probatum up                   run a network here, until Ctrl-C; then, in another terminal:",
     "  probatum model list           what it can run",
     "  probatum ask MODEL INPUT …    ask, and keep the receipt",
+    "  probatum receipt settle last  wait until its receipt is final",
     "  probatum receipt verify FILE  check a receipt, offline",
     "",
     "probatum --help lists all commands; --help after a command shows examples.",

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from probatum.cli.bundles import find_bundle, is_request_id
+from probatum.cli.bundles import find_bundle, is_request_id, resolve
 from probatum.cli.output import print_json, print_lines
 from probatum.cli.reading import get_header, take
 from probatum.cli.settings import DEFAULTS, Common
@@ -35,7 +35,7 @@ _VERDICTS = {
 
 @app.default
 def blame(
-    what: Annotated[str, Parameter(help="A bundle's file, or a request id.")],
+    what: Annotated[str, Parameter(help="A bundle's file, a request id, or: last")],
     /,
     *,
     height: Annotated[
@@ -50,7 +50,7 @@ def blame(
 
     Example: probatum blame receipt.json --height 120
     """
-    bundle = decode_bundle(_load(common, what))
+    bundle = decode_bundle(_load(common, resolve(common, what)))
     records = check_records(bundle)
     at, how = _find_height(common, height)
     verdict = assign_blame(bundle, at)

@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from probatum.client.store import Contents, ReceiptStore
     from probatum.protocol.tensors import Tensor
 
-__all__ = ["ContentFiles", "find_bundle", "is_request_id", "load_tensors", "open_receipts"]
+__all__ = [
+    "ContentFiles",
+    "find_bundle",
+    "is_request_id",
+    "load_tensors",
+    "open_receipts",
+    "resolve",
+]
 
 _ID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
@@ -47,6 +54,28 @@ def open_receipts(common: Common) -> ReceiptStore:
 def is_request_id(text: str) -> bool:
     """Whether something has the form of a request id."""
     return _ID.fullmatch(text) is not None
+
+
+def resolve(common: Common, what: str) -> str:
+    """Turn ``last`` into the id of the request kept last; leave everything else as it is.
+
+    Raises:
+        Refusal: `receipt.none-kept`.
+    """
+    if what != "last":
+        return what
+    store = open_receipts(common)
+    paths = [store.folder / f"{kept.request_id}.contents" for kept in store.list()]
+    newest = max((path for path in paths if path.exists()), key=_get_time, default=None)
+    if newest is None:
+        raise Refusal(
+            "receipt.none-kept", "no receipt is kept yet", hint="`probatum ask` keeps them"
+        )
+    return newest.stem
+
+
+def _get_time(path: Path) -> int:
+    return path.stat().st_mtime_ns
 
 
 def find_bundle(common: Common, what: str) -> bytes:

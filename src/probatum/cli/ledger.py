@@ -20,11 +20,12 @@ from probatum.cli.output import print_facts, print_json, print_lines, print_tabl
 from probatum.cli.reading import get_header, get_value, list_records, take
 from probatum.cli.settings import DEFAULTS, Common, read_bounded
 from probatum.cli.wire import exchange
-from probatum.errors import Refusal
+from probatum.errors import Fault, Refusal
 from probatum.protocol import limits, records
 from probatum.protocol.hexes import bytes_from_hex, digest_from_hex
 from probatum.protocol.messages import GetOutcome, GetStatus, Outcome, Status, Submit
 from probatum.protocol.transactions.signed import compute_transaction_hash, decode_transaction
+from probatum.protocol.trust import encode_trust
 
 app = App(name="ledger", help="Read the ledger, with proofs.")
 
@@ -62,6 +63,33 @@ def header(
             else "not checked: no trust file says whose signature to believe",
         )
     )
+
+
+@app.command(name="trust")
+def show_trust(
+    *,
+    output: Annotated[
+        Path | None, Parameter(alias="-o", help="Write it to this file, for a stranger.")
+    ] = None,
+    common: Common = DEFAULTS,
+) -> None:
+    """Show or copy the trust file in use: all that somebody needs to verify receipts.
+
+    Whom to have it from is for each to decide; a network cannot vouch for itself.
+
+    Example: probatum ledger trust -o trust.json
+    """
+    trust = common.get_trust()
+    if output is not None:
+        try:
+            output.write_bytes(encode_trust(trust) + b"\n")
+        except OSError as error:
+            raise Fault("ledger.unwritable", f"cannot write {output}: {error.strerror}") from None
+    if common.json:
+        print_json(trust)
+    else:
+        facts = describe_value(trust)
+        print_facts({name.replace("_", " "): value for name, value in facts.items()})
 
 
 @app.command

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from probatum.cli.bundles import ContentFiles, find_bundle, load_tensors, open_receipts
+from probatum.cli.bundles import ContentFiles, find_bundle, load_tensors, open_receipts, resolve
 from probatum.cli.output import print_facts, print_json, print_lines, print_table, waiting
 from probatum.cli.settings import DEFAULTS, Common
 from probatum.errors import Fault, Refusal
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 app = App(name="receipt", help="List, show, fetch and verify receipts.")
 
-What = Annotated[str, Parameter(help="A bundle's file, or the id of a request kept here.")]
-Id = Annotated[str, Parameter(help="The request id.")]
+What = Annotated[str, Parameter(help="A bundle's file, the id of a request kept here, or: last")]
+Id = Annotated[str, Parameter(help="The request id, or: last")]
 
 
 @app.command
@@ -52,6 +52,7 @@ def verify(
     """
     from probatum.evidence.receipt import check_bundle, check_contents  # noqa: PLC0415 - see above
 
+    what = resolve(common, what)
     trust, data = common.get_trust(), find_bundle(common, what)
     files = ContentFiles(contents=contents, request=request, answer=answer, salt=salt)
     tensors = load_tensors(common, what, files)
@@ -99,7 +100,7 @@ def show(what: What, /, *, common: Common = DEFAULTS) -> None:
     from probatum.evidence.receipt import check_records  # noqa: PLC0415 - see above
     from probatum.protocol.bundles import decode_bundle  # noqa: PLC0415 - ditto
 
-    bundle = decode_bundle(find_bundle(common, what))
+    bundle = decode_bundle(find_bundle(common, resolve(common, what)))
     records = check_records(bundle)
     facts = _describe(records, is_settled=bundle.settlement is not None)
     if common.json:
@@ -157,7 +158,7 @@ def fetch(
     common: Common = DEFAULTS,
 ) -> None:
     """Fetch a request's bundle from the gateway, settled or not."""
-    wanted = check_request_id(request_id)
+    wanted = check_request_id(resolve(common, request_id))
     is_settled, data = _ask_gateway(common, wanted)
     _save(common, wanted, data, output, is_settled=is_settled)
 
@@ -175,11 +176,11 @@ def settle(
 ) -> None:
     """Wait until a receipt is settled, verify it against the trust file, and keep it.
 
-    Example: probatum receipt settle 3Q0ZK5M1V8E2T4N6B7C9D0F1GH
+    Example: probatum receipt settle last -o receipt.json
     """
     from probatum.client.client import Client  # noqa: PLC0415 - brings the network along
 
-    wanted = check_request_id(request_id)
+    wanted = check_request_id(resolve(common, request_id))
     trust = common.get_trust()
     store = open_receipts(common)
     if all(kept.request_id != wanted for kept in store.list()):

@@ -21,7 +21,7 @@ COMMANDS = """
     model pack | model check | model publish | model list | model show | model fetch
     node init | node add-model | node register | node run | node status
     ledger status | ledger header | ledger account | ledger nodes | ledger models | ledger offers
-    ledger logs | ledger state | ledger tx | ledger send
+    ledger logs | ledger state | ledger tx | ledger send | ledger trust
 """.replace("\n", "|").split("|")
 COMMANDS = [command.split() for command in COMMANDS if command.strip()]
 WORLD = "aiohttp numpy onnxruntime starlette uvicorn sqlite3 asyncio rich http.client".split()
