@@ -44,10 +44,20 @@ ModelVersion: TypeAlias = Annotated[
 ]
 """A model's version: free text of letters, digits, dots, plus and dash; at most 32."""
 
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 Endpoint: TypeAlias = Annotated[
-    str, Meta(pattern=r"^https?://[A-Za-z0-9.:\[\]-]+\Z", max_length=limits.ENDPOINT_CHARS)
+    str,
+    Meta(
+        pattern=rf"^https?://(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:]{{2,39}}\])"
+        r"(?::[1-9][0-9]{0,4})?\Z",
+        max_length=limits.ENDPOINT_CHARS,
+    ),
 ]
-"""Where a node listens: scheme, host and port, no path."""
+"""Where a node listens: scheme, host (a name or an address) and port, no path.
+
+Everybody who routes connects to what others registered, so only what resolvers and URL parsers
+take without tripping can be registered: no empty or overlong label of a name.
+"""
 
 
 class Party(Document, frozen=True, kw_only=True):
