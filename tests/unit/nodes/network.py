@@ -111,16 +111,18 @@ class Network:
         assert outcome.code == code
         return outcome
 
-    def register(self, name, role, *, at=None):
+    def register(self, name, role, *, at=None, key=None):
+        """Register a node, under the key of that name or its own."""
         self.submit(name, Stake(amount=10 * UNITS_PER_TOKEN))
+        signer = operating(key or name)
         body = RegisterNode(
-            operating_key=operating(name).key,
+            operating_key=signer.key,
             endpoint=at or endpoint(name),
             roles=(role,),
             authority=make_operating_signature(bytes(64)),
         )
         operator = account(name).address
-        authority = sign_authority(self.domain, operating(name), operator, body)
+        authority = sign_authority(self.domain, signer, operator, body)
         self.submit(
             name,
             RegisterNode(

@@ -39,6 +39,7 @@ class Branch:
         envelope: With the taker's countersignature once it has acknowledged.
         state: ``overdue`` ones may still answer; ``ended`` ones cannot.
         parked: An answer from a log session that this gateway's view does not show yet.
+        replies: How many replies came.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Branch:
     acknowledged: bool = False
     state: State = "sent"
     parked: Answered | None = None
+    replies: int = 0
 
     @property
     def checked(self) -> CheckedBranch:

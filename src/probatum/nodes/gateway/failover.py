@@ -7,7 +7,9 @@ not know who asked.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from typing import Final
 
 from probatum.client.ledger_view import LedgerView
 from probatum.errors import Refusal
@@ -41,7 +43,12 @@ AGAIN = "again:"
 _AT_FAULT = ("schema.",)
 """Codes of refusals that every node would repeat: the request itself is at fault. What a node says
 of encodings or tensors' bytes is not among them: the gateway checked those before it handed them
-over, so the way or the node is at fault, and another one may do better."""
+over, so the way or the node is at fault, and another one may do better. Nobody signs a refusal, so
+one node's word is not enough while another one can be asked."""
+_CODE: Final = re.compile(r"[a-z0-9-]{1,60}\.[a-z0-9-]{1,60}")
+"""Codes of others go into signed records and before people's eyes: they must look like codes."""
+_REPLIES: Final = 4
+"""An acceptance, that of an earlier branch, an answer; more would only cost signatures' checks."""
 _LONGEST_PAUSE_DOUBLINGS = 4
 
 
@@ -90,6 +97,10 @@ class FailOver:
         self, request: OpenRequest, branch: Branch, message: Message, moment: Moment, *, last: bool
     ) -> Progress:
         """Read a node's reply."""
+        branch.replies += 1
+        if branch.replies > _REPLIES:
+            why = "more replies than a hand-over has"
+            return self._fail(request, branch, "gateway.wrong-answer", why, moment)
         try:
             progress = self._read(request, branch, message, moment)
         except Refusal as refusal:
@@ -99,10 +110,10 @@ class FailOver:
         return progress
 
     def take_silence(
-        self, request: OpenRequest, branch: Branch, expected: str, moment: Moment
+        self, request: OpenRequest, branch: Branch, moment: Moment, *, accepted: bool
     ) -> Progress:
-        """Learn that a branch has been in a state for too long; no-op if it has left it."""
-        if branch.state != expected:
+        """Learn that a branch was not answered in time; not even `accepted` in time, if False."""
+        if branch.state not in ({"sent", "accepted"} if accepted else {"sent"}):
             return Progress()
         branch.state = "overdue"
         request.reason = "gateway.overdue"
@@ -135,7 +146,22 @@ class FailOver:
         for branch in request.branches:
             self._end(branch)
 
+    def _can_go_on(self, request: OpenRequest, now_ms: int) -> bool:
+        """Tell whether another node may still answer, or can be asked."""
+        if any(branch.state != "ended" for branch in request.branches):
+            return True
+        room = len(request.branches) < self._settings.branches
+        return room and self._choose(request, now_ms) is not None
+
     def _choose(self, request: OpenRequest, now_ms: int) -> NodeRecord | None:
+        """Choose whom to ask next; nobody once this gateway's key is not the ledger's any more.
+
+        What it would still sign could never be settled, and with it the other branches.
+        """
+        own = self._settings.signer.key
+        registered = self._view.get_node(self._settings.operator)
+        if registered is None or registered.operating_key != own:
+            return None
         offers = self._view.get_offers(request.package)
         nodes = {
             offer.operator: node
@@ -150,7 +176,6 @@ class FailOver:
             request_digest=request.digest,
             policy=self._get_policy(request),
         )
-        own = self._settings.signer.key
         for offer in ranked:
             node = nodes[offer.operator]
             if offer.operator not in request.tried and node.operating_key != own:
@@ -216,8 +241,11 @@ class FailOver:
                         raise
                     branch.parked = message
                     return Progress()
+            case Refused(code=code) if _CODE.fullmatch(code) is None:
+                why = "a refusal without a code"
+                return self._fail(request, branch, "gateway.wrong-answer", why, moment)
             case Refused(code=code) if code.startswith(_AT_FAULT):
-                return Progress(refusal=self._pass_on(request, branch, message))
+                return self._take_objection(request, branch, message, moment)
             case Refused(code=code, message=why):
                 return self._fail(request, branch, code, why, moment)
             case _:
@@ -265,15 +293,23 @@ class FailOver:
             branch.state = "ended"
             self._health.end(branch.node.account)
 
-    def _pass_on(self, request: OpenRequest, branch: Branch, refused: Refused) -> Refused:
+    def _take_objection(
+        self, request: OpenRequest, branch: Branch, refused: Refused, moment: Moment
+    ) -> Progress:
+        """Pass on that the request is at fault if two nodes say so, or nobody else can be asked."""
         self._end(branch)
         request.reason = refused.code
-        return Refused(
+        first = not request.objectors
+        request.objectors.add(branch.node.account)
+        if first and self._can_go_on(request, moment.now_ms):
+            return self.advance(request, moment)
+        passed = Refused(
             code=refused.code,
             message=refused.message,
             hint=refused.hint,
             request_id=request.request_id,
         )
+        return Progress(refusal=passed)
 
     def _say_failed(self, request: OpenRequest) -> Refused:
         if not request.branches:

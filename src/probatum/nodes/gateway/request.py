@@ -64,6 +64,7 @@ class OpenRequest:
         ask_digest: What was asked for, as `compute_ask_digest` sees it.
         askers: Conversations to answer.
         tried: Operators that were tried in this round.
+        objectors: Operators that said that the request itself is at fault.
         rounds: How often all nodes were tried.
         reason: Why the last branch failed.
         outcome: Set once the release is on its way to the disk; `bundle` with it.
@@ -80,6 +81,7 @@ class OpenRequest:
     askers: dict[str, None]
     branches: list[Branch] = field(default_factory=list)
     tried: set[Address] = field(default_factory=set)
+    objectors: set[Address] = field(default_factory=set)
     rounds: int = 0
     reason: str = "gateway.no-node"
     outcome: Outcome | None = None

@@ -138,9 +138,9 @@ class RequestDesk:
         if request is None:
             return ()
         if kind == ACCEPT and branch is not None:
-            progress = self._failover.take_silence(request, branch, "sent", moment)
+            progress = self._failover.take_silence(request, branch, moment, accepted=False)
         elif kind == SILENCE and branch is not None:
-            progress = self._failover.take_silence(request, branch, "accepted", moment)
+            progress = self._failover.take_silence(request, branch, moment, accepted=True)
         elif kind == AGAIN:
             progress = self._failover.advance(request, moment)
         elif kind == DEADLINE:

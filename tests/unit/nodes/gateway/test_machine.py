@@ -319,12 +319,103 @@ def test_a_fault_of_one_node_is_covered_by_another(network):
     assert len(list_handed(network)) == 2
 
 
-def test_a_request_that_breaks_the_schema_is_refused_once_and_not_passed_around(network):
+def test_a_request_that_breaks_the_schema_is_refused_when_two_nodes_say_so(network):
+    refused = ask(network, inputs=(tensor(b"\1", "z"),))
+    assert (refused.code, refused.retryable) == ("schema.missing-tensor", False)
+    assert len(list_handed(network)) == 2
+    bundle = get_bundle(network, refused.request_id).bundle
+    assert get_release(bundle).reason == "schema.missing-tensor"
+    assert network.world.parties[GATEWAY].machine._desk._failover._health.get(0) != {}
+    assert all(
+        seen.failures == seen.inflight == 0
+        for seen in network.world.parties[GATEWAY].machine._desk._failover._health._seen.values()
+    ), "a client that asks nonsense must not spoil the nodes' standing"
+
+
+def test_the_only_nodes_word_is_enough_to_say_that_a_request_is_at_fault():
+    network = start_network(("a",))
     refused = ask(network, inputs=(tensor(b"\1", "z"),))
     assert (refused.code, refused.retryable) == ("schema.missing-tensor", False)
     assert len(list_handed(network)) == 1
+
+
+def test_one_nodes_lie_about_the_request_stops_nothing(network):
+    first = find_first(start_network())
+
+    def meddle(to, message):
+        if to == endpoint(first) and isinstance(message, Accepted | Answered):
+            return Refused(code="schema.no-such-thing", message="no")
+        return message
+
+    network.world.meddle = meddle
+    answer = ask(network, **SAME)
+    assert isinstance(answer, Answer)
+    assert list_handed(network)[0] == first
+    assert len(list_handed(network)) == 2
+
+
+@pytest.mark.parametrize(
+    "code", ["", "No.", "schema.\x1b[2J", "schema", "a.b\n", "schema." + "x" * 99]
+)
+def test_a_refusal_without_a_proper_code_is_not_passed_on_nor_signed(network, code):
+    network.world.meddle = lambda _, m: (
+        Refused(code=code, message="no") if isinstance(m, Accepted | Answered) else m
+    )
+    refused = ask(network)
+    assert refused.code == "gateway.no-answer"
     bundle = get_bundle(network, refused.request_id).bundle
-    assert get_release(bundle).reason == "schema.missing-tensor"
+    assert get_release(bundle).reason == "gateway.wrong-answer"
+
+
+def test_a_node_that_repeats_itself_is_not_listened_to(network, monkeypatch):
+    # Each acceptance costs two checks of signatures: a flood of them is cut off.
+    from probatum.nodes.gateway import failover
+
+    checks = []
+    check = failover.check_accepted
+    monkeypatch.setattr(failover, "check_accepted", lambda *a: checks.append(a) or check(*a))
+    for name in "abc":
+        network.world.parties[endpoint(name)].compute_ms = 10_000
+    name = network.world.ask(GATEWAY, make_ask())
+    network.world.run_until(lambda: checks)
+    party = network.world.parties[GATEWAY]
+    (request,) = [request for _, request in party.machine._desk._open.items()]
+    call = f"hand:{request.request_id}:0"
+    for _ in range(100):
+        network.world.tell(GATEWAY, events.Returned(call, checks[0][0], False))
+    network.world.run(50)
+    assert len(checks) <= 6
+    assert request.branches[0].state == "ended"
+    network.world.run(10_100)
+    assert isinstance(network.world.replies[name][0], Answer)
+
+
+def test_a_node_that_accepts_late_and_then_hangs_is_followed_by_the_next(network):
+    network.world.kill(GATEWAY)
+    network.start_gateway(accept_timeout_ms=5_000, branch_timeout_ms=300)
+    network.world.run(300)
+    first = find_first(start_network())
+    network.world.meddle = lambda to, m: (
+        None if to == endpoint(first) and isinstance(m, Accepted | Answered) else m
+    )
+    answer = ask(network, **SAME, timeout_ms=2_000)
+    assert isinstance(answer, Answer)
+    assert list_handed(network)[0] == first
+
+
+def test_nothing_more_is_signed_once_the_ledger_has_another_key_for_the_gateway(network):
+    # A hand-over dated after the key was retired would spoil the bundle for good.
+    for name in "abc":
+        network.world.parties[endpoint(name)].compute_ms = 3_000
+    name = network.world.ask(GATEWAY, make_ask(**SAME))
+    network.world.run(500)
+    network.register("gateway", "gateway", key="gateway's next")
+    network.world.run(500)
+    assert len(list_handed(network)) == 1
+    network.world.kill(endpoint(list_handed(network)[0]))
+    network.world.run(35_000)
+    assert network.world.replies[name][0].code == "gateway.no-answer"
+    assert len(list_handed(network)) == 1
 
 
 def test_a_hand_over_spoilt_on_the_way_fails_its_branch_only(network):
