@@ -19,12 +19,18 @@ from typing import Protocol
 from probatum.errors import Fault, Refusal
 from probatum.hub.files import disk_faults, write_flushed
 from probatum.hub.package import MANIFEST_NAME, Package
+from probatum.hub.signing import open_signature
 from probatum.hub.store import PackageStore
 from probatum.protocol import limits
-from probatum.protocol.manifests import FileEntry, compute_package_digest, decode_manifest
+from probatum.protocol.manifests import (
+    SIGNATURE_NAME,
+    FileEntry,
+    compute_package_digest,
+    decode_manifest,
+)
 from probatum.protocol.primitives import Digest
 
-__all__ = ["Get", "fetch_package", "file_url", "manifest_url"]
+__all__ = ["Get", "fetch_package", "file_url", "manifest_url", "signature_url"]
 
 
 class Get(Protocol):
@@ -49,10 +55,18 @@ def file_url(source: str, digest: Digest, path: str) -> str:
     return f"{source}/packages/{digest.hex()}/files/{path}"
 
 
+def signature_url(source: str, digest: Digest) -> str:
+    """Address of a package's `model.sig` at a source; not every package has one."""
+    return f"{source}/packages/{digest.hex()}/signature"
+
+
 async def fetch_package(
     digest: Digest, sources: tuple[str, ...], store: PackageStore, get: Get
 ) -> Package:
     """Fetch a package into a store unless it is there, and open it.
+
+    A signature is taken from the first source that has one about this package. Whose it is must
+    be checked like any other's; that no source has one does not show that there is none.
 
     Args:
         digest: The package that is wanted.
@@ -79,7 +93,8 @@ async def fetch_package(
             raise _unobtainable("the manifest", digest, refusals)
         with disk_faults("cannot keep a fetched file"):
             write_flushed(fresh / MANIFEST_NAME, iter((data,)))
-        for entry in decode_manifest(data).files:
+        manifest = decode_manifest(data)
+        for entry in manifest.files:
             target = fresh / entry.path
             with disk_faults("cannot keep a fetched file"):
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -91,20 +106,35 @@ async def fetch_package(
                     break
             else:
                 raise _unobtainable(entry.path, digest, refusals)
+        for source in sources:
+            with _noting(source, refusals):
+                signature = await _fetch_bytes(
+                    get(signature_url(source, digest), limits.SIGNATURE_BYTES),
+                    limits.SIGNATURE_BYTES,
+                )
+                open_signature(signature, manifest, digest)
+                with disk_faults("cannot keep a fetched file"):
+                    write_flushed(fresh / SIGNATURE_NAME, iter((signature,)))
+                break
         store.admit(fresh, digest)
     return store.open(digest)
 
 
 async def _fetch_manifest(source: str, digest: Digest, get: Get) -> bytes:
-    data = bytearray()
     pieces = get(manifest_url(source, digest), limits.MANIFEST_BYTES)
+    data = await _fetch_bytes(pieces, limits.MANIFEST_BYTES)
+    if compute_package_digest(data) != digest:
+        raise Refusal("package.other-digest", "it sent another manifest")
+    return data
+
+
+async def _fetch_bytes(pieces: AsyncGenerator[bytes, None], limit_bytes: int) -> bytes:
+    data = bytearray()
     async with contextlib.aclosing(pieces):
         async for piece in pieces:
             data += piece
-            if len(data) > limits.MANIFEST_BYTES:
-                raise Refusal("package.too-large", "it sent a manifest beyond every limit")
-    if compute_package_digest(bytes(data)) != digest:
-        raise Refusal("package.other-digest", "it sent another manifest")
+            if len(data) > limit_bytes:
+                raise Refusal("package.too-large", "it sent a document beyond every limit")
     return bytes(data)
 
 

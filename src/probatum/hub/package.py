@@ -2,9 +2,10 @@
 
 The checks, in their order, from cheap to dear: the manifest's size, its digest (if one is
 expected), its form; that the folder holds exactly the listed files, all regular; their sizes;
-their SHA-256. Whoever reads a file later reads it through `Package.read_file`, which checks the
-very bytes that it returns, so a file that is changed after loading is refused too.
-Must not know engines or networks. Read next: `build`, `store`.
+that a signature beside them is about this package; their SHA-256. Whoever reads a file later
+reads it through `Package.read_file`, which checks the very bytes that it returns, so a file that
+is changed after loading is refused too. Must not know engines or networks. Read next: `build`,
+`store`, `signing`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from probatum.errors import Misuse, Refusal
 from probatum.hub.files import disk_faults, hash_file, read_bounded
+from probatum.hub.signing import open_signature
 from probatum.protocol import limits
 from probatum.protocol.hashing import sha256
 from probatum.protocol.manifests import (
+    MANIFEST_NAME,
+    SIGNATURE_NAME,
     FileEntry,
     Manifest,
     compute_package_digest,
@@ -28,8 +31,6 @@ from probatum.protocol.manifests import (
 from probatum.protocol.primitives import Digest
 
 __all__ = ["MANIFEST_NAME", "Package", "load_package"]
-
-MANIFEST_NAME: Final = "probatum.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +42,15 @@ class Package:
         manifest: What it is.
         manifest_bytes: The bytes of `probatum.json`.
         folder: Where it lies.
+        signature: The bytes of `model.sig`, None if there is none; about this package, but whose
+            it is has yet to be checked (`probatum.hub.signing`).
     """
 
     digest: Digest
     manifest: Manifest
     manifest_bytes: bytes
     folder: Path
+    signature: bytes | None = None
 
     def read_file(self, path: str) -> bytes:
         """Read one listed file, checked again as it is read.
@@ -95,13 +99,14 @@ def load_package(folder: Path, expected_digest: Digest | None = None) -> Package
     """Load a package from a folder and check every byte of it.
 
     Args:
-        folder: Holds `probatum.json` and the files that it lists, and nothing else.
+        folder: Holds `probatum.json` and the files that it lists, perhaps `model.sig`, and
+            nothing else.
         expected_digest: The package that is wanted; None takes whatever is there.
 
     Raises:
         Refusal: `package.other-digest`, `package.extra-file`, `package.missing-file`,
             `package.symlink`, `package.odd-file`, `package.wrong-size`, `package.wrong-digest`,
-            `package.too-large`, `encoding.*`, `manifest.bad-form`.
+            `package.too-large`, `encoding.*`, `manifest.bad-form`, `signing.*`.
         Fault: `hub.disk`.
     """
     with disk_faults(f"cannot read the package in {folder}"):
@@ -115,22 +120,34 @@ def load_package(folder: Path, expected_digest: Digest | None = None) -> Package
                 f"this is package {digest.hex()}, not {expected_digest.hex()}",
             )
         manifest = decode_manifest(manifest_bytes)
-        _check_listing(folder, manifest)
+        signature = None
+        if _check_listing(folder, manifest):
+            signature = read_bounded(folder / SIGNATURE_NAME, limits.SIGNATURE_BYTES)
+            open_signature(signature, manifest, digest)
         for entry in manifest.files:
             if hash_file(folder / entry.path, entry.size).hex() != entry.sha256:
                 raise _wrong_digest(entry)
-    return Package(digest=digest, manifest=manifest, manifest_bytes=manifest_bytes, folder=folder)
+    return Package(
+        digest=digest,
+        manifest=manifest,
+        manifest_bytes=manifest_bytes,
+        folder=folder,
+        signature=signature,
+    )
 
 
-def _check_listing(folder: Path, manifest: Manifest) -> None:
-    """Check that the folder holds the listed files in their sizes, and not one more."""
+def _check_listing(folder: Path, manifest: Manifest) -> bool:
+    """Check that the folder holds the listed files in their sizes; tell if a signature too."""
     sizes = {entry.path: entry.size for entry in manifest.files}
-    if MANIFEST_NAME in sizes:
-        raise Refusal("package.extra-file", f"{MANIFEST_NAME} cannot list itself")
+    for name in (MANIFEST_NAME, SIGNATURE_NAME):
+        if name in sizes:
+            raise Refusal("package.extra-file", f"{MANIFEST_NAME} cannot list {name}")
     folders = {str(parent) for path in sizes for parent in Path(path).parents}
     seen: set[str] = set()
+    is_signed = False
     for path, found in _walk(folder, "", folders):
-        if path == MANIFEST_NAME:
+        if path in {MANIFEST_NAME, SIGNATURE_NAME}:
+            is_signed |= path == SIGNATURE_NAME
             continue
         if path not in sizes:
             raise Refusal(
@@ -146,6 +163,7 @@ def _check_listing(folder: Path, manifest: Manifest) -> None:
     for path in sorted(sizes):
         if path not in seen:
             raise Refusal("package.missing-file", f"{path} is not there")
+    return is_signed
 
 
 def _walk(folder: Path, prefix: str, folders: set[str]) -> Iterator[tuple[str, os.stat_result]]:

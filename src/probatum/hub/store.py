@@ -28,6 +28,7 @@ from probatum.hub.files import (
 )
 from probatum.hub.package import MANIFEST_NAME, Package, load_package
 from probatum.protocol.hexes import digest_from_hex
+from probatum.protocol.manifests import SIGNATURE_NAME
 from probatum.protocol.primitives import Digest
 
 __all__ = ["PackageStore"]
@@ -76,7 +77,8 @@ class PackageStore:
     def add(self, folder: Path) -> Digest:
         """Copy a package into the store; it is on the disk when this returns.
 
-        A package that is here already is checked, and replaced if it is damaged.
+        A package that is here already is checked, and replaced if it is damaged; a signature
+        that comes with it takes the place of an older one.
 
         Raises:
             Refusal: Those of `load_package`.
@@ -85,6 +87,8 @@ class PackageStore:
         source = load_package(folder)
         with self.incoming() as fresh, disk_faults("cannot add to the store"):
             write_flushed(fresh / MANIFEST_NAME, iter((source.manifest_bytes,)))
+            if source.signature is not None:
+                write_flushed(fresh / SIGNATURE_NAME, iter((source.signature,)))
             for entry in source.manifest.files:
                 (fresh / entry.path).parent.mkdir(parents=True, exist_ok=True)
                 write_flushed(fresh / entry.path, _read_pieces(folder / entry.path))
@@ -124,10 +128,14 @@ class PackageStore:
             for folder, _, _ in os.walk(fresh):
                 flush_folder(Path(folder))
             place = self._root / digest.hex()
-            if not _rename_new(fresh, place) and not self._is_whole(digest):
-                # What lies there is damaged: it makes room, and the sweep of this folder takes it.
-                place.rename(fresh.with_name("damaged"))
-                _rename_new(fresh, place)
+            if not _rename_new(fresh, place):
+                if not self._is_whole(digest):
+                    # What lies there is damaged: it makes room, and the sweep takes it away.
+                    place.rename(fresh.with_name("damaged"))
+                    _rename_new(fresh, place)
+                elif (fresh / SIGNATURE_NAME).exists():
+                    (fresh / SIGNATURE_NAME).replace(place / SIGNATURE_NAME)
+                    flush_folder(place)
             flush_folder(self._root)
         return digest
 

@@ -20,7 +20,7 @@ ENDPOINT_CHARS: Final = 256
 REQUEST_BYTES: Final = 32 * MIB
 """Body of one request at a front door."""
 ANSWER_BYTES: Final = 64 * MIB
-"""Outputs of one answer together: with its documents it fits into a frame and a journal's record."""
+"""Outputs of one answer together: with its documents it fits into a frame and a journal record."""
 FRAME_BYTES: Final = 80 * MIB
 """One frame of a hand-over stream: tensors and their heads."""
 LEDGER_FRAME_BYTES: Final = 24 * MIB
@@ -35,6 +35,8 @@ BUNDLE_BYTES: Final = 1 * MIB
 TRUST_BYTES: Final = 64 * KIB
 MANIFEST_BYTES: Final = 256 * KIB
 PACKAGE_FILES: Final = 64
+SIGNATURE_BYTES: Final = 128 * KIB
+"""A package's `model.sig`: it lists every file."""
 PACKAGE_BYTES: Final = 4 * 1024 * MIB
 CHECKPOINT_BYTES: Final = 4 * KIB
 PROOF_HASHES: Final = 64

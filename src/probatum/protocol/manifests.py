@@ -21,6 +21,8 @@ from probatum.protocol.tensors import DtypeName, Tensor
 
 __all__ = [
     "MANIFEST_FORMAT",
+    "MANIFEST_NAME",
+    "SIGNATURE_NAME",
     "FileEntry",
     "Manifest",
     "Parent",
@@ -31,6 +33,9 @@ __all__ = [
     "encode_manifest",
 ]
 
+MANIFEST_NAME: Final = "probatum.json"
+SIGNATURE_NAME: Final = "model.sig"
+"""The publisher's signature, beside the files and not among them (`SIGN-1`)."""
 MANIFEST_FORMAT: Final = "probatum-package/1"
 
 PackagePath: TypeAlias = Annotated[

@@ -5,8 +5,10 @@ import asyncio
 import pytest
 
 from probatum.errors import Fault
-from probatum.hub.fetch import fetch_package, file_url, manifest_url
+from probatum.hub.fetch import fetch_package, file_url, manifest_url, signature_url
+from probatum.hub.signing import sign_package
 from probatum.hub.store import PackageStore
+from probatum.protocol.p256 import PublisherSigner
 
 GOOD, BAD = "http://good:1", "http://bad:2"
 
@@ -58,9 +60,9 @@ def test_a_package_is_fetched_once(package, store, web):
     fetched = fetch(package, store, web, GOOD)
     assert fetched.manifest_bytes == package.manifest_bytes
     assert fetched.read_model() == package.read_model()
-    assert len(web.asked) == 5
+    assert len(web.asked) == 6
     assert fetch(package, store, web) == fetched
-    assert len(web.asked) == 5
+    assert len(web.asked) == 6
 
 
 def test_a_source_that_knows_nothing_is_passed_over(package, store, web):
@@ -74,7 +76,8 @@ def test_a_source_that_lies_costs_one_file_and_no_more(package, store, web, endi
     url = web.find(BAD, ending)
     web.pages[url] = lie(web.pages[url])
     assert fetch(package, store, web, BAD, GOOD).digest == package.digest
-    assert [u for u in web.asked if u.startswith(GOOD)] == [web.find(GOOD, ending)]
+    unsigned = signature_url(GOOD, package.digest)
+    assert [u for u in web.asked if u.startswith(GOOD)] == [web.find(GOOD, ending), unsigned]
 
 
 def test_nothing_beyond_the_promised_size_is_taken(package, store, web):
@@ -98,3 +101,19 @@ def test_a_package_damaged_in_the_store_is_fetched_anew(package, store, web):
     fetch(package, store, web, GOOD)
     (store.open(package.digest).folder / "LICENSE").write_bytes(b"fake")
     assert fetch(package, store, web, GOOD).read_file("LICENSE") == b"free"
+
+
+def test_a_signature_comes_along_from_whoever_has_one_about_this_package(package, store, web):
+    signature = sign_package(package.manifest, package.digest, PublisherSigner(b"s" * 32))
+    web.copy_to(BAD)
+    web.pages[signature_url(BAD, package.digest)] = b"{}"
+    web.pages[signature_url(GOOD, package.digest)] = signature
+    assert fetch(package, store, web, BAD, GOOD).signature == signature
+
+
+@pytest.mark.parametrize("sent", [b"{}", b" " * 200_000])
+def test_a_false_signature_does_not_keep_the_package_away(package, store, web, sent):
+    web.pages[signature_url(GOOD, package.digest)] = sent
+    fetched = fetch(package, store, web, GOOD)
+    assert fetched.signature is None
+    assert fetched.read_model() == package.read_model()

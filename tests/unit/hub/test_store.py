@@ -10,7 +10,9 @@ import pytest
 
 from probatum.errors import Fault, Refusal
 from probatum.hub.package import load_package
+from probatum.hub.signing import sign_package
 from probatum.hub.store import PackageStore
+from probatum.protocol.p256 import PublisherSigner
 from probatum.protocol.primitives import make_digest
 
 
@@ -124,3 +126,19 @@ def test_killed_at_every_step_the_store_has_all_or_nothing(package, root):
         shutil.rmtree(root)
     assert 8 < step < 29
     assert store.has(package.digest)
+
+
+def test_a_signature_is_kept_with_the_package_and_may_come_later(package, root):
+    store = PackageStore(root)
+    store.add(package.folder)
+    assert store.open(package.digest).signature is None
+    for number in (1, 2):
+        signer = PublisherSigner(bytes((number,)) * 32)
+        signature = sign_package(package.manifest, package.digest, signer)
+        (package.folder / "model.sig").write_bytes(signature)
+        assert store.add(package.folder) == package.digest
+        assert store.open(package.digest).signature == signature
+    (package.folder / "model.sig").unlink()
+    store.add(package.folder)
+    assert store.open(package.digest).signature == signature
+    assert leftovers(root) == []

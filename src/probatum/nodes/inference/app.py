@@ -70,6 +70,7 @@ def make_app(
         routes=(
             Route("/log/{session}/{path:path}", Page(log.show_file)),
             Route("/packages/{digest}/manifest", Page(shelf.show_manifest)),
+            Route("/packages/{digest}/signature", Page(shelf.show_signature)),
             Route("/packages/{digest}/files/{path:path}", shelf),
         ),
     )
@@ -108,6 +109,12 @@ class _PackagePages:
 
     async def show_manifest(self, scope: Scope) -> Shown:
         return Shown(body=self._find(scope).manifest_bytes)
+
+    async def show_signature(self, scope: Scope) -> Shown:
+        signature = self._find(scope).signature
+        if signature is None:
+            raise Refusal("package.not-signed", "this node's copy of the package has no signature")
+        return Shown(body=signature)
 
     async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
         if scope["method"] not in {"GET", "HEAD"}:

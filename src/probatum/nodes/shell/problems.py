@@ -46,6 +46,7 @@ STATUSES: Final[tuple[tuple[str, int], ...]] = (
     ("gateway.unknown-request", 404),
     ("log.unknown-session", 404),
     ("package.not-here", 404),
+    ("package.not-signed", 404),
     ("tile.not-there", 404),
     # What was understood and cannot be done
     ("gateway.answered-before", 409),
