@@ -134,7 +134,7 @@ def catch_signals() -> Iterator[threading.Event]:
 def _watch(console: Console, network: Network, stop: threading.Event) -> int:
     while not stop.wait(_WATCH_S):
         for death in network.find_dead():
-            console.print(f"{death}", markup=False)
+            console.print(f"{death}", markup=False, soft_wrap=True)
             if death.name in {LEDGER, GATEWAY}:
                 return 1
     return 0

@@ -62,7 +62,7 @@ def run_demo(*, keep: bool = False, model: Path | None = None) -> int:
         console.print("\nInterrupted; everything has been stopped and removed.")
         return 130
     except ProbatumError as error:
-        console.print(f"\nThe demo failed: {error}", style="bold red", markup=False)
+        console.print(f"\nThe demo failed: {error}", style="bold red", markup=False, soft_wrap=True)
         return 1
 
 
@@ -163,7 +163,7 @@ def _wait(console: Console, network: Network, stop: threading.Event) -> None:
     with contextlib.suppress(KeyboardInterrupt):
         while not stop.wait(0.2):
             for death in network.find_dead():
-                console.print(f"{death}", markup=False)
+                console.print(f"{death}", markup=False, soft_wrap=True)
 
 
 def _show_logs(teller: Teller, network: Network) -> None:
