@@ -41,6 +41,9 @@ _RETRY: Final = "send:retry"
 _TIMEOUT_MS: Final = 30_000
 _SURE_AFTER: Final = 8
 """Refusals in a row after which a transaction that may once have arrived counts as refused."""
+_NONCE_TAKEN: Final = "mempool.nonce-taken"
+"""Another transaction of the account waits under the nonce, as after a crash an earlier life's.
+That one is committed or dropped soon; which of both is no refusal of the body."""
 _UNKNOWN_HASH: Final = make_digest(bytes(32))
 
 
@@ -207,8 +210,9 @@ class TransactionSender:
             self._failures = 0
             return SenderStep(wishes=self._proceed())
         flight.refusals += 1
-        if account.nonce < flight.nonce or (flight.doubtful and flight.refusals < _SURE_AFTER):
-            return self._pause(flight.refused, "refused; an earlier copy may be on its way", moment)
+        doubtful = flight.doubtful and flight.refusals < _SURE_AFTER
+        if account.nonce < flight.nonce or doubtful or flight.refused == _NONCE_TAKEN:
+            return self._pause(flight.refused, "another copy or nonce may be on its way", moment)
         self._nonce = None
         return self._finish(flight.refused, 0)
 

@@ -35,6 +35,7 @@ ONE, TWO = Transfer(to=GATEWAY.account, amount=1), Stake(amount=2)
 UNKNOWN = Refused(code="full.unknown-transaction", message="never seen")
 BUSY = Refused(code="mempool.full", message="busy", retryable=True)
 NO = Refused(code="ledger.fee-not-covered", message="no balance")
+TAKEN = Refused(code="mempool.nonce-taken", message="another waits")
 STALE = Refused(code="ledger.wrong-nonce", message="another nonce")
 
 
@@ -193,6 +194,26 @@ def test_a_copy_refused_because_the_first_is_in_a_block_is_no_failure():
     assert wallet.asked.message == GetOutcome(transaction_hash=digest)
     wallet.reply(Outcome(transaction_hash=digest, height=9, code="ok"))
     assert [(o.code, o.height) for o in wallet.outcomes] == [("ok", 9)]
+
+
+def test_a_nonce_that_another_transaction_waits_under_is_waited_for():
+    """After a crash: the earlier life's transaction is in the pool, and will be in a block."""
+    wallet = sending(4)
+    before = wallet.transaction
+    for _ in range(20):
+        wallet.reply(TAKEN)
+        wallet.reply(UNKNOWN)
+        wallet.reply(account(4))
+        assert wallet.outcomes == []
+        wallet.wait()
+        assert wallet.transaction == before
+    wallet.reply(STALE)
+    wallet.reply(UNKNOWN)
+    wallet.reply(account(5))
+    signed = decode_transaction(wallet.transaction)
+    assert (signed.nonce, signed.body) == (5, ONE)
+    wallet.commit()
+    assert wallet.outcomes[0].code == "ok"
 
 
 def test_a_nonce_that_another_sender_used_is_replaced():

@@ -85,14 +85,17 @@ class Duties:
 
     def plan(self, moment: Moment, *, stopping: bool) -> tuple[Wish, ...]:
         """Do what the ledger's last block and the node's logs make due."""
-        wishes = list(self._settlement.plan(hurry=stopping))
         if self._view.header is None:
             return ()
         record = self._view.get_node(self._settings.operator)
         complaint = self._find_complaint(record)
         if complaint is not None or record is None:
-            return (*wishes, *self._complain(complaint))
+            return (*self._settlement.plan(hurry=stopping), *self._complain(complaint))
         self._complaint = ""
+        wishes: list[Wish] = []
+        if self.log is not None or stopping:
+            # Not before: a node that starts is ready the sooner, and the logs lose two blocks.
+            wishes += self._settlement.plan(hurry=stopping)
         if not stopping:
             wishes += self._opening.plan(record, moment)
             if self.log is not None and self._errands.is_free(_AUTHORITY):

@@ -34,6 +34,10 @@ class Errands:
         """Tell whether a transaction of this name may be planned from the view as it is."""
         return name not in self._open and self._view.height >= self._not_before.get(name, 0)
 
+    def count_open(self, prefix: str) -> int:
+        """Count the transactions on their way whose names begin so."""
+        return sum(name.startswith(prefix) for name in self._open)
+
     def submit(self, name: str, body: Body) -> tuple[Wish, ...]:
         """Send a body; its outcome comes under its name."""
         self._open[name] = None

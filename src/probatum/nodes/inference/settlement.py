@@ -18,6 +18,9 @@ __all__ = ["SETTLE", "LogSettlement"]
 
 SETTLE = "settle:"
 """Before a session's number: the name of the errand."""
+_AT_ONCE = 4
+"""Transactions leave one by one: after many crashes, old sessions must not keep a heartbeat back
+until the node counts as dead."""
 
 
 class LogSettlement:
@@ -44,6 +47,8 @@ class LogSettlement:
                 continue
             last = self._tried_at.get(log.session, -self._settings.settle_every_blocks)
             due = hurry or self._view.height >= last + self._settings.settle_every_blocks
+            if self._errands.count_open(SETTLE) >= _AT_ONCE:
+                break
             if due and self._errands.is_free(f"{SETTLE}{log.session}"):
                 wishes += self._settle(log, record)
         return tuple(wishes)

@@ -22,10 +22,17 @@ from probatum.protocol.messages import (
     GetLogFile,
     GotLogFile,
     Refused,
+    Submit,
 )
 from probatum.protocol.notes import log_origin, open_checkpoint
 from probatum.protocol.receipts import decode_receipt
-from probatum.protocol.records import LogRecord, OfferRecord, get_log_key, get_offer_key
+from probatum.protocol.records import (
+    LogRecord,
+    NodeRecord,
+    OfferRecord,
+    get_log_key,
+    get_offer_key,
+)
 from probatum.protocol.tiles import (
     decode_entry_bundle,
     entries_path,
@@ -34,7 +41,7 @@ from probatum.protocol.tiles import (
 )
 from tests.unit.nodes.giver import Handing
 from tests.unit.nodes.network import (
-    CHAIN_ID,
+    BLOCK_MS,
     PACKAGE,
     Network,
     account,
@@ -366,7 +373,7 @@ def test_the_largest_answer_can_be_sent_told_on_and_read_again(network):
 
 def test_checkpoint_and_tiles_prove_every_receipt_and_settle(network):
     answers = [hand(network, Handing(request=str(n)))[1][1] for n in range(5)]
-    origin = log_origin(CHAIN_ID, account("a").address, 0)
+    origin = log_origin(network.node_settings("a").domain, account("a").address, 0)
     checkpoint = open_checkpoint(read_log(network, "checkpoint"), origin, operating("a").key)
     assert checkpoint.size == 5
     entries = decode_entry_bundle(read_log(network, entries_path(0, 5)), 5)
@@ -400,6 +407,45 @@ def test_receipts_of_an_earlier_life_still_settle_and_a_new_session_is_opened(ne
     assert open_receipt(answered).log.session == 1
     network.world.run(1_000)
     assert get_log(network, 1).size == 1
+
+
+def start_again(network):
+    """Kill the node and start it anew; tell after how many blocks it takes work."""
+    network.world.kill(A)
+    begun = network.world.now_ms
+    party = network.start_node("a")
+    network.world.run_until(lambda: party.machine.is_ready)
+    return (network.world.now_ms - begun) / BLOCK_MS
+
+
+def test_after_many_crashes_a_node_is_ready_soon_stays_alive_and_settles_everything(network):
+    for life in range(12):
+        hand(network, Handing(request=str(life)))
+        assert start_again(network) <= 3
+    assert sum(get_log(network, session).size for session in range(12)) < 12
+    network.world.run(5 * BLOCK_MS)
+    heard = []
+    for _ in range(40):
+        network.world.run(BLOCK_MS)
+        record = decode(NodeRecord, network.get_node_bytes("a"), limit_bytes=1_000)
+        heard.append(get_height(network) - record.heartbeat_at)
+    assert max(heard) < 20, "30 blocks without a heartbeat end a node's routing"
+    assert [get_log(network, session).size for session in range(12)] == [1] * 12
+
+
+def test_a_node_that_crashed_with_a_transaction_on_its_way_is_ready_soon(network):
+    for _ in range(5):
+        network.world.kill(A)
+        network.start_node("a")
+        sent = len(network.world.sent)
+        network.world.run_until(
+            lambda sent=sent: any(
+                isinstance(message, Submit) for *_, message in network.world.sent[sent:]
+            )
+        )
+        network.world.run(2)
+    assert start_again(network) <= 6
+    assert "node.transaction-refused" not in network.codes("a")
 
 
 def test_a_session_that_was_written_down_and_not_used_is_burned(network):
@@ -508,8 +554,6 @@ def test_offers_follow_the_settings(network):
 
 
 def test_a_node_stays_alive_in_the_ledger(network):
-    from probatum.protocol.records import NodeRecord
-
     network.world.run(6_000)
     record = decode(NodeRecord, network.get_node_bytes("a"), limit_bytes=1_000)
     assert record.heartbeat_at + 20 > get_height(network)
