@@ -220,6 +220,7 @@ def make_release(
         "missing": () if receipt else ("signed",),
         "released_at": 45,
         "branches": digests,
+        "acknowledged": tuple(digest_of(e) for e in custody if len(e.signatures) > 1),
         "previous": digests[0],
         "receipt": digest_of(receipt) if receipt else None,
         "answered_branch": digests[answered] if receipt else None,

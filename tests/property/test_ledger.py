@@ -49,7 +49,7 @@ def settle(chain, who, session, size, old):
     log = MerkleLog()
     for index in range(size):
         log.append(leaf_hash(b"%d" % index))
-    origin = log_origin(chain.domain.chain_id, account(who).address, session)
+    origin = log_origin(chain.domain, account(who).address, session)
     checkpoint = Checkpoint(origin=origin, size=size, root=log.root())
     return SettleCheckpoint(
         operator=account(who).address,

@@ -18,8 +18,8 @@ from probatum.client.wallet import SentOutcome, TransactionSender
 from probatum.errors import Fault, Refusal
 from probatum.machine.events import Event, Fired, Moment, Returned, Unreachable
 from probatum.machine.wishes import Report, Send, SetTimer, Wish
+from probatum.protocol import trust
 from probatum.protocol.eip712 import Domain
-from probatum.protocol.hexes import digest_from_hex
 from probatum.protocol.messages import GetState, Refused
 from probatum.protocol.secp256k1 import AccountSigner
 from probatum.protocol.transactions.kinds import Body
@@ -37,8 +37,7 @@ def get_domain(common: Common) -> Domain:
     Raises:
         Refusal: `settings.no-trust`: a signature is for one chain, so the chain must be known.
     """
-    trust = common.get_trust()
-    return Domain(chain_id=trust.chain_id, genesis_hash=digest_from_hex(trust.genesis_hash))
+    return trust.get_domain(common.get_trust())
 
 
 def send_body(

@@ -100,6 +100,8 @@ def check_release(envelope: Envelope, branches: tuple[CheckedBranch, ...]) -> Re
         raise Refusal("custody.wrong-release", "the release is about another request")
     if record.branches != tuple(branch.digest.hex() for branch in branches):
         raise Refusal("custody.wrong-release", "the release lists other hand-overs than these")
+    if record.acknowledged != tuple(b.digest.hex() for b in branches if b.acknowledged):
+        raise Refusal("custody.wrong-release", "the release lists other acceptances than these")
     missing = tuple(kind for kind in record.asked if kind not in record.obtained)
     if not record.asked or record.missing != missing:
         raise Refusal("custody.wrong-release", "missing is not what was asked less what was had")

@@ -29,7 +29,7 @@ from probatum.protocol.messages import (
 from probatum.protocol.notes import log_origin, open_checkpoint
 from probatum.protocol.primitives import Address, make_digest
 from probatum.protocol.records import PARAMS_KEY, NodeRecord, get_node_key
-from probatum.protocol.trust import Trust, check_signed_header
+from probatum.protocol.trust import Trust, check_signed_header, get_domain
 
 __all__ = ["inspect_ledger", "inspect_node"]
 
@@ -181,7 +181,7 @@ async def _inspect_session(converse: Converse, trust: Trust, record: NodeRecord)
     try:
         reply = await node.ask(GetLogFile(session=newest, path="checkpoint"))
         data = reply.data if isinstance(reply, GotLogFile) else b""
-        origin = log_origin(trust.chain_id, record.account, newest)
+        origin = log_origin(get_domain(trust), record.account, newest)
         checkpoint = open_checkpoint(data, origin, record.operating_key)
     except Fault as error:
         return from_error(check, error)

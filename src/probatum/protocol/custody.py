@@ -77,6 +77,8 @@ class Release(Document, frozen=True, kw_only=True):
         receipt: Digest of the receipt's payload, present iff answered.
         answered_branch: Digest of the hand-over that led to the answer, present iff answered.
         branches: Digests of all hand-overs that this gateway opened, in order.
+        acknowledged: Those of them that came back countersigned, in the same order: without this
+            list a countersignature could be stripped, and with it the duty that it shows.
         previous: Digest of the gateway's first record.
     """
 
@@ -89,6 +91,7 @@ class Release(Document, frozen=True, kw_only=True):
     missing: EvidenceList
     released_at: Height
     branches: Annotated[tuple[HexDigest, ...], Meta(min_length=1, max_length=limits.BRANCHES)]
+    acknowledged: Annotated[tuple[HexDigest, ...], Meta(max_length=limits.BRANCHES)]
     previous: HexDigest
     receipt: HexDigest | None = None
     answered_branch: HexDigest | None = None

@@ -16,6 +16,7 @@ from typing import Final
 from probatum.errors import Misuse, Refusal
 from probatum.protocol import limits
 from probatum.protocol.ed25519 import OperatingSigner, check_signature
+from probatum.protocol.eip712 import Domain
 from probatum.protocol.hashing import sha256
 from probatum.protocol.primitives import (
     Address,
@@ -176,9 +177,14 @@ def open_note(data: bytes, name: str, key: OperatingKey) -> str:
     return text
 
 
-def log_origin(chain_id: int, operator: Address, session: int) -> str:
-    """Write the origin of one log session: its checkpoints' first line and its key's name."""
-    return f"probatum/{chain_id}/{address_to_hex(operator)}/{session}"
+def log_origin(domain: Domain, operator: Address, session: int) -> str:
+    """Write the origin of one log session: its checkpoints' first line and its key's name.
+
+    The genesis hash is in it (its first 16 bytes, so that the line stays within its limit): two
+    networks may share a chain id and a node its key, and a checkpoint must hold in one only.
+    """
+    genesis = domain.genesis_hash[:16].hex()
+    return f"probatum/{domain.chain_id}/{genesis}/{address_to_hex(operator)}/{session}"
 
 
 def encode_checkpoint(checkpoint: Checkpoint) -> str:

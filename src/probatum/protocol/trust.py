@@ -11,11 +11,19 @@ from typing import Literal
 from probatum.errors import Refusal
 from probatum.protocol import limits
 from probatum.protocol.ed25519 import check_signature
+from probatum.protocol.eip712 import Domain
 from probatum.protocol.encoding import Document, decode_document, encode_document
 from probatum.protocol.headers import ChainId, Header, SignedHeader, compute_header_hash
-from probatum.protocol.hexes import HexDigest, HexKey
+from probatum.protocol.hexes import HexDigest, HexKey, digest_from_hex
 
-__all__ = ["TRUST_FORMAT", "Trust", "check_signed_header", "decode_trust", "encode_trust"]
+__all__ = [
+    "TRUST_FORMAT",
+    "Trust",
+    "check_signed_header",
+    "decode_trust",
+    "encode_trust",
+    "get_domain",
+]
 
 TRUST_FORMAT = "probatum-trust/1"
 
@@ -42,6 +50,11 @@ def decode_trust(data: bytes) -> Trust:
         Refusal: `encoding.*`.
     """
     return decode_document(Trust, data.strip(), limit_bytes=limits.TRUST_BYTES)
+
+
+def get_domain(trust: Trust) -> Domain:
+    """Get the network that signatures are for, as EIP-712 names it (`TX-1`)."""
+    return Domain(chain_id=trust.chain_id, genesis_hash=digest_from_hex(trust.genesis_hash))
 
 
 def check_signed_header(trust: Trust, signed: SignedHeader) -> Header:

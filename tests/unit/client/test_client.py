@@ -140,7 +140,7 @@ def spoil_bundle(message, reply):
         (spoil_outputs, "receipt.wrong-outputs"),
         (spoil_ask, "client.other-facts"),
         (spoil_nonce, "client.other-facts"),
-        (spoil_bundle, "receipt.unacknowledged"),
+        (spoil_bundle, "custody.wrong-release"),
         (spoiled(salt=make_salt(bytes(32))), "client.other-request"),
         (spoiled(request_id="0" * 26), "client.other-request"),
         (spoiled(bundle=b"{}"), "encoding.malformed"),

@@ -331,3 +331,18 @@ def test_outputs_with_false_lengths_are_refused_before_they_are_hashed():
 def test_bundles_decode_to_what_they_were_made_of():
     made = make_bundle()
     assert decode_bundle(made.data) == made.bundle
+
+
+def test_no_acceptance_can_be_taken_out_of_a_bundle():
+    """Without the release's list, a lapsed node could be turned into one that never accepted."""
+    made = make_bundle()
+    first, second = made.bundle.custody
+    stripped = msgspec.structs.replace(first, signatures=first.signatures[:1])
+    lapsed = NODES[0].party.key
+    settlement = msgspec.structs.replace(
+        made.bundle.settlement,
+        keys=tuple(proof for proof in made.bundle.settlement.keys if lapsed not in proof.key),
+    )
+    assert len(settlement.keys) == len(made.bundle.settlement.keys) - 1
+    data = made.with_(custody=(stripped, second), settlement=settlement)
+    assert refuse(data) == "custody.wrong-release"

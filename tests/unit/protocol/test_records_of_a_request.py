@@ -54,6 +54,7 @@ RELEASE = custody.Release(
     missing=(),
     released_at=2,
     branches=("8" * 64,),
+    acknowledged=("8" * 64,),
     previous="8" * 64,
     receipt="9" * 64,
     answered_branch="8" * 64,

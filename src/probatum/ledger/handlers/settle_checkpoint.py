@@ -39,7 +39,7 @@ def apply_settle_checkpoint(
     if log is None:
         raise Refusal("ledger.no-such-log", f"the operator has no session {body.session}")
     _check_key(state, context, log)
-    origin = log_origin(context.domain.chain_id, body.operator, body.session)
+    origin = log_origin(context.domain, body.operator, body.session)
     checkpoint = open_checkpoint(body.checkpoint, origin, log.operating_key)
     _check_growth(log, checkpoint, body)
     state.put_log(

@@ -190,6 +190,11 @@ def release(
         missing=tuple(kind for kind in asked if kind not in obtained),
         released_at=height,
         branches=branches,
+        acknowledged=tuple(
+            branch.digest.hex()
+            for branch in request.branches
+            if len(branch.envelope.signatures) > 1
+        ),
         previous=branches[0],
         receipt=compute_record_digest(decode_payload(answer.envelope)).hex() if answer else None,
         answered_branch=receipt.custody if receipt else None,

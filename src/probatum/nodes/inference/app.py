@@ -19,6 +19,7 @@ from probatum.nodes.shell.drive import Driver
 from probatum.nodes.shell.front import FrontDoor, MessageEndpoint, ask_party
 from probatum.nodes.shell.intake import Intake
 from probatum.nodes.shell.pages import BYTES_TYPE, Page, Shown, make_health, send_file
+from probatum.protocol.eip712 import Domain
 from probatum.protocol.hexes import digest_from_hex
 from probatum.protocol.messages import GetLogFile, GotLogFile, HandOverWork
 from probatum.protocol.notes import key_text, log_origin
@@ -53,12 +54,12 @@ def make_app(
     *,
     machine: LogKeys,
     packages: Mapping[Digest, Package],
-    chain_id: int,
+    domain: Domain,
     operator: Address,
 ) -> ASGIApp:
     """Make the door of an inference node."""
     intake = Intake()
-    log = _LogPages(driver, machine, partial(log_origin, chain_id, operator))
+    log = _LogPages(driver, machine, partial(log_origin, domain, operator))
     shelf = _PackagePages(packages)
     return FrontDoor(
         exact={

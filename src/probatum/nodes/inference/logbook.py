@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from probatum.errors import Misuse, Refusal
 from probatum.protocol.ed25519 import OperatingSigner
+from probatum.protocol.eip712 import Domain
 from probatum.protocol.merkle import MerkleLog, Proof, leaf_hash
 from probatum.protocol.notes import Checkpoint, log_origin, sign_checkpoint
 from probatum.protocol.primitives import Address, Digest, OperatingKey
@@ -85,9 +86,9 @@ class SessionLog:
 class Logbook:
     """All sessions of one operator's node."""
 
-    def __init__(self, chain_id: int, operator: Address, signer: OperatingSigner) -> None:
+    def __init__(self, domain: Domain, operator: Address, signer: OperatingSigner) -> None:
         """Make a book without sessions."""
-        self._chain_id = chain_id
+        self._domain = domain
         self._operator = operator
         self._signer = signer
         self._logs: dict[int, SessionLog] = {}
@@ -124,7 +125,7 @@ class Logbook:
                 f"session {log.session} was registered under a key that this node does not hold",
                 hint="start the node with that key once, so that its log can be settled",
             )
-        origin = log_origin(self._chain_id, self._operator, log.session)
+        origin = log_origin(self._domain, self._operator, log.session)
         size = log.durable
         return sign_checkpoint(
             Checkpoint(origin=origin, size=size, root=log.get_root(size)), self._signer

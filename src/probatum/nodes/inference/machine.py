@@ -56,7 +56,7 @@ class InferenceNode:
         answers: Recent[Tree, GivenAnswer] = Recent(
             limit=settings.recent_bytes, weigh=lambda answer: answer.weight
         )
-        self._book = Logbook(settings.trust.chain_id, settings.operator, settings.signer)
+        self._book = Logbook(settings.domain, settings.operator, settings.signer)
         self._recovered = recover(journal, self._book, answers, settings.signer.key)
         prefixes = (
             records.NODE,

@@ -89,7 +89,7 @@ def _build(site: Site) -> Party:
             make_app,
             machine=machine,
             packages=packages,
-            chain_id=settings.trust.chain_id,
+            domain=settings.domain,
             operator=settings.operator,
         ),
         close=close,

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from probatum.protocol import limits
 from probatum.protocol.ed25519 import OperatingSigner
 from probatum.protocol.eip712 import Domain
-from probatum.protocol.hexes import digest_from_hex
 from probatum.protocol.manifests import Manifest
 from probatum.protocol.parties import Party
 from probatum.protocol.primitives import Address, Digest, address_to_hex
 from probatum.protocol.secp256k1 import AccountSigner
-from probatum.protocol.trust import Trust
+from probatum.protocol.trust import Trust, get_domain
 
 __all__ = ["InferenceSettings"]
 
@@ -62,9 +61,7 @@ class InferenceSettings:
     @property
     def domain(self) -> Domain:
         """The network that signatures are for."""
-        return Domain(
-            chain_id=self.trust.chain_id, genesis_hash=digest_from_hex(self.trust.genesis_hash)
-        )
+        return get_domain(self.trust)
 
     @property
     def party(self) -> Party:

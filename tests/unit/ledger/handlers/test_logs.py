@@ -16,7 +16,7 @@ def grow(log, size, salt=b""):
 
 
 def settle(chain, log, size, old=0, *, signer=None, session=0, number=0, root=None, proof=None):
-    origin = log_origin(chain.domain.chain_id, account(number).address, session)
+    origin = log_origin(chain.domain, account(number).address, session)
     checkpoint = Checkpoint(origin=origin, size=size, root=root or log.root(size))
     return SettleCheckpoint(
         operator=account(number).address,

@@ -2,25 +2,27 @@ import pytest
 
 from probatum.errors import Misuse, Refusal
 from probatum.nodes.inference.logbook import Logbook
+from probatum.protocol.eip712 import Domain
 from probatum.protocol.hashing import sha256
 from probatum.protocol.merkle import compute_root, leaf_hash
 from probatum.protocol.notes import log_origin, open_checkpoint
 from probatum.protocol.tiles import decode_entry_bundle
 from tests.unit.nodes.network import CHAIN_ID, account, operating
 
+DOMAIN = Domain(chain_id=CHAIN_ID, genesis_hash=sha256(b"genesis"))
 ENTRIES = [sha256(b"%d" % n) for n in range(300)]
 
 
 @pytest.fixture
 def book():
-    return Logbook(CHAIN_ID, account("a").address, operating("a"))
+    return Logbook(DOMAIN, account("a").address, operating("a"))
 
 
 def test_only_durable_entries_are_ever_shown(book):
     log = book.open(3, operating("a").key)
     for entry in ENTRIES:
         log.append(entry)
-    origin = log_origin(CHAIN_ID, account("a").address, 3)
+    origin = log_origin(DOMAIN, account("a").address, 3)
     for durable in (0, 1, 255, 256, 299):
         log.mark_durable(durable)
         checkpoint = open_checkpoint(book.read(3, "checkpoint"), origin, operating("a").key)
