@@ -29,6 +29,7 @@ from probatum.protocol import limits
 from probatum.protocol.messages import GetLogFile, GetState, GotLogFile, GotState, Message, Refused
 from probatum.protocol.primitives import Address, RequestId, make_address
 from probatum.protocol.records import get_log_key
+from probatum.protocol.tiles import parse_tile_path
 from probatum.protocol.trust import Trust
 
 __all__ = ["CollectStep", "SettlementCollector"]
@@ -40,6 +41,9 @@ _FETCHES: Final = 4
 _STEP_ITEMS: Final = 16
 """Bundles put together in one step: each is checked whole, and others wait for the step's end."""
 _TIMEOUT_MS: Final = 10_000
+_LONGEST_PAUSE_MS: Final = 60_000
+"""A node may be gone for good; one that starts again is asked at once (it opens a session)."""
+_HASH_BYTES: Final = 32
 _BAD_TILES: Final = ("tile.", "merkle.")
 """Refusals of what a node served; any other is by proven records, and stands."""
 
@@ -75,7 +79,11 @@ class _Job:
 
 @dataclass(slots=True, kw_only=True)
 class _Session:
-    """One log session with receipts that wait for it."""
+    """One log session with receipts that wait for it.
+
+    Attributes:
+        failed_life: How many sessions its node had opened when it failed last.
+    """
 
     operator: Address
     session: int
@@ -83,6 +91,7 @@ class _Session:
     job: _Job | None = None
     failures: int = 0
     pausing: bool = False
+    failed_life: int = 0
 
 
 class SettlementCollector:
@@ -155,11 +164,28 @@ class SettlementCollector:
         del moment
         wishes: list[Wish] = []
         for place, session in sorted(self._sessions.items()):
-            if not session.waiting and session.job is None and not session.pausing:
+            if not session.waiting and session.job is None:
                 del self._sessions[place]
-            elif session.job is None and not session.pausing and len(self._jobs) < _JOBS:
-                wishes += self._begin(place, session)
+        # One job an operator, those that failed last: who hangs holds up its own receipts alone.
+        busy = {operator for operator, _ in self._jobs.values()}
+        for place, session in sorted(
+            self._sessions.items(), key=lambda pair: (pair[1].failures, pair[0])
+        ):
+            if len(self._jobs) >= _JOBS:
+                break
+            if session.operator not in busy and self._may_begin(session):
+                begun = self._begin(place, session)
+                if begun:
+                    busy.add(session.operator)
+                wishes += begun
         return tuple(wishes)
+
+    def _may_begin(self, session: _Session) -> bool:
+        return not session.pausing or self._count_lives(session) > session.failed_life
+
+    def _count_lives(self, session: _Session) -> int:
+        node = self._view.get_node(session.operator)
+        return node.sessions if node else 0
 
     def owns(self, event: Event) -> bool:
         """Tell whether an event is an answer to one of the collector's wishes."""
@@ -196,9 +222,12 @@ class SettlementCollector:
         return log is not None and item.index < log.size
 
     def _begin(self, place: tuple[Address, int], session: _Session) -> tuple[Wish, ...]:
-        ready = [pair for pair in session.waiting.items() if self._is_settled(pair[1])]
         node = self._view.get_node(session.operator)
-        if not ready or node is None:
+        log = self._view.get_log(session.operator, session.session)
+        if node is None or log is None:
+            return ()
+        ready = [pair for pair in session.waiting.items() if pair[1].index < log.size]
+        if not ready:
             return ()
         ready.sort(key=lambda pair: pair[1].index)
         log_key = get_log_key(session.operator, session.session)
@@ -210,6 +239,7 @@ class SettlementCollector:
                 keys = more
                 items.append(pair)
         self._count += 1
+        session.pausing = False
         session.job = _Job(
             number=self._count,
             items=items,
@@ -239,6 +269,8 @@ class SettlementCollector:
                 return CollectStep(wishes=self._fetch(session, job))
             case Returned(message=GotLogFile(data=data)) if what in job.fetching:
                 job.fetching.remove(what)
+                if len(data) != _HASH_BYTES * parse_tile_path(what).width:
+                    raise Refusal("tile.bad-length", f"{what} has {len(data)} bytes")
                 job.tiles[what] = data
                 return CollectStep(wishes=self._fetch(session, job))
             case Fired():
@@ -296,8 +328,10 @@ class SettlementCollector:
         self._close(session)
         session.failures += 1
         session.pausing = True
+        session.failed_life = self._count_lives(session)
         operator = session.operator.hex()
-        wait = compute_backoff_ms(session.failures, moment, f"settle:{operator}")
+        purpose = f"settle:{operator}"
+        wait = compute_backoff_ms(session.failures, moment, purpose, longest_ms=_LONGEST_PAUSE_MS)
         fields = (("operator", "0x" + operator), ("session", str(session.session)))
         report = Report("warning", code, why, fields)
         again = SetTimer(f"{_TICKET}again:{operator}:{session.session}", wait)

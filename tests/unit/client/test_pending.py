@@ -246,6 +246,83 @@ def test_bad_answers_are_not_believed_and_asked_for_again(spoil, code):
     assert set(finished) == set(ids.values())
 
 
+def settle_sessions(view, records):
+    """Show a view in which every one of these sessions is settled as far as its first entry."""
+    log = MerkleLog()
+    log.append(leaf_hash(sha256(b"entry")))
+    changes = [
+        Change(
+            key=get_log_key(actor.account, session),
+            value=encode(make_log_record(actor, log, session=session)),
+        )
+        for actor, session in records
+    ]
+    changes += [
+        Change(key=get_node_key(actor.account), value=encode(make_node_record(actor)))
+        for actor in dict.fromkeys(actor for actor, _ in records)
+    ]
+    block = BlockView(header=make_header(5), changes=tuple(changes))
+    view.apply(block, snapshot=True)
+
+
+def test_an_operator_that_hangs_holds_up_nobody_else():
+    first, second = sorted(NODES[:2], key=lambda actor: actor.account)
+    view = LedgerView()
+    settle_sessions(view, [*((first, session) for session in range(20)), (second, 0)])
+    collector = SettlementCollector(LEDGER_AT, TRUST, view)
+    for number, (actor, session) in enumerate([*((first, n) for n in range(20)), (second, 0)]):
+        facts = make_facts(request_id=make_request_id(number.to_bytes(16, "big")))
+        log = LogPosition(session=session, index=0, include_by=30)
+        made = make_bundle(
+            ((actor, True),), settled=False, facts=facts, receipt_changes={"log": log}
+        )
+        collector.add(facts.request_id, made.data)
+    wishes = collector.look(MOMENT)
+    # One question for each operator, whatever the number of its sessions.
+    asked = [wish.message.keys[0] for wish in wishes if isinstance(wish, Send)]
+    assert asked == [get_log_key(first.account, 0), get_log_key(second.account, 0)]
+    # The one that failed is last in turn: its other sessions come first.
+    (call, _) = [wish.call for wish in wishes if isinstance(wish, Send)]
+    collector.step(Unreachable(call, "out of time"), MOMENT)
+    (send,) = collector.look(MOMENT)
+    assert send.message.keys[0] == get_log_key(first.account, 1)
+
+
+def test_a_node_gone_for_good_is_asked_ever_less_and_at_once_when_it_starts_again():
+    world, collector, _ = prepare([1], 3)
+    world.spoil = lambda wish, message: None
+    waits = []
+    wishes = collector.look(MOMENT)
+    for _ in range(14):
+        _, _, waiting = world.run(collector, wishes)
+        (again,) = [wish for wish in waiting if isinstance(wish, SetTimer)]
+        waits.append(again.after_ms)
+        wishes = collector.step(Fired(again.timer), MOMENT).wishes
+    assert waits[-1] >= 30_000
+    world.run(collector, wishes)
+    assert collector.look(MOMENT) == ()
+    # A new session in the ledger tells that the node is back.
+    node = make_node_record(NODE)
+    world.records[get_node_key(NODE.account)] = encode(
+        msgspec.structs.replace(node, sessions=node.sessions + 1)
+    )
+    changes = tuple(Change(key=key, value=value) for key, value in world.records.items())
+    world.view.apply(BlockView(header=make_header(40), changes=changes), snapshot=True)
+    world.spoil = None
+    assert collector.look(MOMENT) != ()
+
+
+def test_a_tile_of_another_length_is_not_held():
+    # A thousand tiles of a mebibyte each would be a gigabyte of lies.
+    world, collector, _ = prepare([1], 300)
+    world.spoil = lambda wish, message: (
+        GotLogFile(data=bytes(1 << 20)) if isinstance(message, GotLogFile) else message
+    )
+    _, _, waiting = world.run(collector, collector.look(MOMENT))
+    assert [wish.code for wish in waiting if isinstance(wish, Report)] == ["tile.bad-length"]
+    assert collector._jobs == {}
+
+
 @pytest.mark.parametrize(("index", "size"), [(0, 1), (2, 5), (256, 257)])
 def test_a_receipt_that_its_node_left_out_is_told_from_bad_tiles(index, size):
     """`LOG-1`: another entry at the promised index convicts by one inclusion proof."""

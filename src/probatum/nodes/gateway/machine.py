@@ -113,7 +113,7 @@ class Gateway:
             case Unreachable(call=call, reason=reason) if call.startswith(HAND):
                 return self._desk.take_unreachable(call, reason, moment)
             case Durable(ticket=ticket):
-                return self._take_durable(ticket, moment)
+                return self._take_durable(ticket)
             case Fired(timer=timer):
                 return self._take_timer(timer, moment)
             case _:
@@ -173,14 +173,13 @@ class Gateway:
                 why = f"a gateway takes no {type(message).__name__}"
                 return (refuse(conversation, Refusal("gateway.wrong-message", why)),)
 
-    def _take_durable(self, ticket: str, moment: Moment) -> tuple[Wish, ...]:
+    def _take_durable(self, ticket: str) -> tuple[Wish, ...]:
         if not ticket.startswith(BUNDLE):
             return ()
         wishes, answered = self._desk.take_durable(ticket.removeprefix(BUNDLE))
-        if answered is None:
-            return wishes
-        self._collector.add(answered.request_id, answered.bundle)
-        return (*wishes, *self._collector.look(moment))
+        if answered is not None:
+            self._collector.add(answered.request_id, answered.bundle)
+        return wishes
 
     def _take_timer(self, timer: str, moment: Moment) -> tuple[Wish, ...]:
         if timer == _STOP_TIMER and self._stopping:
