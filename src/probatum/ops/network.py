@@ -212,8 +212,8 @@ class Network:
             asyncio.run(self._register((name,)))
         elif self._endpoints[name] != before:
             raise Fault("network.ledger-moved", f"somebody else listens at {before}")
-        if name in self.node_names:
-            self.wait_serving((name,))
+        if name != LEDGER:
+            self.wait_serving((name,) if name in self.node_names else ())
 
     def kill(self, name: str) -> None:
         """End a process at once (SIGKILL), as if its machine had failed."""
