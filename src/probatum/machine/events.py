@@ -53,10 +53,15 @@ class Stopping:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A message opened a conversation with this party."""
+    """A message opened a conversation with this party.
+
+    `caller` is who says it, as the door established: ``key:`` and the public part of an API key;
+    empty for anybody.
+    """
 
     conversation: str
     message: Message
+    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True)

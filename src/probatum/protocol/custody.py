@@ -44,6 +44,10 @@ Branch = Annotated[int, Meta(ge=0, lt=limits.BRANCHES)]
 EvidenceList = Annotated[tuple[EvidenceClass, ...], Meta(max_length=8)]
 
 
+Caller = Annotated[str, Meta(pattern=r"^key:[a-z0-9]{8}\Z", max_length=12)]
+"""An API key by its public part."""
+
+
 class HandOver(Document, frozen=True, kw_only=True):
     """One hand-over of one request, from giver to taker.
 
@@ -55,6 +59,8 @@ class HandOver(Document, frozen=True, kw_only=True):
         answer_by: Height by which the taker must have answered (milliseconds are only advice).
         previous: Digest of the record through which the giver holds the request: for later
             branches of a gateway, its own first record.
+        accepted_from: Only where the record accepts: the API key that asked, by its public part;
+            absent for who asked without one.
     """
 
     request_id: RequestId
@@ -67,6 +73,7 @@ class HandOver(Document, frozen=True, kw_only=True):
     given_at: Height
     answer_by: Height
     previous: HexDigest | None = None
+    accepted_from: Caller | None = None
 
 
 class Release(Document, frozen=True, kw_only=True):
@@ -120,6 +127,8 @@ def decode_handover(payload: bytes) -> HandOver:
         raise Refusal(
             "custody.bad-form", "only a gateway's branch 0 accepts a request from outside"
         )
+    if record.accepted_from is not None and not record.accepts:
+        raise Refusal("custody.bad-form", "only a first record says whom it accepts from")
     if record.answer_by <= record.given_at:
         raise Refusal("custody.bad-form", "the answer is due before the hand-over")
     if record.giver.key == record.taker.key:

@@ -40,6 +40,7 @@ __all__ = [
     "GetBundle",
     "GetHeader",
     "GetLogFile",
+    "GetManifest",
     "GetOutcome",
     "GetState",
     "GetStatus",
@@ -47,6 +48,7 @@ __all__ = [
     "GotBundle",
     "GotHeader",
     "GotLogFile",
+    "GotManifest",
     "GotState",
     "HandOverWork",
     "ListState",
@@ -164,6 +166,21 @@ class GotLogFile(LedgerValue, frozen=True, kw_only=True, tag=31):
     """The file's bytes."""
 
     data: Annotated[bytes, Meta(max_length=limits.MIB)]
+
+
+# Anybody ↔ gateway or inference node
+
+
+class GetManifest(LedgerValue, frozen=True, kw_only=True, tag=32):
+    """Ask for the manifest of a package; a gateway that has not got it yet gets it first."""
+
+    package: Digest
+
+
+class GotManifest(LedgerValue, frozen=True, kw_only=True, tag=33):
+    """The bytes of `probatum.json`, whose SHA-256 is the package's digest."""
+
+    manifest: Annotated[bytes, Meta(max_length=limits.MANIFEST_BYTES)]
 
 
 # Anybody ↔ full node
@@ -298,6 +315,8 @@ Message: TypeAlias = (
     | Answered
     | GetLogFile
     | GotLogFile
+    | GetManifest
+    | GotManifest
     | Submit
     | Outcome
     | GetOutcome

@@ -106,12 +106,24 @@ def test_only_inference_nodes_sign_receipts():
         change(HANDOVER, giver=NODE, taker=GATEWAY),
         change(HANDOVER, answer_by=1),
         change(HANDOVER, taker=GATEWAY),
+        change(HANDOVER, accepts=False, previous="1" * 64, branch=1, accepted_from="key:abcd2345"),
     ],
 )
 def test_malformed_handovers_are_refused(wrong):
     with pytest.raises(Refusal) as caught:
         custody.decode_handover(custody.encode_handover(wrong))
     assert caught.value.code == "custody.bad-form"
+
+
+def test_whom_it_accepts_from_is_said_by_a_key_and_absent_without_one():
+    plain = custody.encode_handover(HANDOVER)
+    assert b"accepted_from" not in plain
+    keyed = change(HANDOVER, accepted_from="key:abcd2345")
+    assert custody.decode_handover(custody.encode_handover(keyed)) == keyed
+    for wrong in ("anonymous", "key:", "key:ABCD2345", "key:abcd23456"):
+        with pytest.raises(Refusal) as caught:
+            custody.decode_handover(custody.encode_handover(change(HANDOVER, accepted_from=wrong)))
+        assert caught.value.code == "encoding.malformed"
 
 
 @pytest.mark.parametrize(

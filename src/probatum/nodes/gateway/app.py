@@ -18,12 +18,12 @@ from probatum.nodes.shell.front import FrontDoor, MessageEndpoint, ask_party
 from probatum.nodes.shell.intake import Intake
 from probatum.nodes.shell.pages import Page, Shown, make_health
 from probatum.protocol import limits
-from probatum.protocol.messages import Ask, GetBundle, GotBundle
+from probatum.protocol.messages import Ask, GetBundle, GetManifest, GotBundle
 from probatum.protocol.primitives import check_request_id
 
 __all__ = ["make_app"]
 
-_KINDS: Final = (Ask, GetBundle)
+_KINDS: Final = (Ask, GetBundle, GetManifest)
 _FRAME_BYTES: Final = limits.REQUEST_BYTES + 64 * limits.KIB
 
 

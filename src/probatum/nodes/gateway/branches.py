@@ -17,6 +17,7 @@ from probatum.protocol import limits
 from probatum.protocol.custody import HandOver, encode_handover
 from probatum.protocol.dsse import Envelope, sign_envelope
 from probatum.protocol.encoding import decode_document
+from probatum.protocol.manifests import Manifest, check_tensors_match
 from probatum.protocol.messages import Accepted, Answered
 from probatum.protocol.parties import Party
 from probatum.protocol.primitives import Digest, Salt, address_to_hex
@@ -77,6 +78,7 @@ def open_branch(
     height: int,
     window_blocks: int,
     now_ms: int,
+    caller: str = "",
 ) -> Branch:
     """Sign the next hand-over of a request; the first one also accepts it (`CUSTODY-1`).
 
@@ -88,6 +90,7 @@ def open_branch(
         height: The gateway's view of the ledger.
         window_blocks: Blocks that the ledger's parameters give a taker.
         now_ms: Now, for measuring.
+        caller: Who asked, as the door established; said in the record that accepts the request.
     """
     record = HandOver(
         request_id=facts.request_id,
@@ -104,6 +107,7 @@ def open_branch(
         given_at=height,
         answer_by=height + window_blocks,
         previous=earlier[0].digest.hex() if earlier else None,
+        accepted_from=caller if caller and not earlier else None,
     )
     payload = encode_handover(record)
     return Branch(
@@ -144,6 +148,7 @@ def check_answered(
     salt: Salt,
     view: LedgerView,
     settings: GatewaySettings,
+    manifest: Manifest,
 ) -> CheckedAnswer:
     """Check a node's answer.
 
@@ -157,6 +162,7 @@ def check_answered(
     5. The height of inclusion is ahead, and no farther than the ledger's parameters say.
     6. The outputs are no larger than an answer may be, and have the receipt's roots under the
        request's salt (`SALT-1`).
+    7. The outputs are those that the model's manifest declares.
 
     Raises:
         Refusal: `encoding.*`, `dsse.*`, `receipt.*`, `gateway.wrong-answer`,
@@ -194,4 +200,10 @@ def check_answered(
     if sum(len(tensor.data) for tensor in message.outputs) > limits.ANSWER_BYTES:
         raise Refusal("gateway.wrong-answer", "the outputs are larger than an answer may be")
     check_outputs(receipt, salt, message.outputs)
+    # 7
+    try:
+        check_tensors_match(manifest.outputs, message.outputs)
+    except Refusal as refusal:
+        why = f"the outputs are not the model's: {refusal.message}"
+        raise Refusal("gateway.wrong-answer", why) from None
     return CheckedAnswer(envelope=envelope, receipt=receipt, message=message)

@@ -40,11 +40,6 @@ SILENCE = "branch:"
 AGAIN = "again:"
 """Before a request id: timer of the pause before nodes are tried once more."""
 
-_AT_FAULT = ("schema.",)
-"""Codes of refusals that every node would repeat: the request itself is at fault. What a node says
-of encodings or tensors' bytes is not among them: the gateway checked those before it handed them
-over, so the way or the node is at fault, and another one may do better. Nobody signs a refusal, so
-one node's word is not enough while another one can be asked."""
 _CODE: Final = re.compile(r"[a-z0-9-]{1,60}\.[a-z0-9-]{1,60}")
 """Codes of others go into signed records and before people's eyes: they must look like codes."""
 _REPLIES: Final = 4
@@ -146,13 +141,6 @@ class FailOver:
         for branch in request.branches:
             self._end(branch)
 
-    def _can_go_on(self, request: OpenRequest, now_ms: int) -> bool:
-        """Tell whether another node may still answer, or can be asked."""
-        if any(branch.state != "ended" for branch in request.branches):
-            return True
-        room = len(request.branches) < self._settings.branches
-        return room and self._choose(request, now_ms) is not None
-
     def _choose(self, request: OpenRequest, now_ms: int) -> NodeRecord | None:
         """Choose whom to ask next; nobody once this gateway's key is not the ledger's any more.
 
@@ -205,6 +193,7 @@ class FailOver:
             height=self._view.height,
             window_blocks=params.answer_window_blocks,
             now_ms=moment.now_ms,
+            caller=request.caller,
         )
         request.branches.append(branch)
         request.tried.add(node.account)
@@ -244,9 +233,9 @@ class FailOver:
             case Refused(code=code) if _CODE.fullmatch(code) is None:
                 why = "a refusal without a code"
                 return self._fail(request, branch, "gateway.wrong-answer", why, moment)
-            case Refused(code=code) if code.startswith(_AT_FAULT):
-                return self._take_objection(request, branch, message, moment)
             case Refused(code=code, message=why):
+                # Also where the node says that the request itself is at fault: nobody signs a
+                # refusal, and the gateway has held the request to the model's manifest itself.
                 return self._fail(request, branch, code, why, moment)
             case _:
                 why = f"{type(message).__name__} is no answer to a hand-over"
@@ -263,6 +252,7 @@ class FailOver:
             request.salt,
             self._view,
             self._settings,
+            request.manifest,
         )
         self._end(branch)
         self._health.succeed(branch.node.account, moment.now_ms - branch.sent_ms)
@@ -292,24 +282,6 @@ class FailOver:
         if branch.state != "ended":
             branch.state = "ended"
             self._health.end(branch.node.account)
-
-    def _take_objection(
-        self, request: OpenRequest, branch: Branch, refused: Refused, moment: Moment
-    ) -> Progress:
-        """Pass on that the request is at fault if two nodes say so, or nobody else can be asked."""
-        self._end(branch)
-        request.reason = refused.code
-        first = not request.objectors
-        request.objectors.add(branch.node.account)
-        if first and self._can_go_on(request, moment.now_ms):
-            return self.advance(request, moment)
-        passed = Refused(
-            code=refused.code,
-            message=refused.message,
-            hint=refused.hint,
-            request_id=request.request_id,
-        )
-        return Progress(refusal=passed)
 
     def _say_failed(self, request: OpenRequest) -> Refused:
         if not request.branches:

@@ -7,7 +7,10 @@ requests are settled in the background. Read next: `request_desk`, `failover`, `
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol, TypeAlias
+
+import msgspec
 
 from probatum.client.ledger_view import LedgerView
 from probatum.client.pending import SettlementCollector
@@ -29,16 +32,34 @@ from probatum.machine.wishes import Halt, Journal, Reply, Report, SetTimer, Wish
 from probatum.nodes.gateway.bundle_store import BundleStore
 from probatum.nodes.gateway.failover import HAND
 from probatum.nodes.gateway.journal_records import SettledRecord
+from probatum.nodes.gateway.manifests import Manifests, Waiter
+from probatum.nodes.gateway.request import Asker
 from probatum.nodes.gateway.request_desk import BUNDLE, RequestDesk, refuse
 from probatum.nodes.gateway.settings import GatewaySettings
 from probatum.protocol import records
 from probatum.protocol.encoding import encode
-from probatum.protocol.messages import Ask, GetBundle, GotBundle, Message
+from probatum.protocol.messages import (
+    Ask,
+    GetBundle,
+    GetManifest,
+    GotBundle,
+    GotManifest,
+    Message,
+)
 
 __all__ = ["Gateway"]
 
 _STOP_TIMER: Final = "gateway:stop"
 _SETTLED: Final = "settled:"
+
+
+class _Owner(Protocol):
+    def owns(self, event: Event, /) -> bool:
+        """Tell whether an event is for this sub-machine."""
+        ...
+
+
+_Take: TypeAlias = Callable[[Event, Moment], tuple[Wish, ...]]
 
 
 class Gateway:
@@ -65,12 +86,18 @@ class Gateway:
             records.PARAMS_KEY,
         )
         self._follower = LedgerFollower(settings.ledger, prefixes, settings.trust)
-        self._desk = RequestDesk(settings, self.view, self._store)
+        self._manifests = Manifests(settings, self.view)
+        self._desk = RequestDesk(settings, self.view, self._store, self._manifests)
         self._collector = SettlementCollector(
             settings.ledger, settings.trust, self.view, limit=settings.pending_bundles
         )
         for request_id, bundle in self._store.list_pending():
             self._collector.add(request_id, bundle)
+        self._parts: tuple[tuple[_Owner, _Take], ...] = (
+            (self._follower, self._follow),
+            (self._collector, self._collect),
+            (self._manifests, self._learn),
+        )
         self._stopping = False
         self._halted = False
 
@@ -97,16 +124,17 @@ class Gateway:
         return wishes
 
     def _take(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
+        for owner, take in self._parts:
+            if owner.owns(event):
+                return take(event, moment)
         match event:
-            case _ if self._follower.owns(event):
-                return self._follow(event, moment)
-            case _ if self._collector.owns(event):
-                return self._collect(event, moment)
             case Started():
                 return self._follower.start(moment)
-            case Arrived(conversation=conversation, message=message):
-                return self._take_message(conversation, message, moment)
+            case Arrived(conversation=conversation, message=message, caller=caller):
+                asker = Asker(conversation=conversation, caller=caller)
+                return self._take_message(asker, message, moment)
             case Hung(conversation=conversation):
+                self._manifests.forget(conversation)
                 return self._desk.forget(conversation)
             case Returned(call=call, message=message, last=last) if call.startswith(HAND):
                 return self._desk.take_reply(call, message, moment, last=last)
@@ -122,7 +150,10 @@ class Gateway:
 
     def _begin_to_stop(self) -> tuple[Wish, ...]:
         self._stopping = True
-        return (SetTimer(_STOP_TIMER, self._settings.stop_grace_ms),)
+        # For those who still wait for a manifest nothing was signed yet.
+        stop = Refusal("gateway.stopping", "this gateway is stopping", hint="ask another one")
+        refused = (refuse(waiter.conversation, stop) for waiter in self._manifests.close())
+        return (SetTimer(_STOP_TIMER, self._settings.stop_grace_ms), *refused)
 
     def _follow(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
         step = self._follower.step(event, moment)
@@ -133,6 +164,7 @@ class Gateway:
             return step.wishes
         return (
             *step.wishes,
+            *self._manifests.look_ahead(step.blocks),
             *self._desk.take_block(moment),
             *self._collector.look(moment),
         )
@@ -152,12 +184,43 @@ class Gateway:
             wishes.append(Report("error", "gateway.receipt-broken", why, fields))
         return tuple(wishes)
 
-    def _take_message(
-        self, conversation: str, message: Message, moment: Moment
-    ) -> tuple[Wish, ...]:
+    def _learn(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
+        """Take what came of fetching a manifest, and serve who waited for it."""
+        step = self._manifests.step(event, moment)
+        wishes = list(step.wishes)
+        for waiter, refusal in step.refused:
+            wishes.append(refuse(waiter.conversation, refusal))
+        for waiter in step.served:
+            asker = Asker(conversation=waiter.conversation, caller=waiter.caller)
+            question = waiter.question
+            if isinstance(question, Ask):
+                left_ms = max(1, waiter.deadline_ms - moment.now_ms)
+                question = msgspec.structs.replace(question, timeout_ms=left_ms)
+            wishes += self._take_message(asker, question, moment)
+        return tuple(wishes)
+
+    def _get_manifest(self, asker: Asker, message: GetManifest, moment: Moment) -> tuple[Wish, ...]:
+        known = self._manifests.get(message.package)
+        if known is not None:
+            return (Reply(asker.conversation, GotManifest(manifest=known.data)),)
+        waiter = Waiter(
+            conversation=asker.conversation,
+            caller=asker.caller,
+            question=message,
+            deadline_ms=moment.now_ms + self._settings.accept_timeout_ms * 2,
+        )
+        try:
+            return self._manifests.wait(message.package, waiter)
+        except Refusal as refusal:
+            return (refuse(asker.conversation, refusal),)
+
+    def _take_message(self, asker: Asker, message: Message, moment: Moment) -> tuple[Wish, ...]:
+        conversation = asker.conversation
         match message:
             case Ask():
-                return self._desk.ask(conversation, message, moment, stopping=self._stopping)
+                return self._desk.ask(asker, message, moment, stopping=self._stopping)
+            case GetManifest():
+                return self._get_manifest(asker, message, moment)
             case GetBundle(request_id=request_id):
                 found = self._store.get(request_id)
                 if found is None:

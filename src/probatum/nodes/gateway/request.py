@@ -21,6 +21,7 @@ from probatum.protocol.custody import Release, encode_release
 from probatum.protocol.dsse import decode_payload, sign_envelope
 from probatum.protocol.encoding import encode, encode_document
 from probatum.protocol.hashing import sha256
+from probatum.protocol.manifests import Manifest
 from probatum.protocol.messages import Answer, Ask, Refused
 from probatum.protocol.primitives import (
     Address,
@@ -33,7 +34,6 @@ from probatum.protocol.primitives import (
     make_salt,
 )
 from probatum.protocol.receipts import Receipt
-from probatum.protocol.records import ModelRecord
 from probatum.protocol.requests import ModelRef, RequestFacts
 from probatum.protocol.statements import compute_record_digest
 from probatum.protocol.tensors import (
@@ -44,6 +44,7 @@ from probatum.protocol.tensors import (
 )
 
 __all__ = [
+    "Asker",
     "OpenRequest",
     "Outcome",
     "check_ask",
@@ -56,15 +57,24 @@ Outcome: TypeAlias = Answer | Refused
 """What those who asked are told in the end."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Who asks: a conversation, and who speaks in it as the door established (or empty)."""
+
+    conversation: str
+    caller: str = ""
+
+
 @dataclass(slots=True, kw_only=True)
 class OpenRequest:
     """A request that the gateway holds.
 
     Attributes:
+        manifest: What the model takes and gives; the inputs have been held to it.
+        caller: Who asked, as the door established; empty for anybody.
         ask_digest: What was asked for, as `compute_ask_digest` sees it.
         askers: Conversations to answer.
         tried: Operators that were tried in this round.
-        objectors: Operators that said that the request itself is at fault.
         rounds: How often all nodes were tried.
         reason: Why the last branch failed.
         outcome: Set once the release is on its way to the disk; `bundle` with it.
@@ -74,6 +84,8 @@ class OpenRequest:
     facts_bytes: bytes
     digest: Digest
     package: Digest
+    manifest: Manifest
+    caller: str
     salt: Salt
     inputs: tuple[Tensor, ...]
     ask_digest: Digest
@@ -81,7 +93,6 @@ class OpenRequest:
     askers: dict[str, None]
     branches: list[Branch] = field(default_factory=list)
     tried: set[Address] = field(default_factory=set)
-    objectors: set[Address] = field(default_factory=set)
     rounds: int = 0
     reason: str = "gateway.no-node"
     outcome: Outcome | None = None
@@ -125,15 +136,21 @@ def check_ask(ask: Ask) -> None:
 
 
 def make_request(
-    ask: Ask, model: ModelRecord, settings: GatewaySettings, conversation: str, moment: Moment
+    ask: Ask,
+    package: Digest,
+    manifest: Manifest,
+    settings: GatewaySettings,
+    asker: Asker,
+    moment: Moment,
 ) -> OpenRequest:
     """Make a request of what a client asks; draw what the client left to the gateway.
 
     Args:
         ask: What was asked; `check_ask` has passed it.
-        model: What the ledger says of the model.
+        package: The package that the ledger knows under the model's name.
+        manifest: Its manifest; `check_tensors_match` has passed the inputs.
         settings: The gateway's.
-        conversation: Who asks.
+        asker: Who asks.
         moment: Chance for request id, salt and nonce (`SALT-1`); the time.
     """
     request_id = ask.request_id or make_request_id(draw(moment, "request-id")[:16])
@@ -141,7 +158,7 @@ def make_request(
     nonce = ask.nonce or make_nonce(draw(moment, "nonce"))
     facts = RequestFacts(
         request_id=request_id,
-        model=ModelRef(package=model.package.hex()),
+        model=ModelRef(package=package.hex()),
         arithmetic="float",
         assurance=ask.assurance,
         inputs=tuple(make_tensor_head(salt, tensor) for tensor in ask.inputs),
@@ -156,12 +173,14 @@ def make_request(
         facts=facts,
         facts_bytes=facts_bytes,
         digest=sha256(facts_bytes),
-        package=model.package,
+        package=package,
+        manifest=manifest,
+        caller=asker.caller,
         salt=salt,
         inputs=ask.inputs,
         ask_digest=compute_ask_digest(ask),
         deadline_ms=moment.now_ms + timeout_ms,
-        askers={conversation: None},
+        askers={asker.conversation: None},
     )
 
 

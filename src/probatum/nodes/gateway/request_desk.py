@@ -17,7 +17,9 @@ from probatum.nodes.gateway.branches import Branch
 from probatum.nodes.gateway.bundle_store import BundleStore
 from probatum.nodes.gateway.failover import ACCEPT, AGAIN, HAND, SILENCE, FailOver, Progress
 from probatum.nodes.gateway.journal_records import ReleasedRecord
+from probatum.nodes.gateway.manifests import Manifests, Waiter
 from probatum.nodes.gateway.request import (
+    Asker,
     OpenRequest,
     Outcome,
     check_ask,
@@ -27,6 +29,7 @@ from probatum.nodes.gateway.request import (
 )
 from probatum.nodes.gateway.settings import GatewaySettings
 from probatum.protocol.encoding import encode
+from probatum.protocol.manifests import check_tensors_match
 from probatum.protocol.messages import Answer, Ask, Message, Refused
 from probatum.protocol.primitives import Digest
 
@@ -45,6 +48,7 @@ _TRY_LATER = frozenset(
         "gateway.not-ready",
         "gateway.not-registered",
         "gateway.no-node",
+        "gateway.no-manifest",
         "gateway.no-answer",
     }
 )
@@ -73,11 +77,18 @@ def _weigh(told: tuple[Digest, Outcome]) -> int:
 class RequestDesk:
     """Holds the open requests."""
 
-    def __init__(self, settings: GatewaySettings, view: LedgerView, store: BundleStore) -> None:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        view: LedgerView,
+        store: BundleStore,
+        manifests: Manifests,
+    ) -> None:
         """Make a desk without requests."""
         self._settings = settings
         self._view = view
         self._store = store
+        self._manifests = manifests
         self._failover = FailOver(settings, view)
         self._open: Held[str, OpenRequest] = Held(limit=settings.open_requests, code="gateway.busy")
         self._open_bytes = 0
@@ -90,19 +101,17 @@ class RequestDesk:
         """Count the open requests."""
         return len(self._open)
 
-    def ask(
-        self, conversation: str, ask: Ask, moment: Moment, *, stopping: bool
-    ) -> tuple[Wish, ...]:
+    def ask(self, asker: Asker, ask: Ask, moment: Moment, *, stopping: bool) -> tuple[Wish, ...]:
         """Take a question: a new request, or one that is known already."""
         try:
             check_ask(ask)
-            known = self._find_known(conversation, ask)
+            known = self._find_known(asker.conversation, ask)
             if known is not None:
                 return known
             self._check_open(stopping=stopping)
-            return self._begin(conversation, ask, moment)
+            return self._begin(asker, ask, moment)
         except Refusal as refusal:
-            return (refuse(conversation, refusal),)
+            return (refuse(asker.conversation, refusal),)
 
     def forget(self, conversation: str) -> tuple[Wish, ...]:
         """Learn that an asker went away; the request goes on, hand-overs are signed for it."""
@@ -234,7 +243,8 @@ class RequestDesk:
             )
         self._store.check_room(len(self._open))
 
-    def _begin(self, conversation: str, ask: Ask, moment: Moment) -> tuple[Wish, ...]:
+    def _begin(self, asker: Asker, ask: Ask, moment: Moment) -> tuple[Wish, ...]:
+        """Open a request, once the model's manifest is there to hold it to (`CANON-8`)."""
         model = self._view.get_model(ask.model, ask.version)
         if model is None:
             version = f" version {ask.version}" if ask.version else ""
@@ -248,15 +258,30 @@ class RequestDesk:
             raise Refusal("gateway.busy", "too many bytes of inputs are held", hint="try later")
         if len(self._open) >= self._settings.open_requests:
             raise Refusal("gateway.busy", f"{len(self._open)} requests are held", hint="try later")
-        request = make_request(ask, model, self._settings, conversation, moment)
+        known = self._manifests.get(model.package)
+        if known is None:
+            return self._manifests.wait(model.package, self._make_waiter(asker, ask, moment))
+        if known.manifest is None:
+            raise Refusal("gateway.bad-package", "what was published under this name is no package")
+        check_tensors_match(known.manifest.inputs, ask.inputs)
+        request = make_request(ask, model.package, known.manifest, self._settings, asker, moment)
         progress = self._failover.advance(request, moment)
         if progress.refusal is not None:
-            return (Reply(conversation, progress.refusal),)
+            return (Reply(asker.conversation, progress.refusal),)
         self._open.add(request.request_id, request)
         self._open_bytes += size
-        self._waiting[conversation] = request.request_id
+        self._waiting[asker.conversation] = request.request_id
         left_ms = request.deadline_ms - moment.now_ms
         return (*progress.wishes, SetTimer(f"{DEADLINE}{request.request_id}", left_ms))
+
+    def _make_waiter(self, asker: Asker, ask: Ask, moment: Moment) -> Waiter:
+        longest = self._settings.request_timeout_ms
+        return Waiter(
+            conversation=asker.conversation,
+            caller=asker.caller,
+            question=ask,
+            deadline_ms=moment.now_ms + min(ask.timeout_ms or longest, longest),
+        )
 
     def _go_on(self, request: OpenRequest, progress: Progress) -> tuple[Wish, ...]:
         if progress.answer is None and progress.refusal is None:

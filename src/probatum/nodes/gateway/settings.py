@@ -35,6 +35,7 @@ class GatewaySettings:
         branches: Hand-overs for one request, at most `limits.BRANCHES`.
         open_requests: Requests held at one time; one more is refused as busy.
         open_bytes: Inputs held at one time, in bytes.
+        manifest_bytes: Manifests of models kept, in bytes.
         pending_bundles: Receipts that wait for settlement; when full, requests are refused.
         bundle_bytes: Final bundles kept for who asks for them, in bytes.
         recent_bytes: Answers kept for who repeats a request, in bytes.
@@ -56,6 +57,7 @@ class GatewaySettings:
     branches: int = limits.BRANCHES
     open_requests: int = limits.OPEN_REQUESTS
     open_bytes: int = 1024 * limits.MIB
+    manifest_bytes: int = 64 * limits.MIB
     pending_bundles: int = 100_000
     bundle_bytes: int = 256 * limits.MIB
     recent_bytes: int = 256 * limits.MIB

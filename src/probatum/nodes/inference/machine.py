@@ -33,7 +33,15 @@ from probatum.nodes.inference.sessions import SESSION
 from probatum.nodes.inference.settings import InferenceSettings
 from probatum.nodes.inference.work import ACCEPT, ANSWER, WorkDesk, refuse
 from probatum.protocol import records
-from probatum.protocol.messages import GetLogFile, GotLogFile, HandOverWork, Message
+from probatum.protocol.manifests import encode_manifest
+from probatum.protocol.messages import (
+    GetLogFile,
+    GetManifest,
+    GotLogFile,
+    GotManifest,
+    HandOverWork,
+    Message,
+)
 from probatum.protocol.primitives import OperatingKey
 
 __all__ = ["InferenceNode"]
@@ -149,6 +157,12 @@ class InferenceNode:
                 except Refusal as refusal:
                     return (refuse(conversation, refusal),)
                 return (Reply(conversation, GotLogFile(data=data)),)
+            case GetManifest(package=package):
+                manifest = self._settings.packages.get(package)
+                if manifest is None:
+                    why = "this node does not run the package"
+                    return (refuse(conversation, Refusal("package.not-here", why)),)
+                return (Reply(conversation, GotManifest(manifest=encode_manifest(manifest))),)
             case _:
                 why = f"an inference node takes no {type(message).__name__}"
                 return (refuse(conversation, Refusal("node.wrong-message", why)),)

@@ -8,8 +8,9 @@ from probatum.machine import events
 from probatum.nodes.gateway.journal_records import ReleasedRecord, decode_journal_record
 from probatum.nodes.gateway.machine import Gateway
 from probatum.protocol.bundles import decode_bundle
-from probatum.protocol.custody import decode_release
+from probatum.protocol.custody import decode_handover, decode_release
 from probatum.protocol.dsse import decode_payload
+from probatum.protocol.manifests import TensorSpec
 from probatum.protocol.messages import (
     Accepted,
     Answer,
@@ -22,6 +23,7 @@ from probatum.protocol.messages import (
     Refused,
 )
 from probatum.protocol.primitives import make_request_id
+from probatum.protocol.tensors import Tensor
 from tests.unit.nodes.network import (
     GATEWAY,
     PACKAGE,
@@ -319,24 +321,56 @@ def test_a_fault_of_one_node_is_covered_by_another(network):
     assert len(list_handed(network)) == 2
 
 
-def test_a_request_that_breaks_the_schema_is_refused_when_two_nodes_say_so(network):
+def test_a_request_that_breaks_the_schema_is_refused_before_anything_is_signed(network):
     refused = ask(network, inputs=(tensor(b"\1", "z"),))
     assert (refused.code, refused.retryable) == ("schema.missing-tensor", False)
-    assert len(list_handed(network)) == 2
+    assert refused.request_id is None
+    assert list_handed(network) == []
+
+
+def test_no_nodes_word_ends_a_request_as_at_fault(network):
+    network.world.meddle = lambda _, m: (
+        Refused(code="schema.wrong-dtype", message="no")
+        if isinstance(m, Accepted | Answered)
+        else m
+    )
+    refused = ask(network)
+    assert (refused.code, refused.retryable) == ("gateway.no-answer", True)
     bundle = get_bundle(network, refused.request_id).bundle
-    assert get_release(bundle).reason == "schema.missing-tensor"
-    assert network.world.parties[GATEWAY].machine._desk._failover._health.get(0) != {}
-    assert all(
-        seen.failures == seen.inflight == 0
-        for seen in network.world.parties[GATEWAY].machine._desk._failover._health._seen.values()
-    ), "a client that asks nonsense must not spoil the nodes' standing"
+    assert get_release(bundle).reason == "schema.wrong-dtype"
 
 
-def test_the_only_nodes_word_is_enough_to_say_that_a_request_is_at_fault():
-    network = start_network(("a",))
-    refused = ask(network, inputs=(tensor(b"\1", "z"),))
-    assert (refused.code, refused.retryable) == ("schema.missing-tensor", False)
-    assert len(list_handed(network)) == 1
+def test_outputs_that_are_not_the_models_fail_their_branch(network):
+    wrong = (Tensor(name="y", dtype="int8", shape=(3,), data=b"\2\4\6"),)
+    for name in "abc":
+        network.world.parties[endpoint(name)].compute = lambda _: wrong
+    # An honest node says so itself; this one does not look.
+    for name in "abc":
+        node = network.world.parties[endpoint(name)].machine
+        for package, manifest in node._settings.packages.items():
+            loose = (TensorSpec(name="y", dtype="int8", shape=("n",)),)
+            node._settings.packages[package] = msgspec.structs.replace(manifest, outputs=loose)
+    refused = ask(network)
+    assert refused.code == "gateway.no-answer"
+    assert ("gateway.branch-failed", True) in {
+        (code, "outputs are not the model's" in why) for code, why in get_reports(network)
+    }
+
+
+def test_who_asked_under_a_key_is_in_the_record_that_accepts_and_in_no_other(network):
+    first = find_first(start_network())
+    network.world.kill(endpoint(first))
+    network.world.replies["keyed"] = []
+    message = make_ask(**SAME)
+    network.world.tell(GATEWAY, events.Arrived("keyed", message, "key:abcd2345"))
+    answer = network.world.wait("keyed")
+    assert isinstance(answer, Answer)
+    records = [
+        decode_handover(decode_payload(envelope))
+        for envelope in decode_bundle(answer.bundle).custody
+    ]
+    assert [record.accepted_from for record in records] == ["key:abcd2345", None]
+    assert check_pending(answer.bundle)
 
 
 def test_one_nodes_lie_about_the_request_stops_nothing(network):
