@@ -277,7 +277,7 @@ def inference():
             driver,
             machine=machine,
             packages={},
-            chain_id=CHAIN_ID,
+            domain=network.node_settings("a").domain,
             operator=account("a").address,
         )
 

@@ -18,6 +18,7 @@ from probatum.errors import Fault, Refusal
 from probatum.protocol import limits
 from probatum.protocol.frames import FrameReader, encode_frame
 from probatum.protocol.messages import Message
+from probatum.protocol.primitives import Code
 
 __all__ = ["HttpTransport"]
 
@@ -33,7 +34,7 @@ _REPLY_BYTES: Final = limits.FRAME_BYTES + limits.MIB
 class _Problem(msgspec.Struct, frozen=True, kw_only=True):
     """What a door says no with (RFC 9457); members that are not named here are left."""
 
-    code: str = ""
+    code: Code = ""
     detail: str = ""
     hint: str = ""
 
@@ -111,7 +112,8 @@ class HttpTransport:
             raise Fault(
                 "transport.timeout", f"{endpoint} did not answer within {timeout_s:g} s"
             ) from None
-        except aiohttp.InvalidURL:
+        except ValueError:
+            # `InvalidURL`, and what resolvers and header writers raise for odd names.
             raise Refusal(
                 "transport.bad-address",
                 f"{endpoint[:200]!r} is no address of a party",
@@ -161,7 +163,9 @@ async def _explain(endpoint: str, response: aiohttp.ClientResponse) -> Refusal |
         problem = _Problem()
     if not problem.code:
         return _bad_reply(endpoint, f"HTTP status {response.status}")
-    what = f"{endpoint}: {problem.detail or problem.code}"
+    # What a stranger wrote ends up in terminals and logs.
+    detail = "".join(mark for mark in problem.detail if mark.isprintable())
+    what = f"{endpoint}: {detail or problem.code}"
     if response.status >= 500 or response.status in {408, 429}:
         return Fault("transport.unavailable", f"{what} ({problem.code})", hint=problem.hint)
     return Refusal(problem.code, what, hint=problem.hint)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, MutableMapping, Sequence
+from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
 
+import msgspec
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -43,6 +45,8 @@ CONVERSATION_S: Final = 300.0
 """No conversation over HTTP is longer than this."""
 ON_HANG_UP: Final = "probatum.on-hang-up"
 """Key of an HTTP scope under which the server finds whom to tell when the client goes away."""
+_LARGE: Final = 64 * limits.KIB
+_TAG_AT: Final = 5
 _CLOSING: Final = frozenset({408, 413, 499})
 """Statuses after which the rest of a body is not worth reading."""
 
@@ -153,12 +157,22 @@ async def ask_party(driver: Driver, scope: Scope, message: Message) -> Message:
     return reply.message
 
 
+@cache
+def _list_tags(kinds: tuple[type, ...]) -> frozenset[object]:
+    infos = [msgspec.inspect.type_info(kind) for kind in kinds]
+    return frozenset(info.tag for info in infos if isinstance(info, msgspec.inspect.StructType))
+
+
 def read_message(body: bytes, kinds: tuple[type, ...]) -> Message:
     """Read exactly one frame that holds a message of one of some kinds.
 
     Raises:
         Refusal: `frame.*`, `encoding.*`, `door.not-one-message`, `door.wrong-message`.
     """
+    # The tag stands right after the frame's length and the array's head. Looked at first, so that
+    # nobody can make a door decode a large message of a kind that it does not take.
+    if len(body) > _LARGE and body[_TAG_AT] not in _list_tags(kinds):
+        raise Refusal("door.wrong-message", "not one of the messages that are taken here")
     reader = FrameReader()
     messages = reader.feed(body)
     reader.finish()
