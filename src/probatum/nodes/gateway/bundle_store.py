@@ -1,8 +1,9 @@
 """The bundles of released requests: pending until settled, then kept while there is room.
 
-Pending ones are never forgotten: a gateway that can hold no more takes no more requests. Final
-ones are forgotten oldest first; clients have theirs, and the journal keeps all. Must not know how
-a bundle is settled.
+Pending ones are not forgotten: a gateway that can hold no more takes no more requests. Nodes that
+never settle would so shut it for good, so it gives up overdue receipts once they crowd the rest.
+Final ones are forgotten oldest first; clients have theirs, and the journal keeps all. Must not
+know how a bundle is settled.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from probatum.errors import Refusal
 from probatum.machine.budget import Held, Recent
 from probatum.nodes.gateway.journal_records import (
+    GivenUpRecord,
     ReleasedRecord,
     SettledRecord,
     decode_journal_record,
@@ -38,6 +40,13 @@ class BundleStore:
                     self.add(released.request_id, released.bundle, answered=released.answered)
                 case SettledRecord() as settled:
                     self.settle(settled.request_id, settled.bundle)
+                case GivenUpRecord() as given_up:
+                    self.give_up(given_up.request_id)
+
+    @property
+    def crowd(self) -> int:
+        """How many pending bundles there are beyond half of the room."""
+        return max(0, len(self._pending) - self._pending_limit // 2)
 
     def check_room(self, opened: int) -> None:
         """Check that bundles of so many open requests would find room.
@@ -65,7 +74,7 @@ class BundleStore:
         self._final.put(request_id, (True, bundle))
 
     def give_up(self, request_id: RequestId) -> None:
-        """Wait no more for a receipt that the settled log contradicts; the bundle stays pending."""
+        """Wait no more for a receipt to be settled; the bundle stays pending."""
         bundle = self._pending.remove(request_id)
         if bundle is not None:
             self._final.put(request_id, (False, bundle))

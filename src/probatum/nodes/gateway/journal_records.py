@@ -17,6 +17,7 @@ from probatum.protocol.primitives import RequestId
 
 __all__ = [
     "JOURNAL_RECORD_BYTES",
+    "GivenUpRecord",
     "JournalRecord",
     "ReleasedRecord",
     "SettledRecord",
@@ -46,7 +47,18 @@ class SettledRecord(LedgerValue, frozen=True, kw_only=True, tag=2):
     bundle: Annotated[bytes, Meta(max_length=limits.BUNDLE_BYTES)]
 
 
-JournalRecord: TypeAlias = ReleasedRecord | SettledRecord
+class GivenUpRecord(LedgerValue, frozen=True, kw_only=True, tag=3):
+    """The same request if nobody waits any more for its receipt to be settled.
+
+    Attributes:
+        code: What the settled ledger holds against the receipt, or that it is long overdue.
+    """
+
+    request_id: RequestId
+    code: Annotated[str, Meta(max_length=limits.NAME_CHARS)]
+
+
+JournalRecord: TypeAlias = ReleasedRecord | SettledRecord | GivenUpRecord
 """Everything that the journal holds."""
 
 

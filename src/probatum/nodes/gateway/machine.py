@@ -31,7 +31,7 @@ from probatum.machine.events import (
 from probatum.machine.wishes import Halt, Journal, Reply, Report, SetTimer, Wish
 from probatum.nodes.gateway.bundle_store import BundleStore
 from probatum.nodes.gateway.failover import HAND
-from probatum.nodes.gateway.journal_records import SettledRecord
+from probatum.nodes.gateway.journal_records import GivenUpRecord, SettledRecord
 from probatum.nodes.gateway.manifests import Manifests, Waiter
 from probatum.nodes.gateway.request import Asker
 from probatum.nodes.gateway.request_desk import BUNDLE, RequestDesk, refuse
@@ -46,11 +46,13 @@ from probatum.protocol.messages import (
     GotManifest,
     Message,
 )
+from probatum.protocol.primitives import RequestId
 
 __all__ = ["Gateway"]
 
 _STOP_TIMER: Final = "gateway:stop"
 _SETTLED: Final = "settled:"
+_GIVEN_UP: Final = "given-up:"
 
 
 class _Owner(Protocol):
@@ -166,6 +168,7 @@ class Gateway:
             *step.wishes,
             *self._manifests.look_ahead(step.blocks),
             *self._desk.take_block(moment),
+            *self._drop_overdue(),
             *self._collector.look(moment),
         )
 
@@ -178,11 +181,31 @@ class Gateway:
             record = SettledRecord(request_id=request_id, bundle=bundle)
             wishes.append(Journal(f"{_SETTLED}{request_id}", (encode(record),)))
         for request_id, code in step.broken:
-            self._store.give_up(request_id)
+            wishes.append(self._give_up(((request_id, code),)))
             why = "the settled ledger contradicts a receipt"
             fields = (("request", request_id), ("refusal", code))
             wishes.append(Report("error", "gateway.receipt-broken", why, fields))
         return tuple(wishes)
+
+    def _drop_overdue(self) -> tuple[Wish, ...]:
+        """Wait no more for nodes that broke their promise, if their receipts crowd the others."""
+        crowd = self._store.crowd
+        if not crowd:
+            return ()
+        overdue = self._collector.list_overdue()[:crowd]
+        if not overdue:
+            return ()
+        for request_id in overdue:
+            self._collector.remove(request_id)
+        why = f"{len(overdue)} receipts were not settled in time and are not waited for any more"
+        report = Report("error", "gateway.receipts-overdue", why, (("first", overdue[0]),))
+        return (report, self._give_up(tuple((one, "gateway.receipts-overdue") for one in overdue)))
+
+    def _give_up(self, requests: tuple[tuple[RequestId, str], ...]) -> Journal:
+        for request_id, _ in requests:
+            self._store.give_up(request_id)
+        told = tuple(encode(GivenUpRecord(request_id=one, code=code)) for one, code in requests)
+        return Journal(f"{_GIVEN_UP}{requests[0][0]}", told)
 
     def _learn(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
         """Take what came of fetching a manifest, and serve who waited for it."""

@@ -635,6 +635,27 @@ def test_full_of_pending_bundles_is_busy():
     assert isinstance(ask(network), Answer)
 
 
+def test_a_node_that_never_settles_does_not_shut_the_gateway_for_good():
+    network = start_network(("a",), pending_bundles=4)
+    network.world.parties[endpoint("a")].machine._duties._settlement.plan = lambda *, hurry: ()
+    answers = [ask(network, data=bytes([n])) for n in range(4)]
+    assert ask(network).code == "gateway.busy"
+    network.world.run(4_500)
+    # The promised heights are past; the older half is not waited for any more.
+    assert [code for code, _ in get_reports(network)].count("gateway.receipts-overdue") == 1
+    assert isinstance(ask(network), Answer)
+    for answer in answers:
+        got = get_bundle(network, answer.request_id)
+        assert got == GotBundle(settled=False, bundle=answer.bundle)
+    party = network.world.parties[GATEWAY]
+    assert len(party.machine._collector) == 3
+    # Nor does a restart wait for them: the journal says so.
+    network.world.run(10)
+    again = Gateway(party.machine._settings, tuple(party.journal))
+    assert len(again._collector) == 3
+    assert again._store.get(answers[0].request_id) == (False, answers[0].bundle)
+
+
 def test_malformed_questions_are_refused(network):
     assert ask(network, request_id="Z" * 26).code == "primitive.bad-request-id"
     bad = msgspec.structs.replace(tensor(b"\1"), shape=(2,))
