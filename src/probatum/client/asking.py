@@ -24,6 +24,7 @@ from probatum.client.checking import (
     Asked,
     check_against_ledger,
     check_answer,
+    get_newest_height,
     list_ledger_keys,
 )
 from probatum.client.failures import make_failure
@@ -33,7 +34,7 @@ from probatum.client.transport import HttpTransport
 from probatum.errors import Fault, Misuse, Refusal
 from probatum.evidence.receipt import CheckLine, VerifiedBundle, check_bundle, check_contents
 from probatum.protocol import limits
-from probatum.protocol.bundles import Bundle, decode_bundle
+from probatum.protocol.bundles import Bundle, decode_bundle, encode_bundle
 from probatum.protocol.encoding import decode
 from probatum.protocol.messages import (
     Answer as AnswerMessage,
@@ -68,6 +69,8 @@ _GRACE_S: Final = 2.0
 """Longer than the gateway takes to say that it is out of time."""
 _LOOK_S: Final = 5.0
 _POLL_S: Final = (0.2, 0.4, 0.8, 1.5)
+_ANSWERED_BEFORE: Final = "gateway.answered-before"
+"""The line was cut, and the gateway has started anew since: the answer is lost, its receipt not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,7 +304,14 @@ class AsyncClient:
             raise Refusal("client.wrong-model", f"the ledger has no {name} with this package")
         keys = list_ledger_keys(verified, model)
         header, values = await get_proven_state(self._transport, ledger, trust, keys, _LOOK_S)
-        return check_against_ledger(verified, asked, model, header, values)
+        for pause in _POLL_S:
+            # This full node may be a block or two behind the gateway's.
+            if header.height >= get_newest_height(verified):
+                break
+            await asyncio.sleep(pause)
+            header, values = await get_proven_state(self._transport, ledger, trust, keys, _LOOK_S)
+        now_ms = time.time_ns() // 1_000_000
+        return check_against_ledger(verified, asked, model, header, values, now_ms=now_ms)
 
     async def _get_bundle(self, request_id: RequestId) -> GotBundle | None:
         message = GetBundle(request_id=request_id)
@@ -312,13 +322,14 @@ class AsyncClient:
         return reply if isinstance(reply, GotBundle) else None
 
     async def _keep_failed(self, asked: Asked, reply: Refused) -> None:
-        if reply.request_id != asked.request_id:
+        if reply.request_id != asked.request_id and reply.code != _ANSWERED_BEFORE:
             return
         found = await self._get_bundle(asked.request_id)
         if found is not None:
             self._keep(asked, found.bundle, None)
 
     def _keep(self, asked: Asked, bundle: bytes, answer: AnswerMessage | None) -> None:
+        """Keep what came, without what may look like a settlement: `settle` alone checks that."""
         contents = Contents(
             gateway=self._gateway,
             model=asked.message.model,
@@ -327,19 +338,20 @@ class AsyncClient:
             inputs=asked.message.inputs,
             outputs=answer.outputs if answer else (),
         )
-        self.receipts.keep(asked.request_id, bundle, contents)
+        self.receipts.keep(asked.request_id, encode_bundle(_strip(bundle)), contents)
 
     def _keep_settled(self, request_id: RequestId, kept: bytes, bundle: bytes) -> VerifiedBundle:
         assert self._trust is not None, "settle has checked it"
         verified = check_bundle(bundle, self._trust)
-        if _strip(kept) != _strip(bundle):
+        other = verified.receipt.request.request_id != request_id
+        if other or _strip(kept) != _strip(bundle):
             raise Refusal(
                 "client.other-receipt",
                 "the gateway shows other records than it gave with the answer",
                 hint="both are signed: the kept bundle and this one convict whoever signed twice",
             )
         contents = self.receipts.load_contents(request_id)
-        if contents is not None:
+        if contents is not None and (contents.outputs or not verified.receipt.outputs):
             verified = check_contents(verified, contents.salt, contents.inputs, contents.outputs)
         self.receipts.keep(request_id, bundle, None)
         return verified

@@ -37,9 +37,18 @@ from probatum.protocol.records import (
 from probatum.protocol.requests import ModelRef, RequestFacts
 from probatum.protocol.tensors import compute_salt_commitment, make_tensor_head
 
-__all__ = ["Asked", "check_against_ledger", "check_answer", "list_ledger_keys"]
+__all__ = [
+    "Asked",
+    "check_against_ledger",
+    "check_answer",
+    "get_newest_height",
+    "list_ledger_keys",
+]
 
 R = TypeVar("R", bound=LedgerValue)
+
+_OLD_MS: Final = 60_000
+"""A last header older than this is told: the ledger stands still, or an old one is shown."""
 
 PACKAGE_NOT_PROVEN: Final = CheckLine(
     clause="RECEIPT-1",
@@ -112,15 +121,24 @@ def list_ledger_keys(verified: VerifiedBundle, model: ModelRecord) -> tuple[byte
     )
 
 
+def get_newest_height(verified: VerifiedBundle) -> int:
+    """Get the last height that the answer's hand-overs state; a proof must not be older."""
+    return max(branch.record.given_at for branch in verified.branches)
+
+
 def check_against_ledger(
     verified: VerifiedBundle,
     asked: Asked,
     model: ModelRecord,
     header: Header,
     values: Mapping[bytes, bytes | None],
+    *,
+    now_ms: int,
 ) -> VerifiedBundle:
     """Check an answer against proven records.
 
+    0. The header is not older than the hand-overs: from before, a key that was retired since looks
+       good. How old it is by the client's clock is said, not judged: ledgers may stand still.
     1. The receipt's package is published under the name that was asked for, and under the
        version, if one was.
     2. The log session is the node's, under the key that signed (`LOG-1`).
@@ -133,14 +151,23 @@ def check_against_ledger(
         model: The model whose record is among the values.
         header: What the values were proven against.
         values: Under the keys of `list_ledger_keys`.
+        now_ms: The client's clock, Unix milliseconds.
 
     Raises:
-        Refusal: `client.wrong-model`, `receipt.unknown-log`, `receipt.wrong-log`,
-            `receipt.wrong-key`, `client.late-promise`, `receipt.unknown-key`,
+        Refusal: `client.stale-ledger`, `client.wrong-model`, `receipt.unknown-log`,
+            `receipt.wrong-log`, `receipt.wrong-key`, `client.late-promise`, `receipt.unknown-key`,
             `receipt.wrong-account`, `receipt.retired-key`.
     """
     receipt = verified.receipt
     keys = list_ledger_keys(verified, model)
+    # 0.
+    newest = get_newest_height(verified)
+    if header.height < newest:
+        raise Refusal(
+            "client.stale-ledger",
+            f"the ledger's proof is of height {header.height}, the hand-over of {newest}",
+            hint="ask a full node that is not behind",
+        )
     # 1.
     record = _read(values, keys[0], ModelRecord)
     wanted = asked.message.version
@@ -174,7 +201,12 @@ def check_against_ledger(
             if party in (branch.record.giver, branch.record.taker)
         )
         check_key_record(key, found, party, signed_at)
-    return replace(verified, checks=_rewrite(verified.checks, record, header, wanted))
+    lines = _rewrite(verified.checks, record, header, wanted)
+    age_ms = now_ms - header.time_ms
+    if age_ms > _OLD_MS:
+        text = f"The ledger's proof is {age_ms // 1000} s old: what changed since is not shown."
+        lines += (CheckLine(clause="RECEIPT-1", standing="warning", text=text),)
+    return replace(verified, checks=lines)
 
 
 def _read(values: Mapping[bytes, bytes | None], key: bytes, kind: type[R]) -> R | None:

@@ -15,7 +15,15 @@ from probatum.evidence.blame import assign_blame
 from probatum.evidence.receipt import check_bundle
 from probatum.protocol.bundles import decode_bundle, encode_bundle
 from probatum.protocol.hashing import sha256
-from probatum.protocol.messages import Answer, Ask, GetStatus, GotBundle, GotHeader, Refused
+from probatum.protocol.messages import (
+    Answer,
+    Ask,
+    GetState,
+    GetStatus,
+    GotBundle,
+    GotHeader,
+    Refused,
+)
 from probatum.protocol.primitives import make_salt
 from probatum.protocol.records import get_key_key, get_log_key, get_model_key
 from probatum.protocol.trust import encode_trust
@@ -186,9 +194,14 @@ def test_another_package_than_the_ledgers_is_refused(tmp_path):
         ({"log": {"operating_key": NODES[3].signer.key}}, "receipt.wrong-key"),
         ({"gateway": None}, "receipt.unknown-key"),
         ({"height": 90}, "client.late-promise"),
+        ({"height": 39}, "client.stale-ledger"),
     ],
 )
-def test_keys_and_logs_that_the_ledger_does_not_prove_are_refused(tmp_path, change, code):
+def test_keys_and_logs_that_the_ledger_does_not_prove_are_refused(
+    tmp_path, change, code, monkeypatch
+):
+    monkeypatch.setattr("probatum.client.asking._POLL_S", (0.01,))
+
     async def story(client, network):
         key = get_key_key(GATEWAY.signer.key)
         if change.get("gateway"):
@@ -311,6 +324,84 @@ def test_settling_refuses_other_records_than_were_given(tmp_path):
         )
         with pytest.raises(Refusal, match=r"encoding\.malformed"):
             await client.settle(second)
+
+    run(story, tmp_path, trust=TRUST)
+
+
+def test_a_ledger_that_is_a_block_behind_is_asked_again(tmp_path):
+    async def story(client, network):
+        network.height = 39
+
+        def catch_up(message, reply):
+            if isinstance(message, GetState):
+                network.height += 1
+            return reply
+
+        network.spoil = catch_up
+        answer = await ask(client)
+        assert "at height 40" in lines(answer.checks, "checked")
+        # The toy's time is that of 1970.
+        assert "s old" in lines(answer.checks, "warning")
+
+    run(story, tmp_path, proven=True)
+
+
+def test_a_settlement_that_comes_with_an_answer_is_not_taken_for_checked(tmp_path):
+    def forge(message, reply):
+        if not isinstance(reply, Answer):
+            return reply
+        bundle = decode_bundle(reply.bundle)
+        settled = network_of["it"].settle(bundle)
+        forged = msgspec.structs.replace(settled.settlement, inclusion=("00" * 32,))
+        return msgspec.structs.replace(
+            reply, bundle=encode_bundle(msgspec.structs.replace(bundle, settlement=forged))
+        )
+
+    network_of = {}
+
+    async def story(client, network):
+        network_of["it"] = network
+        network.spoil = forge
+        await ask(client)
+        assert [kept.stand for kept in client.receipts.list()] == ["pending"]
+
+    run(story, tmp_path)
+
+
+def test_the_settled_bundle_of_another_request_settles_nothing(tmp_path):
+    """Not even if the gateway gave it with the answer already, and the contents are gone."""
+
+    async def story(client, network):
+        first = await ask(client)
+        bundle = first.bundle
+        network.spoil = lambda message, reply: (
+            msgspec.structs.replace(reply, bundle=bundle) if isinstance(reply, Answer) else reply
+        )
+        with pytest.raises(RequestRefused, match=r"client\.other-facts") as caught:
+            await ask(client)
+        second = caught.value.request_id
+        (client.receipts.folder / f"{second}.contents").unlink()
+        network.settled = True
+        network.bundles[second] = network.bundles[first.request_id]
+        with pytest.raises(Refusal, match=r"client\.other-receipt"):
+            await client.settle(second)
+
+    run(story, tmp_path, trust=TRUST)
+
+
+def test_an_answer_lost_to_a_restart_of_the_gateway_leaves_its_receipt(tmp_path):
+    async def story(client, network):
+        network.spoil = lambda message, reply: (
+            Refused(code="gateway.answered-before", message="its content is not kept")
+            if isinstance(message, Ask)
+            else reply
+        )
+        with pytest.raises(RequestRefused, match=r"gateway\.answered-before") as caught:
+            await ask(client)
+        assert [kept.stand for kept in client.receipts.list()] == ["pending"]
+        network.settled = True
+        verified = await client.settle(caught.value.request_id)
+        assert "content" in lines(verified.checks, "not checked")
 
     run(story, tmp_path, trust=TRUST)
 
