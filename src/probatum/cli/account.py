@@ -29,6 +29,11 @@ from probatum.protocol.records import Account, StakeRecord, get_account_key, get
 from probatum.protocol.transactions.kinds import Body, Stake, Transfer, Unstake, Withdraw
 
 app = App(name="account", help="Make accounts, see balances, send tokens.")
+app.command(
+    "probatum.cli.publisher:app",
+    name="publisher-key",
+    help="Make and register the key that signs your models.",
+)
 
 Who = Annotated[str | None, Parameter(help="An account's name, or an address (0x…).")]
 Payer = Annotated[

@@ -15,7 +15,14 @@ from probatum.nodes.shell.keys import load_account_key
 from probatum.protocol.primitives import Address, address_from_hex
 from probatum.protocol.secp256k1 import AccountSigner
 
-__all__ = ["find_key_path", "get_account_folder", "load_signer", "resolve_address"]
+__all__ = [
+    "check_key_name",
+    "find_key_path",
+    "get_account_folder",
+    "get_key_path",
+    "load_signer",
+    "resolve_address",
+]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 DEFAULT_NAME: Final = "me"
@@ -28,13 +35,18 @@ def get_account_folder(common: Common) -> Path:
 
 def get_key_path(common: Common, name: str) -> Path:
     """Get where the key of a named account lies. Raises Refusal `account.bad-name`."""
+    return get_account_folder(common) / f"{check_key_name(name)}.json"
+
+
+def check_key_name(name: str) -> str:
+    """Check what a key file is to be named. Raises Refusal `account.bad-name`."""
     if _NAME.fullmatch(name) is None:
         raise Refusal(
             "account.bad-name",
-            f"{name[:60]!r} cannot name an account",
+            f"{name[:60]!r} cannot name an account or a key",
             hint="letters, digits, - and _; at most 64",
         )
-    return get_account_folder(common) / f"{name}.json"
+    return name
 
 
 def find_key_path(common: Common, account: str | None) -> Path:

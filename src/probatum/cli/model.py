@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from probatum.cli.accounts import load_signer
-from probatum.cli.describing import describe_record, describe_value
+from probatum.cli.describing import describe_record
 from probatum.cli.output import note, print_facts, print_json, print_lines, print_table
 from probatum.cli.reading import find_model, list_records
 from probatum.cli.sending import FEE_UNITS, send_body
@@ -25,6 +25,27 @@ app = App(name="model", help="Pack, check, publish, list and fetch models.")
 
 Folder = Annotated[Path, Parameter(help="The package's folder.")]
 Model = Annotated[str, Parameter(help="NAME, or NAME@VERSION; the newest version if absent.")]
+
+app.command(
+    "probatum.cli.provenance:sign",
+    name="sign",
+    help="Sign a package: every file and the manifest; the signature lies beside them.",
+)
+app.command(
+    "probatum.cli.provenance:verify",
+    name="verify",
+    help="Check that a package is signed by its publisher.",
+)
+app.command(
+    "probatum.cli.provenance:bom",
+    name="bom",
+    help="Write a package's bill of materials: CycloneDX JSON, the same bytes each time.",
+)
+app.command(
+    "probatum.cli.tracing:show",
+    name="show",
+    help="Show what a model is, who published it, and what it was made from.",
+)
 
 
 @app.command
@@ -151,21 +172,6 @@ def list_models(*, common: Common = DEFAULTS) -> None:
         ((m["name"], m["version"], m["offers"], m["size_bytes"], m["package"]) for m in found),
         empty="No models are published yet; `probatum model publish` does it.",
     )
-
-
-@app.command
-def show(model: Model, /, *, common: Common = DEFAULTS) -> None:
-    """Show what a model takes and gives, from its manifest, held to the ledger's digest."""
-    from probatum.cli.fetching import fetch_manifest, find_sources  # noqa: PLC0415 - start-up
-
-    record, proven = find_model(common, model)
-    manifest = fetch_manifest(find_sources(common, record.package), record.package)
-    if common.json:
-        facts = {**describe_value(record), "is_proven": proven.is_proven}
-        print_json({"record": facts, "manifest": manifest})
-        return
-    _show_package(common, record.package.hex(), manifest, None)
-    print_lines((f"the ledger's record: {proven.describe_standing()}",))
 
 
 @app.command

@@ -95,13 +95,16 @@ class Package:
             raise Refusal("package.bad-labels", "the labels are no UTF-8 text") from None
 
 
-def load_package(folder: Path, expected_digest: Digest | None = None) -> Package:
+def load_package(
+    folder: Path, expected_digest: Digest | None = None, *, with_signature: bool = True
+) -> Package:
     """Load a package from a folder and check every byte of it.
 
     Args:
         folder: Holds `probatum.json` and the files that it lists, perhaps `model.sig`, and
             nothing else.
         expected_digest: The package that is wanted; None takes whatever is there.
+        with_signature: Whether to read its signature; whoever signs anew need not.
 
     Raises:
         Refusal: `package.other-digest`, `package.extra-file`, `package.missing-file`,
@@ -121,7 +124,7 @@ def load_package(folder: Path, expected_digest: Digest | None = None) -> Package
             )
         manifest = decode_manifest(manifest_bytes)
         signature = None
-        if _check_listing(folder, manifest):
+        if _check_listing(folder, manifest) and with_signature:
             signature = read_bounded(folder / SIGNATURE_NAME, limits.SIGNATURE_BYTES)
             open_signature(signature, manifest, digest)
         for entry in manifest.files:

@@ -15,13 +15,14 @@ from binascii import a2b_base64
 from dataclasses import dataclass, field
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import (
     decode_dss_signature,
     encode_dss_signature,
 )
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from probatum.errors import Refusal
 from probatum.protocol.hashing import sha256
@@ -42,6 +43,7 @@ __all__ = [
     "compute_publisher_key_id",
     "key_from_pem",
     "key_to_pem",
+    "signer_from_pem",
 ]
 
 P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -150,6 +152,25 @@ def key_from_pem(text: str) -> PublisherKey:
         "p256.bad-pem",
         "not the PEM text of a P-256 public key",
         hint="openssl ec -in key.pem -pubout; the curve is prime256v1",
+    )
+
+
+def signer_from_pem(data: bytes) -> PublisherSigner:
+    """Read an unencrypted PEM secret key, as ``openssl ecparam -genkey`` writes it.
+
+    Raises:
+        Refusal: `p256.bad-pem`; it does not show the text.
+    """
+    try:
+        found = load_pem_private_key(data, None)
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        found = None
+    if isinstance(found, ec.EllipticCurvePrivateKey) and found.curve.name == "secp256r1":
+        return PublisherSigner(found.private_numbers().private_value.to_bytes(32, "big"))
+    raise Refusal(
+        "p256.bad-pem",
+        "not the unencrypted PEM text of a P-256 secret key",
+        hint="openssl ecparam -name prime256v1 -genkey -noout -out key.pem",
     )
 
 

@@ -18,6 +18,8 @@ COMMANDS = """
     receipt list | receipt show | receipt verify | receipt fetch | receipt settle
     account new | account list | account show | account balance | account send | account stake
     account unstake | account withdraw | account export
+    account publisher-key new | account publisher-key show | account publisher-key register
+    model sign | model verify | model bom
     model pack | model check | model publish | model list | model show | model fetch
     node init | node add-model | node register | node run | node status
     ledger status | ledger header | ledger account | ledger nodes | ledger models | ledger offers
@@ -50,7 +52,7 @@ def test_the_list_of_commands_is_complete():
             continue
         below = [f"{name} {word}" for word in app[name] if not word.startswith("-")]
         found |= {*below, *([name] if app[name].default_command else [])}
-    assert found == {" ".join(words) for words in COMMANDS}
+    assert found == {" ".join(words[:2]) for words in COMMANDS}
 
 
 def test_alone_it_says_what_to_do(capsys):

@@ -121,3 +121,21 @@ def test_keys_of_other_curves_are_refused():
             )
         )
         assert code_of(p256.key_from_pem, pem.decode()) == "p256.bad-pem"
+
+
+def test_a_secret_key_in_pem_is_read_in_either_form():
+    secret = ec.derive_private_key(int.from_bytes(SIGNER.secret, "big"), ec.SECP256R1())
+    plain, locked = serialization.NoEncryption(), serialization.BestAvailableEncryption(b"x")
+    for form in (
+        serialization.PrivateFormat.PKCS8,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+    ):
+        pem = secret.private_bytes(serialization.Encoding.PEM, form, plain)
+        assert p256.signer_from_pem(pem) == SIGNER
+        shut = secret.private_bytes(serialization.Encoding.PEM, form, locked)
+        for bad in (shut, pem[:-40], b"", p256.key_to_pem(SIGNER.key).encode()):
+            assert code_of(p256.signer_from_pem, bad) == "p256.bad-pem"
+    other = ec.generate_private_key(ec.SECP384R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain
+    )
+    assert code_of(p256.signer_from_pem, other) == "p256.bad-pem"

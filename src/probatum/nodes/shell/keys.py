@@ -10,29 +10,36 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from probatum.errors import Fault, Refusal
 from probatum.protocol.ed25519 import OperatingSigner
+from probatum.protocol.p256 import PublisherSigner, signer_from_pem
 from probatum.protocol.primitives import address_to_hex
 from probatum.protocol.secp256k1 import AccountSigner
 
 __all__ = [
     "create_account_key",
     "create_operating_key",
+    "create_publisher_key",
     "load_account_key",
     "load_operating_key",
+    "load_publisher_key",
     "save_account_key",
     "save_operating_key",
+    "save_publisher_key",
 ]
 
 _FILE_BYTES: Final = 4096
+_Kind: TypeAlias = Literal[
+    "probatum-operating-key/1", "probatum-account-key/1", "probatum-publisher-key/1"
+]
 
 
 class _KeyFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    kind: Literal["probatum-operating-key/1", "probatum-account-key/1"]
+    kind: _Kind
     public: str
     secret: str
 
@@ -58,6 +65,17 @@ def create_account_key(path: Path) -> AccountSigner:
         return signer
 
 
+def create_publisher_key(path: Path) -> PublisherSigner:
+    """Make a publisher's key (P-256) and save it; see `save_publisher_key`."""
+    while True:
+        try:
+            signer = PublisherSigner(os.urandom(32))
+        except Refusal:  # outside the group order: one chance in 2**32
+            continue
+        save_publisher_key(path, signer)
+        return signer
+
+
 def save_operating_key(path: Path, signer: OperatingSigner) -> None:
     """Save an operating key to a new file of mode 0600.
 
@@ -71,6 +89,11 @@ def save_operating_key(path: Path, signer: OperatingSigner) -> None:
 def save_account_key(path: Path, signer: AccountSigner) -> None:
     """Save an account's key to a new file of mode 0600; errors as `save_operating_key`."""
     _save(path, "probatum-account-key/1", address_to_hex(signer.address), signer.secret)
+
+
+def save_publisher_key(path: Path, signer: PublisherSigner) -> None:
+    """Save a publisher's key to a new file of mode 0600; errors as `save_operating_key`."""
+    _save(path, "probatum-publisher-key/1", signer.key.hex(), signer.secret)
 
 
 def load_operating_key(path: Path) -> OperatingSigner:
@@ -96,9 +119,26 @@ def load_account_key(path: Path) -> AccountSigner:
     return signer
 
 
+def load_publisher_key(path: Path) -> PublisherSigner:
+    """Load a publisher's key, ours or an unencrypted PEM file; errors as `load_operating_key`."""
+    data = _read_private(path)
+    if data.startswith(b"-----BEGIN"):
+        try:
+            return signer_from_pem(data)
+        except Refusal:
+            raise _malformed(path) from None
+    file = _parse(path, data, "probatum-publisher-key/1")
+    try:
+        signer = PublisherSigner(_read_secret(path, file))
+    except Refusal:
+        raise _malformed(path) from None
+    _check_public(path, file, signer.key.hex())
+    return signer
+
+
 def _save(
     path: Path,
-    kind: Literal["probatum-operating-key/1", "probatum-account-key/1"],
+    kind: _Kind,
     public: str,
     secret: bytes,
 ) -> None:
@@ -121,6 +161,11 @@ def _save(
 
 
 def _load(path: Path, kind: str) -> _KeyFile:
+    return _parse(path, _read_private(path), kind)
+
+
+def _read_private(path: Path) -> bytes:
+    """Read a key file that nobody else may read; at most one byte beyond its limit."""
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
@@ -137,6 +182,10 @@ def _load(path: Path, kind: str) -> _KeyFile:
             f"others may read {path} (mode {mode:04o})",
             hint=f"chmod 600 {path}; if others did read it, replace the key",
         )
+    return data
+
+
+def _parse(path: Path, data: bytes, kind: str) -> _KeyFile:
     try:
         if len(data) > _FILE_BYTES:
             raise _malformed(path)

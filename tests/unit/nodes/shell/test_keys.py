@@ -3,18 +3,23 @@
 import json
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from probatum.errors import Refusal
 from probatum.nodes.shell.keys import (
     create_account_key,
     create_operating_key,
+    create_publisher_key,
     load_account_key,
     load_operating_key,
+    load_publisher_key,
 )
 
 KINDS = [
     (create_operating_key, load_operating_key, "key"),
     (create_account_key, load_account_key, "address"),
+    (create_publisher_key, load_publisher_key, "key"),
 ]
 each_kind = pytest.mark.parametrize(("create", "load", "public"), KINDS)
 
@@ -97,4 +102,27 @@ def test_no_key_file_at_all(tmp_path, data):
     (tmp_path / "k").chmod(0o600)
     with pytest.raises(Refusal) as refused:
         load_operating_key(tmp_path / "k")
+    assert refused.value.code == "key.malformed"
+
+
+def test_a_publishers_key_may_be_a_pem_file_as_private_as_ours(tmp_path):
+    made = create_publisher_key(tmp_path / "k")
+    secret = ec.derive_private_key(int.from_bytes(made.secret, "big"), ec.SECP256R1())
+    path = tmp_path / "k.pem"
+    path.write_bytes(
+        secret.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    path.chmod(0o644)
+    with pytest.raises(Refusal) as refused:
+        load_publisher_key(path)
+    assert refused.value.code == "key.loose-permissions"
+    path.chmod(0o600)
+    assert load_publisher_key(path) == made
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(Refusal) as refused:
+        load_publisher_key(path)
     assert refused.value.code == "key.malformed"

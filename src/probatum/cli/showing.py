@@ -1,0 +1,68 @@
+"""Shows packages and tensors to people and programs. Must not know where a package came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from probatum.cli.output import print_facts, print_json
+from probatum.cli.settings import Common
+from probatum.protocol.manifests import Manifest, TensorSpec
+from probatum.protocol.primitives import Digest
+
+__all__ = ["describe_package", "describe_spec", "describe_specs", "show_package"]
+
+
+def describe_spec(spec: TensorSpec) -> str:
+    """Say a tensor's name, type and shape: ``x float32 [n, 4]``."""
+    return f"{spec.name} {spec.dtype} [{', '.join(map(str, spec.shape))}]"
+
+
+def describe_specs(specs: tuple[TensorSpec, ...]) -> str:
+    """Say several in a line."""
+    return "; ".join(map(describe_spec, specs))
+
+
+def show_package(
+    common: Common,
+    digest: Digest,
+    manifest: Manifest,
+    folder: Path | None,
+    *,
+    more: Mapping[str, str] | None = None,
+    verdict: object = None,
+) -> None:
+    """Show a package.
+
+    Args:
+        common: Says whether for people or for programs.
+        digest: Its digest.
+        manifest: What it is.
+        folder: Where it lies, None if it was not fetched.
+        more: Further facts, for people.
+        verdict: What an examination found, for programs.
+    """
+    if common.json:
+        where = {} if folder is None else {"folder": str(folder)}
+        found = {} if verdict is None else {"verdict": verdict}
+        print_json({"package": digest.hex(), **where, "manifest": manifest, **found})
+        return
+    facts = describe_package(digest, manifest)
+    if folder is not None:
+        facts["folder"] = folder
+    print_facts({**facts, **(more or {})})
+
+
+def describe_package(digest: Digest, manifest: Manifest) -> dict[str, object]:
+    """Say what a package is, for people."""
+    facts: dict[str, object] = {
+        "name": f"{manifest.name} {manifest.version}",
+        "task": manifest.task,
+        "licence": manifest.licence,
+        "description": manifest.description,
+        "inputs": describe_specs(manifest.inputs),
+        "outputs": describe_specs(manifest.outputs),
+        "files": f"{len(manifest.files)}, {sum(f.size for f in manifest.files):,} bytes",
+        "package": digest.hex(),
+    }
+    return {name: value for name, value in facts.items() if value}
