@@ -1,7 +1,7 @@
 """Plain files, read with bounds and written to last.
 
-Reads follow no link, open nothing but regular files and stop at the size that was promised.
-Writes are on the disk when they return. Must not know packages.
+Reads follow no link, soft or hard, open nothing but regular files and stop at the size that was
+promised. Writes are on the disk when they return. Must not know packages.
 """
 
 from __future__ import annotations
@@ -48,8 +48,12 @@ def disk_faults(what: str) -> Iterator[None]:
 def open_regular(path: Path) -> Iterator[int]:
     """Open a regular file for reading, through no link; gives its descriptor.
 
+    A file that has a second name is refused too (`PUB-1`): whoever unpacks a stranger's archive
+    may find a name in it that is a file of their own, and what is written to one is in both.
+
     Raises:
-        Refusal: `package.missing-file`, `package.symlink`, `package.odd-file`.
+        Refusal: `package.missing-file`, `package.symlink`, `package.hard-link`,
+            `package.odd-file`.
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
@@ -63,8 +67,15 @@ def open_regular(path: Path) -> Iterator[int]:
             raise Refusal("package.odd-file", f"{path.name} is no regular file") from None
         raise
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             raise Refusal("package.odd-file", f"{path.name} is no regular file")
+        if found.st_nlink > 1:
+            raise Refusal(
+                "package.hard-link",
+                f"{path.name} is also a file of another name (a hard link)",
+                hint="copy the folder; a copy has files of its own",
+            )
         yield descriptor
     finally:
         os.close(descriptor)

@@ -5,7 +5,9 @@ the order of additions does not depend on how busy the machine is. Every graph o
 engine's kernels choose by CPU anyway, so a lower level would cost speed (a fifth on a small
 convolutional model) and buy nothing that the class `float` promises. No memory patterns: they are
 kept for every shape ever seen, and strangers choose shapes. The arena is shrunk after each run:
-else one large request keeps its peak for ever. No custom operators, no external files, no
+else one large request keeps its peak for ever. And all sessions of a process share one arena with
+a bound: what a run may take cannot be told from a model (a loop may keep whatever it makes), so a
+run that would take more fails, not the node (`PUB-1`). No custom operators, no external files, no
 telemetry, no log of its own: what the engine has to say comes as an error.
 Must not know packages. Read next: `schema`, `session`.
 """
@@ -15,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -27,7 +30,10 @@ from probatum.protocol.manifests import TensorSpec
 from probatum.protocol.tensors import DtypeName
 from probatum.runtime.onnxform import check_self_contained
 
-__all__ = ["Engine", "EngineOptions", "Stop"]
+__all__ = ["WORKING_BYTES", "Engine", "EngineOptions", "Stop"]
+
+WORKING_BYTES: Final = 2048 * limits.MIB
+"""What all runs of a process may hold at one time, beside the weights of models."""
 
 _FATAL: Final = 4
 _LOAD_ERRORS: Final[tuple[type[Exception], ...]] = tuple(
@@ -108,6 +114,7 @@ class Engine:
             Refusal: `runtime.not-onnx`, `runtime.external-data`, `runtime.unsupported-model`.
         """
         check_self_contained(model)
+        _share_arena()
         try:
             self._session = ort.InferenceSession(
                 model, _session_options(options), providers=["CPUExecutionProvider"]
@@ -160,7 +167,20 @@ def _session_options(options: EngineOptions) -> Any:
     # Else bytes could be an ONNX file to our checks and the engine's own format to the engine.
     chosen.add_session_config_entry("session.load_model_format", "ONNX")
     chosen.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    chosen.add_session_config_entry("session.use_env_allocators", "1")
+    chosen.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     return chosen
+
+
+@cache
+def _share_arena() -> None:
+    """Make the arena that sessions share; the engine has one a process, and takes it once."""
+    ort.create_and_register_allocator(
+        ort.OrtMemoryInfo(
+            "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+        ),
+        ort.OrtArenaCfg({"max_mem": WORKING_BYTES}),
+    )
 
 
 def _read_specs(described: Sequence[Any], side: str) -> tuple[TensorSpec, ...]:

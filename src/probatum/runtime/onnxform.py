@@ -8,10 +8,10 @@ operator: that is admission (`PUB-1`). Field numbers are those of `onnx.proto` (
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from probatum.errors import Refusal
+from probatum.runtime.wire import read_fields
 
 __all__ = ["check_self_contained"]
 
@@ -43,7 +43,7 @@ def check_self_contained(model: bytes) -> None:
     Raises:
         Refusal: `runtime.not-onnx`, `runtime.external-data`.
     """
-    if not any(number == 7 for number, _ in _fields(memoryview(model))):
+    if not any(number == 7 for number, _, _ in read_fields(memoryview(model))):
         raise Refusal("runtime.not-onnx", "this is no ONNX file: it has no graph")
     _check(memoryview(model), "model", 0)
 
@@ -52,7 +52,7 @@ def _check(data: memoryview, kind: str, depth: int) -> None:
     if depth > _MAX_DEPTH:
         raise Refusal("runtime.not-onnx", f"graphs nested deeper than {_MAX_DEPTH} messages")
     children = _CHILDREN.get(kind, {})
-    for number, value in _fields(data):
+    for number, _, value in read_fields(data):
         if kind == "tensor":
             if number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value != 0):
                 raise Refusal(
@@ -64,38 +64,3 @@ def _check(data: memoryview, kind: str, depth: int) -> None:
             if isinstance(value, int):
                 raise Refusal("runtime.not-onnx", f"field {number} of a {kind} is no message")
             _check(value, children[number], depth + 1)
-
-
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Split a protobuf message into its fields: number, and a number or bytes."""
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        number, wire = key >> 3, key & 7
-        if wire == 0:
-            value, at = _varint(data, at)
-            yield number, value
-            continue
-        if wire == 2:
-            size, at = _varint(data, at)
-        elif wire in {1, 5}:
-            size = 8 if wire == 1 else 4
-        else:
-            raise Refusal("runtime.not-onnx", "this is no ONNX file: not a protobuf message")
-        if number == 0 or size > len(data) - at:
-            raise Refusal("runtime.not-onnx", "this is no ONNX file: it ends too early")
-        yield number, data[at : at + size]
-        at += size
-
-
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    number = 0
-    for place in range(10):
-        if at + place >= len(data):
-            break
-        byte = data[at + place]
-        number |= (byte & 127) << (7 * place)
-        if byte < 128:
-            # Readers keep 64 bits of a number, so that is what it is here too.
-            return number & ((1 << 64) - 1), at + place + 1
-    raise Refusal("runtime.not-onnx", "this is no ONNX file: a number does not end")

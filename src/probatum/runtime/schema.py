@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from probatum.errors import Refusal
 from probatum.protocol.manifests import TensorSpec
-from probatum.runtime.engine import Engine, EngineOptions
 
-__all__ = ["Schema", "read_schema"]
+__all__ = ["Schema", "name_batch_dim", "read_schema"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +33,19 @@ def read_schema(model: bytes, batch_dim: str | None = None) -> Schema:
         Refusal: `runtime.not-onnx`, `runtime.external-data`, `runtime.unsupported-model`,
             `runtime.not-batchable`.
     """
+    from probatum.runtime.engine import Engine, EngineOptions  # noqa: PLC0415 - loads ONNX Runtime
+
     engine = Engine(model, EngineOptions())
     schema = Schema(inputs=engine.inputs, outputs=engine.outputs)
-    return schema if batch_dim is None else _name_batch_dim(schema, batch_dim)
+    return schema if batch_dim is None else name_batch_dim(schema, batch_dim)
 
 
-def _name_batch_dim(schema: Schema, name: str) -> Schema:
-    """Give the first dimensions one name; nothing else may have it or depend on them."""
+def name_batch_dim(schema: Schema, name: str) -> Schema:
+    """Give the first dimensions one name; nothing else may have it or depend on them.
+
+    Raises:
+        Refusal: `runtime.not-batchable`.
+    """
     specs = schema.inputs + schema.outputs
     firsts = {spec.shape[0] if spec.shape else 0 for spec in specs}
     others = {dim for spec in specs for dim in spec.shape[1:]}

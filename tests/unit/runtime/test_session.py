@@ -1,5 +1,8 @@
 """A session computes what its manifest says, and nothing else."""
 
+import subprocess
+import sys
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -169,3 +172,30 @@ def test_it_agrees_with_the_bare_engine_on_a_real_model(magika_folder):
     (y,) = session.run((tensor_of("bytes", x),))
     bare = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     np.testing.assert_allclose(array_of(y), bare.run(None, {"bytes": x})[0], rtol=1e-5, atol=1e-7)
+
+
+def test_a_run_that_hoards_memory_fails_and_the_process_stays():
+    """Nothing in a model bounds what a loop may keep; the engine's arena does (PUB-1)."""
+    code = """
+import sys
+import probatum.runtime.engine as page
+from tests.corpus.hostile import counting
+import numpy as np
+page.WORKING_BYTES = 200 << 20
+engine = page.Engine(counting((1 << 63) - 1, heap=True), page.EngineOptions())
+small = page.Engine(counting(3, heap=True), page.EngineOptions())
+x = {"x": np.zeros((1, 3), "float32")}
+try:
+    engine.run(x, page.Stop())
+except page.Fault as fault:
+    print(fault.code)
+print(small.run(x, page.Stop())[0].shape)
+peak = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
+print(int(peak[0]) >> 10)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    code, shape, peak_mib = done.stdout.splitlines()
+    assert (code, shape) == ("runtime.engine-failed", "(1, 3)")
+    assert int(peak_mib) < 450

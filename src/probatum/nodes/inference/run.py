@@ -1,8 +1,9 @@
 """The inference node as a process: ``python -m probatum.nodes.inference.run --home DIR``.
 
 Its home holds ``node.toml``, ``trust.json``, ``keys/operating.json``, ``keys/account.json`` (which
-pays fees), ``packages/`` and, once it has run, ``journal``. Every package is checked byte by byte
-before it is offered. Read next: `machine`, `app`, `probatum.nodes.shell.process`.
+pays fees), ``packages/`` and, once it has run, ``journal`` and ``verdicts/``. Every package is
+checked byte by byte and examined in a process of its own (`PUB-1`) before it is offered. Read
+next: `machine`, `app`, `probatum.nodes.shell.process`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from probatum.client.transport import HttpTransport
 from probatum.errors import Refusal
 from probatum.hub.package import Package
 from probatum.hub.store import PackageStore
+from probatum.hub.verdicts import VerdictShelf
 from probatum.nodes.inference.app import make_app
+from probatum.nodes.inference.examining import examine_packages
 from probatum.nodes.inference.machine import InferenceNode
 from probatum.nodes.inference.settings import InferenceSettings
 from probatum.nodes.shell.config import (
@@ -58,6 +61,7 @@ def _listen(home: Path) -> tuple[str, int, str | None]:
 def _build(site: Site) -> Party:
     config = load_config(site.home, InferenceConfig)
     packages = _open_packages(site.home / "packages", config)
+    examine_packages(packages.values(), VerdictShelf(site.home / "verdicts"))
     settings = InferenceSettings(
         operator=address_from_document(config.operator),
         signer=load_node_key(site.home),

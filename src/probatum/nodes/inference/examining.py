@@ -1,0 +1,65 @@
+"""Has every package examined before anything of it is loaded into the node (`PUB-1`).
+
+The engine parses a stranger's file first in a process that may do nothing else; what that found
+is kept beside the packages. Read next: `probatum.runtime.sandbox.cell`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from probatum.errors import Refusal
+from probatum.hub.files import open_regular
+from probatum.hub.package import Package
+from probatum.hub.verdicts import VerdictShelf
+from probatum.runtime.sandbox.bounds import SandboxBounds
+from probatum.runtime.sandbox.cell import examine_model
+from probatum.runtime.sandbox.verdict import Verdict, decode_verdict, encode_verdict, get_checker
+
+__all__ = ["examine_packages"]
+
+
+def examine_packages(
+    packages: Iterable[Package], shelf: VerdictShelf, bounds: SandboxBounds | None = None
+) -> None:
+    """Examine packages, unless an earlier start of this node did.
+
+    Raises:
+        Refusal: The first reason of the first package that is not admitted; `runtime.unverified`
+            if a file is not what its manifest says.
+        Fault: `sandbox.broken`, `hub.disk`.
+    """
+    for package in packages:
+        if _find_kept(package, shelf) is not None:
+            continue
+        with open_regular(package.folder / package.manifest.model) as descriptor:
+            verdict = examine_model(descriptor, bounds)
+        _check(package, verdict)
+        # Only what was admitted: a process may fail once because the machine was busy.
+        shelf.put(package.digest, get_checker(), encode_verdict(verdict))
+
+
+def _find_kept(package: Package, shelf: VerdictShelf) -> Verdict | None:
+    data = shelf.get(package.digest, get_checker())
+    if data is None:
+        return None
+    try:
+        verdict = decode_verdict(data)
+        _check(package, verdict)
+    except Refusal:
+        return None
+    return verdict
+
+
+def _check(package: Package, verdict: Verdict) -> None:
+    manifest = package.manifest
+    try:
+        verdict.check_admitted()
+    except Refusal as refusal:
+        raise Refusal(
+            refusal.code,
+            f"package {manifest.name} {manifest.version}: {refusal.message}",
+            hint=refusal.hint,
+        ) from None
+    if verdict.sha256 != package.get_entry(manifest.model).sha256:
+        raise Refusal("runtime.unverified", "the examined file is not the one of the manifest")

@@ -1,0 +1,78 @@
+"""A node examines each package once before it loads it, and starts with none that is hostile."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from probatum.errors import Refusal
+from probatum.hub.build import PackageFacts, build_package
+from probatum.hub.verdicts import VerdictShelf
+from probatum.nodes.inference.examining import examine_packages
+from probatum.protocol.manifests import TensorSpec
+from probatum.runtime.sandbox.verdict import decode_verdict, encode_verdict, get_checker
+from tests.corpus import hostile
+
+GOOD = hostile.dump(hostile.model([hostile.node("Relu")]))
+
+
+def make_package(folder, model):
+    spec = {"dtype": "float32", "shape": ("n", 3)}
+    facts = PackageFacts(
+        name="small",
+        version="1",
+        task="test",
+        licence="MIT",
+        description="",
+        inputs=(TensorSpec(name="x", **spec),),
+        outputs=(TensorSpec(name="y", **spec),),
+    )
+    return build_package(facts, model, folder)
+
+
+def test_a_package_is_examined_once(tmp_path):
+    package = make_package(tmp_path / "package", GOOD)
+    shelf = VerdictShelf(tmp_path / "verdicts")
+    examine_packages([package], shelf)
+    kept = shelf.get(package.digest, get_checker())
+    assert decode_verdict(kept).is_admitted
+    # No file is needed the second time: the verdict is.
+    (package.folder / "model.onnx").rename(tmp_path / "away")
+    started = time.monotonic()
+    examine_packages([package], shelf)
+    assert time.monotonic() - started < 0.05
+
+
+@pytest.mark.parametrize("name", ["path-that-climbs", "operator-of-ones-own", "terabytes-of-ones"])
+def test_a_hostile_package_keeps_the_node_from_starting(tmp_path, name):
+    each = hostile.HOSTILE[name]
+    package = make_package(tmp_path / "package", each.make())
+    shelf = VerdictShelf(tmp_path / "verdicts")
+    with pytest.raises(Refusal) as caught:
+        examine_packages([package], shelf)
+    assert caught.value.code == each.code
+    assert "small 1" in caught.value.message
+    assert shelf.get(package.digest, get_checker()) is None
+
+
+def test_a_kept_verdict_of_other_bytes_counts_for_nothing(tmp_path):
+    good = make_package(tmp_path / "good", GOOD)
+    bad = make_package(tmp_path / "bad", hostile.HOSTILE["path-that-climbs"].make())
+    shelf = VerdictShelf(tmp_path / "verdicts")
+    examine_packages([good], shelf)
+    kept = shelf.get(good.digest, get_checker())
+    for planted in (kept, b"noise", encode_verdict(decode_verdict(kept))[:-1]):
+        shelf.put(bad.digest, get_checker(), planted)
+        with pytest.raises(Refusal) as caught:
+            examine_packages([bad], shelf)
+        assert caught.value.code == "runtime.external-data"
+
+
+def test_a_file_that_is_not_the_manifest_s_is_refused(tmp_path):
+    package = make_package(tmp_path / "package", GOOD)
+    other = hostile.dump(hostile.model([hostile.node("Tanh")]))
+    (package.folder / "model.onnx").write_bytes(other)
+    with pytest.raises(Refusal) as caught:
+        examine_packages([package], VerdictShelf(tmp_path / "verdicts"))
+    assert caught.value.code == "runtime.unverified"
