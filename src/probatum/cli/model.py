@@ -12,20 +12,36 @@ from cyclopts import App, Parameter
 
 from probatum.cli.accounts import load_signer
 from probatum.cli.describing import describe_record
-from probatum.cli.output import note, print_facts, print_json, print_lines, print_table
+from probatum.cli.output import print_facts, print_json, print_lines, print_table
 from probatum.cli.reading import find_model, list_records
 from probatum.cli.sending import FEE_UNITS, send_body
-from probatum.cli.settings import DEFAULTS, Common, read_bounded
+from probatum.cli.settings import DEFAULTS, Common
+from probatum.cli.showing import show_package
 from probatum.errors import Refusal
-from probatum.protocol import limits, records
-from probatum.protocol.manifests import Manifest, TensorSpec
+from probatum.protocol import records
 from probatum.protocol.transactions.kinds import PublishModel
 
-app = App(name="model", help="Pack, check, publish, list and fetch models.")
+app = App(name="model", help="Make, check, publish, list and fetch models.")
 
 Folder = Annotated[Path, Parameter(help="The package's folder.")]
 Model = Annotated[str, Parameter(help="NAME, or NAME@VERSION; the newest version if absent.")]
 
+
+app.command(
+    "probatum.cli.making:init",
+    name="init",
+    help="Begin a model: a folder with a commented model.toml to fill in.",
+)
+app.command(
+    "probatum.cli.making:check",
+    name="check",
+    help="Examine a model in a process that may do nothing else, and say whether it is admitted.",
+)
+app.command(
+    "probatum.cli.making:pack",
+    name="pack",
+    help="Make a package out of a model's folder, or out of an ONNX file alone.",
+)
 app.command(
     "probatum.cli.provenance:sign",
     name="sign",
@@ -46,68 +62,6 @@ app.command(
     name="show",
     help="Show what a model is, who published it, and what it was made from.",
 )
-
-
-@app.command
-def pack(  # noqa: PLR0913 - a command's options are its arguments
-    onnx: Annotated[Path, Parameter(help="The ONNX file, weights inside.")],
-    /,
-    *,
-    name: Annotated[str, Parameter(help="Lower case; letters, digits, . - _")],
-    version: Annotated[str, Parameter(help="Free text, like 1.0")],
-    task: Annotated[str, Parameter(help="What it is for, in a word.")],
-    licence: Annotated[str, Parameter(help="An SPDX expression, like Apache-2.0")],
-    output: Annotated[Path, Parameter(alias="-o", help="The new package's folder.")],
-    description: Annotated[str, Parameter(help="A sentence or two.")] = "",
-    labels: Annotated[
-        Path | None, Parameter(help="Text file, one class a line, if it classifies.")
-    ] = None,
-    batch: Annotated[
-        bool, Parameter(help="Rows do not depend on one another: requests may be joined.")
-    ] = False,
-    common: Common = DEFAULTS,
-) -> None:
-    """Make a package out of an ONNX file.
-
-    Example: probatum model pack net.onnx --name my-net --version 1.0 --task regression
-    --licence MIT -o my-net
-    """
-    from probatum.hub.build import PackageFacts, build_package  # noqa: PLC0415 - costs start-up
-    from probatum.runtime.schema import read_schema  # noqa: PLC0415 - loads ONNX Runtime
-
-    model = read_bounded(onnx, limits.PACKAGE_BYTES)
-    batch_dim = "batch" if batch else None
-    schema = read_schema(model, batch_dim)
-    lines = read_bounded(labels, limits.MIB).decode("utf-8", "replace") if labels else ""
-    made = build_package(
-        PackageFacts(
-            name=name,
-            version=version,
-            task=task,
-            licence=licence,
-            description=description,
-            inputs=schema.inputs,
-            outputs=schema.outputs,
-            labels=tuple(lines.splitlines()),
-            batch_dim=batch_dim,
-        ),
-        model,
-        output,
-    )
-    _show_package(common, made.digest.hex(), made.manifest, output)
-    if not common.json:
-        note(f"Next: probatum up --model {output}, or probatum model publish {output}")
-
-
-@app.command
-def check(folder: Folder, /, *, common: Common = DEFAULTS) -> None:
-    """Check every byte of a package, and that its model loads."""
-    from probatum.hub.package import load_package  # noqa: PLC0415 - costs start-up
-    from probatum.runtime.session import OnnxSession  # noqa: PLC0415 - loads ONNX Runtime
-
-    package = load_package(folder)
-    OnnxSession(package.manifest, package.read_model())
-    _show_package(common, package.digest.hex(), package.manifest, folder)
 
 
 @app.command
@@ -195,29 +149,4 @@ def fetch(
     package = fetch_into_store(common, record.package)
     if output is not None:
         shutil.copytree(package.folder, output)
-    _show_package(common, package.digest.hex(), package.manifest, output or package.folder)
-
-
-def describe_spec(spec: TensorSpec) -> str:
-    """Say a tensor's name, type and shape: ``x float32 [n, 4]``."""
-    return f"{spec.name} {spec.dtype} [{', '.join(map(str, spec.shape))}]"
-
-
-def _show_package(common: Common, digest: str, manifest: Manifest, folder: Path | None) -> None:
-    if common.json:
-        where = {} if folder is None else {"folder": str(folder)}
-        print_json({"package": digest, **where, "manifest": manifest})
-        return
-    facts: dict[str, object] = {
-        "name": f"{manifest.name} {manifest.version}",
-        "task": manifest.task,
-        "licence": manifest.licence,
-        "description": manifest.description,
-        "inputs": "; ".join(map(describe_spec, manifest.inputs)),
-        "outputs": "; ".join(map(describe_spec, manifest.outputs)),
-        "files": f"{len(manifest.files)}, {sum(f.size for f in manifest.files):,} bytes",
-        "package": digest,
-    }
-    if folder is not None:
-        facts["folder"] = folder
-    print_facts({name: value for name, value in facts.items() if value})
+    show_package(common, package.digest, package.manifest, output or package.folder)

@@ -19,8 +19,8 @@ COMMANDS = """
     account new | account list | account show | account balance | account send | account stake
     account unstake | account withdraw | account export
     account publisher-key new | account publisher-key show | account publisher-key register
+    model init | model pack | model check | model publish | model list | model show | model fetch
     model sign | model verify | model bom
-    model pack | model check | model publish | model list | model show | model fetch
     node init | node add-model | node register | node run | node status
     ledger status | ledger header | ledger account | ledger nodes | ledger models | ledger offers
     ledger logs | ledger state | ledger tx | ledger send | ledger trust
