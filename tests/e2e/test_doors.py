@@ -395,6 +395,7 @@ def test_bundles_that_are_not_there(gateway):
         ("/log/0/" + "x" * 300, "tile.not-there", 404),
         ("/packages/" + "00" * 32 + "/manifest", "package.not-here", 404),
         ("/packages/zz/files/a", "package.not-here", 404),
+        ("/packages/" + "00" * 32 + "/signature", "package.not-here", 404),
         ("/packages/" + "00" * 32 + "/files/../../etc/passwd", "package.not-here", 404),
     ],
 )
@@ -409,7 +410,7 @@ ROUTES = {
     "gateway": """/message /ask /v2/models/{}/infer /v2/models/{}/versions/{}/infer /v2
         /v2/models/{}/ready /v2/{} /receipts/{} /healthz /{}""".split(),
     "inference": """/message /handover /log/{}/{} /log/key /packages/{}/files/{}
-        /packages/{}/manifest /healthz /{}""".split(),
+        /packages/{}/manifest /packages/{}/signature /healthz /{}""".split(),
 }
 
 
