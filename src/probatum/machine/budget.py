@@ -87,3 +87,7 @@ class Recent(Generic[K, V]):
     def __len__(self) -> int:
         """Count the entries."""
         return len(self._entries)
+
+    def __contains__(self, key: object) -> bool:
+        """Tell whether an entry is there."""
+        return key in self._entries

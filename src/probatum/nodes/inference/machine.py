@@ -77,7 +77,7 @@ class InferenceNode:
             settings.ledger, prefixes, settings.trust, seen=self._recovered.seen
         )
         view = self._follower.view
-        self._desk = WorkDesk(settings, view, answers)
+        self._desk = WorkDesk(settings, view, answers, self._recovered.answered)
         self._duties = Duties(settings, self._book, view, self._recovered.sessions)
         self._stopping = False
         self._halted = False

@@ -6,6 +6,7 @@ Must not know how the journal was read.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from probatum.errors import Fault
 from probatum.machine.budget import Recent
@@ -26,7 +27,10 @@ from probatum.protocol.headers import SignedHeader
 from probatum.protocol.primitives import OperatingKey, RequestId
 from probatum.protocol.tensors import Tensor
 
-__all__ = ["GivenAnswer", "Recovered", "recover"]
+__all__ = ["ANSWERED_TREES", "GivenAnswer", "Recovered", "recover"]
+
+ANSWERED_TREES: Final = 100_000
+"""More than are answered in the blocks that a hand-over is good for; older ones are stale."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +66,13 @@ class Recovered:
         seen: The ledger's last header that was written down, if any.
         sessions: Session numbers that were ever taken; none is used again.
         lapses: Accepted and never answered: request, and height by which it was due.
+        answered: The custody trees that were answered last, also where the answer is forgotten.
     """
 
     seen: SignedHeader | None
     sessions: frozenset[int]
     lapses: tuple[tuple[RequestId, int], ...]
+    answered: Recent[Tree, None]
 
 
 def recover(
@@ -90,6 +96,7 @@ def recover(
     seen: SignedHeader | None = None
     sessions: set[int] = set()
     accepted: dict[bytes, AcceptedRecord] = {}
+    trees: Recent[Tree, None] = Recent(limit=ANSWERED_TREES)
     for data in journal:
         match decode_journal_record(data):
             case SessionOpened(session=session) as opened:
@@ -106,8 +113,9 @@ def recover(
                 if promise is not None and log.key == key:
                     tree, answer = _restore_answer(promise, answered)
                     answers.put(tree, answer)
+                    trees.put(tree, None)
     lapses = tuple((record.request_id, record.answer_by) for record in accepted.values())
-    return Recovered(seen=seen, sessions=frozenset(sessions), lapses=lapses)
+    return Recovered(seen=seen, sessions=frozenset(sessions), lapses=lapses, answered=trees)
 
 
 def _broken(why: str) -> Fault:

@@ -91,11 +91,20 @@ class WorkDesk:
         settings: InferenceSettings,
         view: LedgerView,
         answers: Recent[Tree, GivenAnswer],
+        answered: Recent[Tree, None],
     ) -> None:
-        """Make a desk without work; `answers` are those of earlier lives."""
+        """Make a desk without work.
+
+        Args:
+            settings: The node's.
+            view: The ledger as the node follows it.
+            answers: Those of earlier lives that are kept.
+            answered: The trees that were answered, kept or not.
+        """
         self._settings = settings
         self._view = view
         self._answers = answers
+        self._answered = answered
         self._held: Held[str, _Work] = Held(limit=settings.open_requests, code="node.busy")
         self._held_bytes = 0
         self._answering: dict[Tree, str] = {}
@@ -121,6 +130,7 @@ class WorkDesk:
             given = self._answers.get(handed.tree)
             if given is not None:
                 return self._repeat(conversation, handed, given)
+            self._check_not_answered(handed.tree)
             work = self._held.get(handed.digest.hex())
             if work is not None:
                 return self._join(conversation, work)
@@ -178,6 +188,10 @@ class WorkDesk:
             said = Accepted(record=first.accepted)
             return tuple(Reply(asker, said, last=False) for asker in work.askers)
         try:
+            self._check_not_answered(tree)
+        except Refusal as refusal:
+            return self._fail(digest, work, refusal)
+        try:
             check_tensors_match(work.manifest.outputs, outcome)
             for tensor in outcome:
                 check_tensor(tensor)
@@ -202,8 +216,22 @@ class WorkDesk:
         work.log.mark_durable(work.index + 1)
         self._remove(digest, work)
         self._answers.put(work.handed.tree, work.answer)
+        self._answered.put(work.handed.tree, None)
         message = self._sign(work.answer)
         return tuple(Reply(asker, message) for asker in work.askers)
+
+    def _check_not_answered(self, tree: Tree) -> None:
+        """Check that no answer was given and forgotten: a second one would have another index.
+
+        Raises:
+            Refusal: `handover.answered-before`.
+        """
+        if tree in self._answered:
+            raise Refusal(
+                "handover.answered-before",
+                "this request was answered; its content is not kept any more",
+                hint="the receipt is in the log; hand the request over to another node",
+            )
 
     def _accept(
         self,

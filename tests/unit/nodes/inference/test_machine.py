@@ -143,6 +143,32 @@ def test_the_same_hand_over_again_gets_the_same_bytes(network):
     assert network.world.parties[A].machine.sessions == (0, 1)
 
 
+def test_an_answer_that_was_forgotten_is_not_given_another_index():
+    # LOG-1: whoever floods the node until it forgets must not get a second receipt for one record.
+    network = Network(("a",))
+    network.register("gateway", "gateway")
+    network.start_ready_node("a", recent_bytes=0)
+    first, _ = hand(network, Handing())
+    branch = first.but(record={"branch": 1, "accepts": False, "previous": first.digest.hex()})
+    for handing in (first, branch):
+        reply = network.world.wait(network.world.ask(A, handing.make()))
+        assert reply.code == "handover.answered-before"
+    # Two branches at once: the second is computed when the first is answered and forgotten.
+    network.world.parties[A].compute_ms = 20
+    early = Handing(request="2", height=get_height(network))
+    late = early.but(record={"branch": 1, "accepts": False, "previous": early.digest.hex()})
+    network.world.ask(A, early.make())
+    network.world.run(10)
+    name = network.world.ask(A, late.make())
+    assert network.world.wait(name, 2).code == "handover.answered-before"
+    assert len(network.world.parties[A].machine._book.get(0)) == 2
+    network.world.kill(A)
+    network.start_node("a", recent_bytes=0)
+    network.world.run_until(lambda: network.world.parties[A].machine.is_ready)
+    reply = network.world.wait(network.world.ask(A, first.make()))
+    assert reply.code == "handover.answered-before"
+
+
 def test_who_asks_while_it_runs_gets_the_same_answer(network):
     network.world.parties[A].compute_ms = 50
     height = get_height(network)
