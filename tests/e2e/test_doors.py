@@ -10,13 +10,16 @@ import pytest
 from probatum.client.transport import HttpTransport
 from probatum.machine import events, wishes
 from probatum.nodes.full.app import make_app as make_full_app
+from probatum.nodes.gateway.app import DoorRules
 from probatum.nodes.gateway.app import make_app as make_gateway_app
 from probatum.nodes.gateway.machine import Gateway
 from probatum.nodes.gateway.settings import GatewaySettings
 from probatum.nodes.inference.app import make_app as make_inference_app
 from probatum.nodes.inference.machine import InferenceNode
 from probatum.nodes.shell import intake, serve
+from probatum.nodes.shell.api_keys import ApiKeys, add_key
 from probatum.nodes.shell.front import FrontDoor, MessageEndpoint
+from probatum.nodes.shell.gate import Gate, GateRules
 from probatum.nodes.shell.intake import Intake
 from probatum.protocol.frames import FrameReader, encode_frame
 from probatum.protocol.messages import (
@@ -361,9 +364,19 @@ ASK = b'{"inputs":[]}'
             "/v2/models/m/infer",
             ASK + b"1234",
             {"Inference-Header-Content-Length": "13"},
-            "oip.binary-data",
+            "oip.bad-binary",
             400,
         ),
+        (
+            "/v2/models/m/infer",
+            ASK,
+            {"Inference-Header-Content-Length": "-1"},
+            "oip.bad-header",
+            400,
+        ),
+        ("/v2/repository/index", b"[]", {}, "oip.malformed", 400),
+        ("/v2/repository/index", b" " * 5000, {}, "door.too-large", 413),
+        ("/v2/models/m", b"", {}, "door.wrong-method", 405),
         ("/v2/models/m/infer", b"x" * (33 << 20), {}, "door.too-large", 413),
         ("/v2/elsewhere", ASK, {}, "door.no-such-path", 404),
         ("/v2/health/live", ASK, {}, "door.wrong-method", 405),
@@ -377,6 +390,54 @@ def test_the_inference_protocols_door_refuses_in_its_own_form(
     error = json.loads(answer)
     assert set(error) == {"error"}
     assert f"[{code}]" in error["error"]
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    """A gateway's door with keys and narrow limits."""
+    network = Network()
+    settings = GatewaySettings(
+        operator=account("gateway").address,
+        signer=operating("gateway"),
+        trust=network.trust,
+        ledger=CLOSED_LEDGER,
+    )
+    machine = Gateway(settings, ())
+    text, _ = add_key(tmp_path, per_s=0.01)
+    rules = DoorRules(gate=Gate(GateRules(anonymous=False), ApiKeys(tmp_path)), request_bytes=SMALL)
+    with serving(
+        machine, lambda driver: make_gateway_app(driver, machine, rules), transport=HttpTransport()
+    ) as served:
+        served.key = {"Authorization": f"Bearer {text}"}
+        yield served
+
+
+def test_a_door_with_keys_says_no_before_it_reads(guarded):
+    """In each door's form; only the head of a body that is announced was sent."""
+    head = "POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nConnection: close\r\n\r\n"
+    for path in ("/message", "/ask", "/v2/models/m/infer"):
+        answer = guarded.say(head.format(path).encode())
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        assert b"door.no-key" in answer
+        assert b"www-authenticate: Bearer" in answer
+    status, headers, body = guarded.ask("POST", "/v2/models/m/infer", ASK, guarded.key)
+    assert (status, headers["retry-after"]) == (503, "1")
+    assert "[gateway.not-ready]" in json.loads(body)["error"]
+    status, headers, body = guarded.ask("POST", "/v2/models/m/infer", ASK, guarded.key)
+    assert status == 429
+    assert "[door.too-often]" in json.loads(body)["error"]
+    assert int(headers["retry-after"]) in range(98, 101)
+    status, headers, body = guarded.ask("POST", "/message", ASK, guarded.key)
+    assert (status, problem_of(body)["code"]) == (429, "door.too-often")
+    # What tells nothing of anybody's requests stays open.
+    for path in ("/healthz", "/v2/health/live", "/v2"):
+        assert guarded.ask("GET", path)[0] == 200
+
+
+def test_the_size_of_a_request_is_the_operators_to_say(guarded):
+    status, _, body = guarded.ask("POST", "/v2/models/m/infer", b"x" * (SMALL + 1), guarded.key)
+    assert status == 413
+    assert "[door.too-large]" in json.loads(body)["error"]
 
 
 def test_bundles_that_are_not_there(gateway):
@@ -408,7 +469,8 @@ ROUTES = {
     "full": """/message /ledger /status /headers/{} /state/{} /state?prefix={} /transactions
         /transactions/{} /events?after={}&prefix={} /healthz /{}""".split(),
     "gateway": """/message /ask /v2/models/{}/infer /v2/models/{}/versions/{}/infer /v2
-        /v2/models/{}/ready /v2/{} /receipts/{} /healthz /{}""".split(),
+        /v2/models/{}/ready /v2/models/{} /v2/repository/index /v2/{} /receipts/{} /healthz
+        /{}""".split(),
     "inference": """/message /handover /log/{}/{} /log/key /packages/{}/files/{}
         /packages/{}/manifest /packages/{}/signature /healthz /{}""".split(),
 }

@@ -1,5 +1,6 @@
 """Whatever comes in at the door, the decoder answers with a value or a refusal."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -29,7 +30,9 @@ TENSORS = st.fixed_dictionaries(
         "datatype": st.sampled_from([traits.oip_name for traits in DTYPES.values()]) | JUNK,
         "data": NUMBERS | JUNK,
     },
-    optional={"parameters": JUNK},
+    optional={
+        "parameters": JUNK | st.fixed_dictionaries({"binary_data_size": st.integers(-1, 20) | JUNK})
+    },
 )
 BODIES = st.fixed_dictionaries(
     {"inputs": st.lists(TENSORS, max_size=2) | JUNK},
@@ -50,6 +53,14 @@ def decode_or_refuse(data):
 @given(st.binary(max_size=200))
 def test_noise(data):
     decode_or_refuse(data)
+
+
+@given(BODIES, st.binary(max_size=30), st.integers(-3, 3))
+def test_bodies_with_bytes_behind_them(body, tail, shift):
+    head = json.dumps(body).encode()
+    for decode in (decode_infer_request, decode_infer_response):
+        with contextlib.suppress(Refusal):
+            decode(head + tail, max(0, len(head) + shift))
 
 
 @given(BODIES)

@@ -15,6 +15,7 @@ from typing import Annotated, Literal, TypeAlias, assert_never, overload
 import msgspec
 from cyclopts import App, Parameter
 
+from probatum.cli import api_key
 from probatum.cli.accounts import load_signer
 from probatum.cli.amounts import parse_tokens
 from probatum.cli.describing import describe_value
@@ -39,6 +40,7 @@ from probatum.protocol.primitives import address_to_hex
 from probatum.protocol.records import NodeRecord, get_node_key
 
 app = App(name="node", help="Set up, register and run a node.")
+app.command(api_key.app)
 
 Home = Annotated[Path, Parameter(help="The node's home folder.")]
 Owner = Annotated[str | None, Parameter(help="The operator's account: a name or a key file.")]

@@ -22,6 +22,7 @@ COMMANDS = """
     model init | model pack | model check | model publish | model list | model show | model fetch
     model sign | model verify | model bom
     node init | node add-model | node register | node run | node status
+    node api-key new | node api-key list | node api-key revoke
     ledger status | ledger header | ledger account | ledger nodes | ledger models | ledger offers
     ledger logs | ledger state | ledger tx | ledger send | ledger trust
 """.replace("\n", "|").split("|")

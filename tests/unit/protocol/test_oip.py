@@ -81,12 +81,11 @@ def test_datatypes_that_no_tensor_has_are_refused(datatype):
     assert "FP32" in refusal.hint
 
 
-def test_the_binary_extension_is_refused_with_what_to_do():
+def test_a_tensor_without_data_is_refused_with_what_to_do():
     tensor = {"name": "x", "shape": [2], "datatype": "FP32"}
-    tensor["parameters"] = {"binary_data_size": 8}
     refusal = refusal_of(json.dumps({"inputs": [tensor]}).encode())
     assert refusal.code == "oip.no-data"
-    assert "binary_data=False" in refusal.hint
+    assert "Inference-Header-Content-Length" in refusal.hint
 
 
 @pytest.mark.parametrize(

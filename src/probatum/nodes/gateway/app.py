@@ -5,6 +5,7 @@ Thin. Read next: `doors.oip`, `machine`, `probatum.nodes.shell.front`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
@@ -13,24 +14,47 @@ from starlette.types import ASGIApp, Scope
 
 from probatum.errors import Misuse
 from probatum.nodes.gateway.doors import oip
+from probatum.nodes.gateway.doors.models import Catalogue, GatewayView
 from probatum.nodes.shell.drive import Driver
 from probatum.nodes.shell.front import FrontDoor, MessageEndpoint, ask_party
+from probatum.nodes.shell.gate import Gate
 from probatum.nodes.shell.intake import Intake
 from probatum.nodes.shell.pages import Page, Shown, make_health
 from probatum.protocol import limits
 from probatum.protocol.messages import Ask, GetBundle, GetManifest, GotBundle
 from probatum.protocol.primitives import check_request_id
 
-__all__ = ["make_app"]
+__all__ = ["DoorRules", "make_app"]
 
 _KINDS: Final = (Ask, GetBundle, GetManifest)
-_FRAME_BYTES: Final = limits.REQUEST_BYTES + 64 * limits.KIB
+_FRAME_BYTES: Final = 64 * limits.KIB
+"""What a frame has beside the tensors of a request."""
 
 
-def make_app(driver: Driver, gateway: oip.GatewayView) -> ASGIApp:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoorRules:
+    """What a gateway's door takes.
+
+    Attributes:
+        gate: Who may ask, and how much.
+        request_bytes: Body of one request, at most `limits.REQUEST_BYTES`.
+        held_bytes: Bodies of all requests that are answered, together.
+    """
+
+    gate: Gate = field(default_factory=Gate)
+    request_bytes: int = limits.REQUEST_BYTES
+    held_bytes: int = 512 * limits.MIB
+
+
+def make_app(driver: Driver, gateway: GatewayView, rules: DoorRules | None = None) -> ASGIApp:
     """Make the door of a gateway."""
-    intake = Intake()
-    messages = MessageEndpoint(driver, intake, _KINDS, limit_bytes=_FRAME_BYTES)
+    rules = rules or DoorRules()
+    gate, intake = rules.gate, Intake(held_bytes=rules.held_bytes)
+    limit_bytes = rules.request_bytes
+    messages = MessageEndpoint(
+        driver, intake, _KINDS, limit_bytes=limit_bytes + _FRAME_BYTES, gate=gate
+    )
+    models = Catalogue(driver, gateway)
 
     async def show_bundle(scope: Scope) -> Shown:
         request_id = check_request_id(scope["path_params"]["request_id"])
@@ -49,6 +73,6 @@ def make_app(driver: Driver, gateway: oip.GatewayView) -> ASGIApp:
         },
         routes=(
             Route("/receipts/{request_id}", Page(show_bundle)),
-            *oip.make_routes(driver, gateway, intake),
+            *oip.make_routes(driver, models, intake, gate, limit_bytes=limit_bytes),
         ),
     )

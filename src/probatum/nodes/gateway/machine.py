@@ -38,6 +38,7 @@ from probatum.nodes.gateway.request_desk import BUNDLE, RequestDesk, refuse
 from probatum.nodes.gateway.settings import GatewaySettings
 from probatum.protocol import records
 from probatum.protocol.encoding import encode
+from probatum.protocol.manifests import Manifest
 from probatum.protocol.messages import (
     Ask,
     GetBundle,
@@ -46,7 +47,7 @@ from probatum.protocol.messages import (
     GotManifest,
     Message,
 )
-from probatum.protocol.primitives import RequestId
+from probatum.protocol.primitives import Digest, RequestId
 
 __all__ = ["Gateway"]
 
@@ -114,6 +115,11 @@ class Gateway:
         node = self.view.get_node(self._settings.operator)
         registered = node is not None and node.operating_key == self._settings.signer.key
         return registered and not (self._stopping or self._halted)
+
+    def get_manifest(self, package: Digest) -> Manifest | None:
+        """Get a package's manifest if it is known already."""
+        known = self._manifests.get(package)
+        return None if known is None else known.manifest
 
     def step(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
         """Take one event, return the wishes that follow from it."""

@@ -1,7 +1,7 @@
 """The gateway as a process: ``python -m probatum.nodes.gateway.run --home DIR``.
 
 Its home holds ``node.toml``, ``trust.json``, ``keys/operating.json`` and, once it has run,
-``journal``. Read next: `machine`, `app`, `probatum.nodes.shell.process`.
+``journal`` and ``api-keys.json``. Read next: `machine`, `app`, `probatum.nodes.shell.process`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ from functools import partial
 from pathlib import Path
 
 from probatum.client.transport import HttpTransport
-from probatum.nodes.gateway.app import make_app
+from probatum.machine.wishes import Report
+from probatum.nodes.gateway.app import DoorRules, make_app
 from probatum.nodes.gateway.machine import Gateway
 from probatum.nodes.gateway.settings import GatewaySettings
+from probatum.nodes.shell.api_keys import ApiKeys
 from probatum.nodes.shell.config import GatewayConfig, load_config, load_node_key, load_trust
+from probatum.nodes.shell.gate import Gate, GateRules
 from probatum.nodes.shell.journal import open_journal
+from probatum.nodes.shell.logs import write_report
 from probatum.nodes.shell.process import (
     Party,
     Site,
@@ -53,6 +57,7 @@ def _build(site: Site) -> Party:
         accept_timeout_ms=config.accept_timeout_ms,
         branch_timeout_ms=config.branch_timeout_ms,
     )
+    rules = _make_rules(site.home, config)
     journal, recovered = open_journal(site.home / "journal")
     try:
         report_recovery(recovered)
@@ -63,12 +68,29 @@ def _build(site: Site) -> Party:
     return Party(
         machine=machine,
         world=make_world(journal=journal, transport=HttpTransport()),
-        make_app=partial(make_app, gateway=machine),
+        make_app=partial(make_app, gateway=machine, rules=rules),
         close=journal.close,
         ready={"operator": config.operator, "key": settings.signer.key.hex()},
         grace_s=settings.stop_grace_ms / 1000 + _AFTER_GRACE_S,
         halts_itself=True,
     )
+
+
+def _make_rules(home: Path, config: GatewayConfig) -> DoorRules:
+    """Read what the door takes, and from whom."""
+    keys = ApiKeys(
+        home, complain=lambda code, message: write_report(Report("error", code, message))
+    )
+    gate = Gate(
+        GateRules(
+            at_once=config.requests_at_once,
+            anonymous=config.anonymous,
+            anonymous_per_s=config.anonymous_per_s,
+            anonymous_at_once=config.anonymous_at_once,
+        ),
+        keys,
+    )
+    return DoorRules(gate=gate, request_bytes=config.request_bytes, held_bytes=config.held_bytes)
 
 
 if __name__ == "__main__":

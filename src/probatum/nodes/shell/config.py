@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from probatum.errors import Fault, Refusal
+from probatum.nodes.shell.api_keys import AtOnce, Rate
 from probatum.nodes.shell.keys import load_account_key, load_operating_key
 from probatum.protocol import limits
 from probatum.protocol.ed25519 import OperatingSigner
@@ -95,6 +96,12 @@ class GatewayConfig(NodeConfig, frozen=True, kw_only=True, tag="gateway"):
         request_timeout_ms: Longest time for one request.
         accept_timeout_ms: A node that has not accepted after this is passed by.
         branch_timeout_ms: A node that has not answered after this is passed by.
+        request_bytes: Body of one request.
+        held_bytes: Bodies of all requests that are answered, together.
+        requests_at_once: Requests answered at one time; one more is refused as busy.
+        anonymous: Whether anybody may ask, or only who has an API key.
+        anonymous_per_s: Requests a second of one address without a key; absent for no limit.
+        anonymous_at_once: Requests at one time of one address without a key; ditto.
     """
 
     operator: HexAddress
@@ -102,6 +109,14 @@ class GatewayConfig(NodeConfig, frozen=True, kw_only=True, tag="gateway"):
     request_timeout_ms: _Patience = 30_000
     accept_timeout_ms: _Patience = 2_000
     branch_timeout_ms: _Patience = 10_000
+    request_bytes: Annotated[int, Meta(ge=limits.KIB, le=limits.REQUEST_BYTES)] = (
+        limits.REQUEST_BYTES
+    )
+    held_bytes: Annotated[int, Meta(ge=limits.MIB, le=1 << 40)] = 512 * limits.MIB
+    requests_at_once: AtOnce = 1_024
+    anonymous: bool = True
+    anonymous_per_s: Rate | None = None
+    anonymous_at_once: AtOnce | None = None
 
 
 _C = TypeVar("_C", FullConfig, InferenceConfig, GatewayConfig)

@@ -164,8 +164,8 @@ class Driver:
         finally:
             self._close()
 
-    def open(self, message: Message) -> Conversation:
-        """Let a message arrive.
+    def open(self, message: Message, caller: str = "") -> Conversation:
+        """Let a message arrive from somebody, or from anybody.
 
         Raises:
             Refusal: `door.busy` when too many conversations are open, `door.stopping`.
@@ -181,7 +181,7 @@ class Driver:
         self._opened += 1
         conversation = Conversation(f"c{self._opened}", self._hang_up)
         self._conversations[conversation.name] = conversation
-        self.post(Arrived(conversation.name, message))
+        self.post(Arrived(conversation.name, message, caller))
         return conversation
 
     def post(self, event: Event) -> None:

@@ -21,8 +21,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from probatum.errors import ProbatumError, Refusal
 from probatum.nodes.shell.conversations import Conversation
 from probatum.nodes.shell.drive import Driver
+from probatum.nodes.shell.gate import Gate
 from probatum.nodes.shell.intake import Intake
-from probatum.nodes.shell.problems import PROBLEM_TYPE, PartyRefusal, encode_problem
+from probatum.nodes.shell.problems import PROBLEM_TYPE, PartyRefusal, encode_problem, get_headers
 from probatum.protocol import limits
 from probatum.protocol.frames import FrameReader, encode_frame
 from probatum.protocol.messages import Message, Refused
@@ -89,7 +90,8 @@ class FrontDoor:
             # Too late for another status: cutting the stream short is what the client can see.
             raise problem
         status, body = encode_problem(problem)
-        await respond(send, status, body, PROBLEM_TYPE, closing=status in _CLOSING)
+        head = get_headers(problem, status)
+        await respond(send, status, body, PROBLEM_TYPE, headers=head, closing=status in _CLOSING)
 
 
 class MessageEndpoint:
@@ -102,8 +104,18 @@ class MessageEndpoint:
         kinds: tuple[type, ...],
         *,
         limit_bytes: int = limits.FRAME_BYTES,
+        gate: Gate | None = None,
     ) -> None:
-        """Make an endpoint that takes messages of some kinds and of bounded length only."""
+        """Make an endpoint that takes messages of some kinds and of bounded length only.
+
+        Args:
+            driver: The party's.
+            intake: Reads bodies.
+            kinds: Messages that are taken.
+            limit_bytes: Length of one message.
+            gate: Who may ask, looked at before a body is read; None for anybody.
+        """
+        self._gate = gate or Gate()
         self._driver = driver
         self._intake = intake
         self._kinds = kinds
@@ -113,12 +125,16 @@ class MessageEndpoint:
         """Serve one conversation."""
         if scope["method"] != "POST":
             raise Refusal("door.wrong-method", "messages are sent by POST")
+        with self._gate.enter(scope) as caller:
+            await self._serve(scope, receive, send, caller)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, caller: str) -> None:
         body = await self._intake.read(scope, receive, limit_bytes=self._limit_bytes)
         size = len(body)
         try:
             message = read_message(body, self._kinds)
             del body  # the message has its own copy; what is held is still counted
-            conversation = self._driver.open(message)
+            conversation = self._driver.open(message, caller)
             scope[ON_HANG_UP] = conversation.hang_up
             try:
                 async with asyncio.timeout(CONVERSATION_S):
@@ -131,14 +147,20 @@ class MessageEndpoint:
             self._intake.release(size)
 
 
-async def ask_party(driver: Driver, scope: Scope, message: Message) -> Message:
+async def ask_party(driver: Driver, scope: Scope, message: Message, caller: str = "") -> Message:
     """Open a conversation with this process's party and return its last reply.
+
+    Args:
+        driver: The party's.
+        scope: The exchange; whoever hangs up hangs up on the party too.
+        message: What to say.
+        caller: Who says it, as a `Gate` established.
 
     Raises:
         PartyRefusal: The party's own refusal.
         Refusal: `door.busy`, `door.stopping`, `door.out-of-time`.
     """
-    conversation = driver.open(message)
+    conversation = driver.open(message, caller)
     scope[ON_HANG_UP] = conversation.hang_up
     try:
         async with asyncio.timeout(CONVERSATION_S):

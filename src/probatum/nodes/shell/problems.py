@@ -15,17 +15,30 @@ from probatum.errors import Fault, Misuse, ProbatumError, Refusal
 from probatum.protocol.messages import Refused
 from probatum.protocol.primitives import RequestId
 
-__all__ = ["PROBLEM_TYPE", "STATUSES", "PartyRefusal", "encode_problem", "get_status"]
+__all__ = [
+    "PROBLEM_TYPE",
+    "STATUSES",
+    "PartyRefusal",
+    "TryLater",
+    "encode_problem",
+    "get_headers",
+    "get_status",
+]
 
 PROBLEM_TYPE: Final = b"application/problem+json"
 
 STATUSES: Final[tuple[tuple[str, int], ...]] = (
     # The door itself
+    ("door.no-key", 401),
+    ("door.unknown-key", 401),
+    ("door.revoked-key", 403),
     ("door.no-such-path", 404),
     ("door.wrong-method", 405),
     ("door.too-slow", 408),
     ("door.too-large", 413),
     ("door.wrong-type", 415),
+    ("door.too-many-at-once", 429),
+    ("door.too-often", 429),
     ("door.long-head", 431),
     ("door.gone", 499),
     ("door.busy", 503),
@@ -76,6 +89,19 @@ STATUSES: Final[tuple[tuple[str, int], ...]] = (
 _BY_PREFIX: Final = tuple(sorted(STATUSES, key=lambda row: -len(row[0])))
 
 
+class TryLater(Refusal):
+    """No for now.
+
+    Attributes:
+        after_s: When asking again may help, in seconds.
+    """
+
+    def __init__(self, code: str, message: str, *, after_s: int) -> None:
+        """Make it with a hint that says when."""
+        super().__init__(code, message, hint=f"ask again in {after_s} s")
+        self.after_s = after_s
+
+
 class PartyRefusal(ProbatumError):
     """A party's `Refused`, on its way through a door.
 
@@ -121,6 +147,17 @@ def get_status(error: ProbatumError) -> int:
     if isinstance(error, Fault) or (isinstance(error, PartyRefusal) and error.refused.retryable):
         return HTTPStatus.SERVICE_UNAVAILABLE
     return HTTPStatus.BAD_REQUEST
+
+
+def get_headers(error: ProbatumError, status: int) -> tuple[tuple[bytes, bytes], ...]:
+    """Get the headers that go with a refusal in whatever form: when to come back, and with what."""
+    if isinstance(error, TryLater):
+        return ((b"retry-after", b"%d" % error.after_s),)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return ((b"retry-after", b"1"),)
+    if status == HTTPStatus.UNAUTHORIZED:
+        return ((b"www-authenticate", b"Bearer"),)
+    return ()
 
 
 def encode_problem(error: ProbatumError) -> tuple[int, bytes]:

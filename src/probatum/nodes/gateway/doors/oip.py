@@ -1,35 +1,35 @@
-"""The Open Inference Protocol's door, version 2 over REST, JSON alone.
+"""The Open Inference Protocol's door, version 2 over REST, with the binary tensor extension.
 
 Translates between that protocol's paths and bodies and the gateway's `Ask` and `Answer`. What
 the protocol has no word for travels in headers: ``Probatum-Salt`` and ``Probatum-Nonce`` (hex,
 drawn by the gateway if absent), ``Probatum-Request`` (an id, to repeat a request under the same
 salt), and in answers ``Probatum-Receipt``; the salt is among the answer's parameters, since it
-opens the receipt's roots (`SALT-1`). Refusals have that protocol's form. Must not know routing or
-custody.
+opens the receipt's roots (`SALT-1`). Inputs may come in any order. Refusals have that protocol's
+form. Must not know routing or custody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
-import msgspec
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from probatum import __version__
-from probatum.client.ledger_view import LedgerView
 from probatum.errors import Misuse, ProbatumError, Refusal
+from probatum.nodes.gateway.doors.models import Catalogue, GatewayView, read_model
 from probatum.nodes.shell.drive import Driver
 from probatum.nodes.shell.front import JSON_TYPE, ask_party, respond
+from probatum.nodes.shell.gate import Gate
 from probatum.nodes.shell.intake import Intake
-from probatum.nodes.shell.pages import Page, Shown
-from probatum.nodes.shell.problems import PartyRefusal, get_status
-from probatum.protocol import limits, oip
+from probatum.nodes.shell.pages import BYTES_TYPE, Page, Shown
+from probatum.nodes.shell.problems import PartyRefusal, get_headers, get_status
+from probatum.protocol import limits, oip, oip_binary
 from probatum.protocol.hexes import bytes_from_hex
 from probatum.protocol.messages import Answer, Ask
-from probatum.protocol.parties import ModelName, ModelVersion
 from probatum.protocol.primitives import (
     Nonce,
     RequestId,
@@ -40,26 +40,16 @@ from probatum.protocol.primitives import (
 )
 from probatum.protocol.tensors import Tensor
 
-__all__ = ["GatewayView", "make_endpoints", "make_routes"]
+__all__ = ["make_endpoints", "make_routes"]
 
 _TIMEOUT_MS: Final = 60_000
 """More patience than a gateway has; it bounds requests itself."""
 _RECEIPT: Final = b"probatum-receipt"
+_HEAD_LENGTH: Final = b"inference-header-content-length"
+_PLATFORM: Final = "onnxruntime_onnx"
+_INDEX: Final = "model_repository"
+_INDEX_BYTES: Final = 4 * limits.KIB
 _H = TypeVar("_H")
-
-
-class GatewayView(Protocol):
-    """What the door reads of the gateway's machine."""
-
-    @property
-    def view(self) -> LedgerView:
-        """The ledger as the gateway follows it."""
-        ...
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether it takes requests."""
-        ...
 
 
 class _Door:
@@ -74,10 +64,10 @@ class _Door:
         except ProbatumError as error:
             text = f"{error.message} [{error.code}]" + (f"; {error.hint}" if error.hint else "")
             refused = error.refused if isinstance(error, PartyRefusal) else None
-            head: tuple[tuple[bytes, bytes], ...] = ()
-            if refused is not None and refused.request_id is not None:
-                head = ((_RECEIPT, refused.request_id.encode()),)
             status = get_status(error)
+            head = get_headers(error, status)
+            if refused is not None and refused.request_id is not None:
+                head = (*head, (_RECEIPT, refused.request_id.encode()))
             body = oip.encode_body(oip.ErrorBody(error=text))
             closing = status in {408, 413}
             await respond(send, status, body, JSON_TYPE, headers=head, closing=closing)
@@ -87,7 +77,9 @@ def make_endpoints(gateway: GatewayView) -> Mapping[str, ASGIApp]:
     """Make the endpoints whose paths are fixed."""
 
     async def show_server(_: Scope) -> Shown:
-        body = oip.ServerMetadata(name="probatum", version=__version__)
+        body = oip.ServerMetadata(
+            name="probatum", version=__version__, extensions=(oip_binary.EXTENSION, _INDEX)
+        )
         return Shown(body=oip.encode_body(body))
 
     async def show_live(_: Scope) -> Shown:
@@ -105,88 +97,157 @@ def make_endpoints(gateway: GatewayView) -> Mapping[str, ASGIApp]:
     }
 
 
-def make_routes(driver: Driver, gateway: GatewayView, intake: Intake) -> tuple[BaseRoute, ...]:
+def make_routes(
+    driver: Driver, models: Catalogue, intake: Intake, gate: Gate, *, limit_bytes: int
+) -> tuple[BaseRoute, ...]:
     """Make the routes that name a model, and an answer for every other path below ``/v2``."""
-
-    async def show_model_ready(scope: Scope) -> Shown:
-        name, version = _read_model(scope)
-        model = gateway.view.get_model(name, version)
-        if model is None:
-            raise Refusal("gateway.unknown-model", "the ledger knows no such model")
-        ready = gateway.is_ready and bool(gateway.view.get_offers(model.package))
-        return _show_ready(oip.encode_body(oip.ModelReady(name=name, ready=ready)), ready=ready)
 
     async def refuse(_: Scope, __: Receive, ___: Send) -> None:
         raise Refusal("door.no-such-path", "there is nothing at this path")
 
-    infer = _Door(_Infer(driver, intake))
-    ready = _Door(Page(show_model_ready))
-    versioned = "/v2/models/{name}/versions/{version}"
+    pages = _ModelPages(models, intake)
+    ends: tuple[tuple[str, ASGIApp], ...] = (
+        ("", Page(pages.show_metadata)),
+        ("/ready", Page(pages.show_ready)),
+        ("/infer", _Infer(driver, models, intake, gate, limit_bytes)),
+    )
+    base = "/v2/models/{name}"
     return (
-        Route("/v2/models/{name}/infer", infer),
-        Route(f"{versioned}/infer", infer),
-        Route("/v2/models/{name}/ready", ready),
-        Route(f"{versioned}/ready", ready),
+        *(Route(f"{base}{end}", _Door(page)) for end, page in ends),
+        *(Route(f"{base}/versions/{{version}}{end}", _Door(page)) for end, page in ends),
+        Route("/v2/repository/index", _Door(pages.show_index)),
         Route("/v2/{rest:path}", _Door(refuse)),
     )
+
+
+class _ModelPages:
+    """What there is to know of models."""
+
+    def __init__(self, models: Catalogue, intake: Intake) -> None:
+        self._models = models
+        self._intake = intake
+
+    async def show_ready(self, scope: Scope) -> Shown:
+        model = self._models.get(*_read_model(scope))
+        ready = self._models.is_ready(model)
+        return _show_ready(
+            oip.encode_body(oip.ModelReady(name=model.name, ready=ready)), ready=ready
+        )
+
+    async def show_metadata(self, scope: Scope) -> Shown:
+        model = self._models.get(*_read_model(scope))
+        manifest = await self._models.get_manifest(scope, model)
+        body = oip.ModelMetadata(
+            name=model.name,
+            versions=tuple(one.version for one in self._models.list() if one.name == model.name),
+            platform=_PLATFORM,
+            inputs=oip.describe_tensors(manifest.inputs),
+            outputs=oip.describe_tensors(manifest.outputs),
+        )
+        return Shown(body=oip.encode_body(body))
+
+    async def show_index(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST":
+            raise Refusal("door.wrong-method", "the index is asked for by POST")
+        body = await self._intake.read(scope, receive, limit_bytes=_INDEX_BYTES)
+        self._intake.release(len(body))
+        ready_only = oip.decode_index_request(body).ready
+        models = []
+        for model in self._models.list():
+            ready = self._models.is_ready(model)
+            if ready or not ready_only:
+                state, reason = ("READY", "") if ready else ("UNAVAILABLE", "nobody offers it")
+                models.append(
+                    oip.IndexedModel(
+                        name=model.name, version=model.version, state=state, reason=reason
+                    )
+                )
+        await respond(send, HTTPStatus.OK, oip.encode_index(tuple(models)), JSON_TYPE)
 
 
 class _Infer:
     """``POST …/infer``."""
 
-    def __init__(self, driver: Driver, intake: Intake) -> None:
+    def __init__(
+        self, driver: Driver, models: Catalogue, intake: Intake, gate: Gate, limit_bytes: int
+    ) -> None:
         self._driver = driver
+        self._models = models
         self._intake = intake
+        self._gate = gate
+        self._limit_bytes = limit_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
             raise Refusal("door.wrong-method", "inference is asked for by POST")
+        with self._gate.enter(scope) as caller:
+            await self._serve(scope, receive, send, caller)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, caller: str) -> None:
         name, version = _read_model(scope)
-        salt, nonce, request_id = _read_headers(scope)
-        body = await self._intake.read(scope, receive, limit_bytes=limits.REQUEST_BYTES)
+        said = _read_headers(scope)
+        body = await self._intake.read(scope, receive, limit_bytes=self._limit_bytes)
         size = len(body)
         try:
-            asked = oip.decode_infer_request(body)
+            asked = oip.decode_infer_request(body, said.head_bytes)
             del body  # the tensors are copies; what is held is still counted
             ask = Ask(
                 model=name,
                 version=version,
-                inputs=asked.tensors,
+                inputs=await self._arrange(scope, name, version, asked.tensors),
                 assurance="signed",
-                salt=salt,
-                nonce=nonce,
-                request_id=request_id,
+                salt=said.salt,
+                nonce=said.nonce,
+                request_id=said.request_id,
                 timeout_ms=_TIMEOUT_MS,
             )
-            answer = await ask_party(self._driver, scope, ask)
+            answer = await ask_party(self._driver, scope, ask, caller)
         finally:
             self._intake.release(size)
         if not isinstance(answer, Answer):
             raise Misuse("oip.not-an-answer", "the gateway answered an Ask by something else")
         try:
-            shown = _encode_answer(name, version, asked, answer)
+            shown, head_bytes = _encode_answer(name, version, asked, answer)
         except Refusal as refusal:
             # The answer exists and is paid for: its bundle can still be asked for.
             raise PartyRefusal.from_refusal(refusal, answer.request_id) from None
-        head = ((_RECEIPT, answer.request_id.encode()),)
-        await respond(send, HTTPStatus.OK, shown, JSON_TYPE, headers=head)
+        head = [(_RECEIPT, answer.request_id.encode())]
+        if head_bytes is not None:
+            head.append((_HEAD_LENGTH, b"%d" % head_bytes))
+        content_type = JSON_TYPE if head_bytes is None else BYTES_TYPE
+        await respond(send, HTTPStatus.OK, shown, content_type, headers=tuple(head))
+
+    async def _arrange(
+        self, scope: Scope, name: str, version: str | None, tensors: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
+        """Put inputs into the manifest's order; what does not fit is for the gateway to refuse."""
+        model = self._models.find(name, version)
+        if len(tensors) < 2 or model is None:
+            return tensors
+        manifest = await self._models.get_manifest(scope, model)
+        by_name = {tensor.name: tensor for tensor in tensors}
+        order = [spec.name for spec in manifest.inputs]
+        if len(by_name) != len(tensors) or sorted(by_name) != sorted(order):
+            return tensors
+        return tuple(by_name[one] for one in order)
 
 
 def _encode_answer(
     name: str, version: str | None, asked: oip.InferRequest, answer: Answer
-) -> bytes:
-    return oip.encode_infer_response(
-        oip.InferResponse(
-            model_name=name,
-            model_version=version,
-            id=asked.id,
-            tensors=_select(answer.outputs, asked.outputs),
-            parameters={
-                "probatum_receipt": answer.request_id,
-                "probatum_salt": answer.salt.hex(),
-            },
-        )
+) -> tuple[bytes, int | None]:
+    outputs = _select(answer.outputs, asked.outputs)
+    response = oip.InferResponse(
+        model_name=name,
+        model_version=version,
+        id=asked.id,
+        tensors=outputs,
+        parameters={
+            "probatum_receipt": answer.request_id,
+            "probatum_salt": answer.salt.hex(),
+        },
     )
+    binary = frozenset(tensor.name for tensor in outputs if asked.is_binary(tensor.name))
+    return oip.encode_mixed_response(response, binary)
 
 
 def _select(outputs: tuple[Tensor, ...], wanted: tuple[str, ...] | None) -> tuple[Tensor, ...]:
@@ -210,15 +271,20 @@ def _show_ready(body: bytes, *, ready: bool) -> Shown:
 
 def _read_model(scope: Scope) -> tuple[str, str | None]:
     parameters = scope["path_params"]
-    version = parameters.get("version")
-    try:
-        name: str = msgspec.convert(parameters["name"], ModelName)
-        return name, None if version is None else msgspec.convert(version, ModelVersion)
-    except msgspec.ValidationError:
-        raise Refusal("gateway.unknown-model", "no model has such a name or version") from None
+    return read_model(parameters["name"], parameters.get("version"))
 
 
-def _read_headers(scope: Scope) -> tuple[Salt | None, Nonce | None, RequestId | None]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    """What a request's headers say."""
+
+    salt: Salt | None
+    nonce: Nonce | None
+    request_id: RequestId | None
+    head_bytes: int | None
+
+
+def _read_headers(scope: Scope) -> _Said:
     found: dict[bytes, str] = {}
     for name, value in scope["headers"]:
         if name in _HEADERS:
@@ -227,25 +293,21 @@ def _read_headers(scope: Scope) -> tuple[Salt | None, Nonce | None, RequestId | 
             found[name] = value.decode("latin-1")
     if found.get(b"content-encoding", "identity").lower() != "identity":
         raise Refusal("door.wrong-type", "compressed bodies are not taken")
-    length = found.get(b"inference-header-content-length")
-    if length is not None and length != found.get(b"content-length"):
-        raise Refusal(
-            "oip.binary-data",
-            "binary tensors are not taken here",
-            hint="send data as JSON; in tritonclient: binary_data=False",
-        )
-    return (
-        _read_bytes(found.get(b"probatum-salt"), make_salt),
-        _read_bytes(found.get(b"probatum-nonce"), make_nonce),
-        _read_request_id(found.get(b"probatum-request")),
+    length = found.get(_HEAD_LENGTH)
+    if length is not None and not (length.isascii() and length.isdigit() and len(length) <= 18):
+        raise Refusal("oip.bad-header", "Inference-Header-Content-Length is no number")
+    return _Said(
+        salt=_read_bytes(found.get(b"probatum-salt"), make_salt),
+        nonce=_read_bytes(found.get(b"probatum-nonce"), make_nonce),
+        request_id=_read_request_id(found.get(b"probatum-request")),
+        head_bytes=None if length is None else int(length),
     )
 
 
 _HEADERS: Final = frozenset(
     {
         b"content-encoding",
-        b"content-length",
-        b"inference-header-content-length",
+        _HEAD_LENGTH,
         b"probatum-nonce",
         b"probatum-request",
         b"probatum-salt",
