@@ -37,6 +37,14 @@ def _find_kind(key: bytes) -> type[LedgerValue] | None:
     return next((kind for prefix, kind in _KINDS if key.startswith(prefix)), None)
 
 
+def _note(groups: dict[bytes, set[bytes]], name: bytes, key: bytes, *, there: bool) -> None:
+    """Keep an index of keys by group; a group without keys is not kept."""
+    group = groups.setdefault(name, set())
+    (group.add if there else group.discard)(key)
+    if not group:
+        del groups[name]
+
+
 class LedgerView:
     """The followed records at one height.
 
@@ -49,6 +57,7 @@ class LedgerView:
         self.header: SignedHeader | None = None
         self._records: dict[bytes, LedgerValue] = {}
         self._offers: dict[bytes, set[bytes]] = {}
+        self._models: dict[bytes, set[bytes]] = {}
 
     @property
     def height(self) -> int:
@@ -86,6 +95,7 @@ class LedgerView:
         if snapshot:
             self._records.clear()
             self._offers.clear()
+            self._models.clear()
         for key, record in read:
             self._put(key, record)
         self.header = block.header
@@ -96,8 +106,10 @@ class LedgerView:
         else:
             self._records[key] = record
         if key.startswith(records.OFFER):
-            group = self._offers.setdefault(key[len(records.OFFER) :][:32], set())
-            (group.discard if record is None else group.add)(key)
+            _note(self._offers, key[len(records.OFFER) :][:32], key, there=record is not None)
+        elif key.startswith(records.MODEL):
+            name = key[len(records.MODEL) :].partition(b"/")[0]
+            _note(self._models, name, key, there=record is not None)
 
     def _get(self, key: bytes, kind: type[R]) -> R | None:
         record = self._records.get(key)
@@ -129,7 +141,9 @@ class LedgerView:
         """Get a model by name and version; without a version the one published last."""
         if version is not None:
             return self._get(records.get_model_key(name, version), records.ModelRecord)
-        found = [model for model in self.get_models() if model.name == name]
+        keys = sorted(self._models.get(name.encode(), ()))
+        models = (self._get(key, records.ModelRecord) for key in keys)
+        found = (model for model in models if model is not None)
         return max(found, key=lambda model: (model.published_at, model.version), default=None)
 
     def get_models(self) -> tuple[records.ModelRecord, ...]:

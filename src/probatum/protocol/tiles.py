@@ -142,13 +142,13 @@ def decode_entry_bundle(data: bytes, width: int) -> tuple[bytes, ...]:
     return tuple(entries)
 
 
-def _locate(level: int, index: int, size: int) -> tuple[str, int, int]:
-    """Path of the tile that holds a complete subtree's hash, and where in it its hashes are."""
+def _locate(level: int, index: int, size: int) -> tuple[str, int, int, int]:
+    """Path and width of the tile that holds a subtree's hash; where in it, how many hashes."""
     tile_level, above = divmod(level, 8)
     first = index << above
     tile_index, start = divmod(first, TILE_WIDTH)
     width = min(TILE_WIDTH, (size >> (8 * tile_level)) - TILE_WIDTH * tile_index)
-    return tile_path(tile_level, tile_index, width), start, 1 << above
+    return tile_path(tile_level, tile_index, width), width, start, 1 << above
 
 
 class _Recorder:
@@ -171,11 +171,11 @@ class _Reader:
         self._tiles = tiles
 
     def get_hash(self, level: int, index: int) -> bytes:
-        path, start, count = _locate(level, index, self._size)
+        path, width, start, count = _locate(level, index, self._size)
         data = self._tiles.get(path)
         if data is None:
             raise Refusal("tile.missing", f"the proof needs {path}")
-        if len(data) != 32 * parse_tile_path(path).width:
+        if len(data) != 32 * width:
             raise Refusal("tile.bad-length", f"{path} has {len(data)} bytes")
         hashes = [data[32 * place : 32 * place + 32] for place in range(start, start + count)]
         while len(hashes) > 1:
