@@ -118,9 +118,13 @@ def add_model(
 
     Example: probatum node add-model ./my-node ./my-model
     """
-    from probatum.hub.store import PackageStore  # noqa: PLC0415 - costs start-up
+    from probatum.hub.package import load_package  # noqa: PLC0415 - costs start-up
+    from probatum.hub.store import PackageStore  # noqa: PLC0415 - ditto
+    from probatum.hub.verdicts import VerdictShelf  # noqa: PLC0415 - ditto
+    from probatum.nodes.inference.examining import examine_packages  # noqa: PLC0415 - ditto
 
     config = load_config(home, InferenceConfig)
+    examine_packages([load_package(package)], VerdictShelf(home / "verdicts"))
     digest = PackageStore(home / "packages").add(package).hex()
     if config.serve is not None and digest not in config.serve:
         write_config(home, msgspec.structs.replace(config, serve=(*config.serve, digest)))

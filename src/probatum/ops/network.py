@@ -23,8 +23,9 @@ from typing import Final, Self
 
 from probatum.client.transport import HttpTransport
 from probatum.errors import Fault
-from probatum.hub.package import Package
+from probatum.hub.package import Package, load_package
 from probatum.hub.store import PackageStore
+from probatum.nodes.inference.examining import examine_package
 from probatum.nodes.shell.keys import load_operating_key
 from probatum.ops.children import Children, Death, read_log_tail
 from probatum.ops.folder import GATEWAY, LEDGER, USER, NetworkFolder, NetworkPlan, open_folder
@@ -84,12 +85,15 @@ class Network:
             say: Is told of progress, a line at a time.
 
         Raises:
-            Refusal: As `open_folder`; `package.*` for a model that is no sound package.
-            Fault: As `open_folder`; `hub.disk`.
+            Refusal: As `open_folder`; `package.*` for a model that is no sound package, and those
+                of `PUB-1` for one that is not admitted.
+            Fault: As `open_folder`; `hub.disk`, `sandbox.broken`.
         """
         network = cls(open_folder(path, plan), say)
         try:
             for model in plan.models:
+                # Here and not only as nodes start: there it would be a process that died.
+                examine_package(load_package(model))
                 network._store.add(model)
         except BaseException:
             network.stop()

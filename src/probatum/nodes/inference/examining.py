@@ -16,7 +16,7 @@ from probatum.runtime.sandbox.bounds import SandboxBounds
 from probatum.runtime.sandbox.cell import examine_model
 from probatum.runtime.sandbox.verdict import Verdict, decode_verdict, encode_verdict, get_checker
 
-__all__ = ["examine_packages"]
+__all__ = ["examine_package", "examine_packages"]
 
 
 def examine_packages(
@@ -32,11 +32,17 @@ def examine_packages(
     for package in packages:
         if _find_kept(package, shelf) is not None:
             continue
-        with open_regular(package.folder / package.manifest.model) as descriptor:
-            verdict = examine_model(descriptor, bounds)
-        _check(package, verdict)
+        verdict = examine_package(package, bounds)
         # Only what was admitted: a process may fail once because the machine was busy.
         shelf.put(package.digest, get_checker(), encode_verdict(verdict))
+
+
+def examine_package(package: Package, bounds: SandboxBounds | None = None) -> Verdict:
+    """Examine one package; errors as `examine_packages`."""
+    with open_regular(package.folder / package.manifest.model) as descriptor:
+        verdict = examine_model(descriptor, bounds)
+    _check(package, verdict)
+    return verdict
 
 
 def _find_kept(package: Package, shelf: VerdictShelf) -> Verdict | None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 
+from probatum.cli import main
 from probatum.errors import Refusal
 from probatum.hub.build import PackageFacts, build_package
 from probatum.hub.verdicts import VerdictShelf
 from probatum.nodes.inference.examining import examine_packages
+from probatum.nodes.shell.config import InferenceConfig, write_config
+from probatum.ops.folder import NetworkPlan
+from probatum.ops.network import Network
 from probatum.protocol.manifests import TensorSpec
 from probatum.runtime.sandbox.verdict import decode_verdict, encode_verdict, get_checker
 from tests.corpus import hostile
@@ -76,3 +81,22 @@ def test_a_file_that_is_not_the_manifest_s_is_refused(tmp_path):
     with pytest.raises(Refusal) as caught:
         examine_packages([package], VerdictShelf(tmp_path / "verdicts"))
     assert caught.value.code == "runtime.unverified"
+
+
+def test_nobody_is_given_a_hostile_package(tmp_path, capsys):
+    """Neither a network of one's own nor a node takes it: it is refused where it is handed over."""
+    make_package(tmp_path / "bad", hostile.HOSTILE["random-output"].make())
+    plan = NetworkPlan(models=(tmp_path / "bad",))
+    with pytest.raises(Refusal) as caught:
+        Network.open(tmp_path / "network", plan)
+    assert caught.value.code == "admission.random-operator"
+    home = tmp_path / "home"
+    home.mkdir()
+    config = InferenceConfig(operator="0x" + "11" * 20, ledger="http://127.0.0.1:1")
+    write_config(home, config)
+    assert main(["node", "add-model", str(home), str(tmp_path / "bad"), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "admission.random-operator"
+    assert not (home / "packages").exists()
+    make_package(tmp_path / "good", GOOD)
+    assert main(["node", "add-model", str(home), str(tmp_path / "good"), "--json"]) == 0
+    assert len(list((home / "verdicts").iterdir())) == 1
