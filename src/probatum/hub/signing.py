@@ -16,7 +16,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
@@ -26,13 +26,11 @@ from probatum.protocol.dsse import PAYLOAD_TYPE, pae
 from probatum.protocol.hashing import sha256
 from probatum.protocol.hexes import bytes_from_hex, digest_from_hex
 from probatum.protocol.manifests import MANIFEST_NAME, SIGNATURE_NAME, Manifest
-from probatum.protocol.p256 import (
-    PublisherSigner,
-    check_der_signature,
-    compute_publisher_key_id,
-)
 from probatum.protocol.primitives import Digest, PublisherKey
 from probatum.protocol.statements import STATEMENT_TYPE
+
+if TYPE_CHECKING:
+    from probatum.protocol.p256 import PublisherSigner
 
 __all__ = ["PackageSignature", "open_signature", "sign_package"]
 
@@ -117,6 +115,12 @@ class PackageSignature:
         Raises:
             Refusal: `signing.other-key`, `p256.bad-signature`, `p256.bad-key`.
         """
+        # Whoever only keeps packages opens signatures and checks none: 9 MB that they do not need.
+        from probatum.protocol.p256 import (  # noqa: PLC0415
+            check_der_signature,
+            compute_publisher_key_id,
+        )
+
         if compute_publisher_key_id(key) != self.key_id:
             raise Refusal(
                 "signing.other-key",
@@ -133,6 +137,8 @@ def sign_package(manifest: Manifest, package: Digest, signer: PublisherSigner) -
         package: Its digest, which is the manifest's SHA-256.
         signer: The publisher's key.
     """
+    from probatum.protocol.p256 import compute_publisher_key_id  # noqa: PLC0415 - see above
+
     listed = sorted(_list_files(manifest, package).items(), key=lambda f: PurePosixPath(f[0]))
     resources = [_Resource(name=path, algorithm="sha256", digest=hexed) for path, hexed in listed]
     serialization = _Serialization(

@@ -3,6 +3,8 @@
 import base64
 import dataclasses
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -170,3 +172,14 @@ def test_order_white_space_and_unknown_fields_are_free(package, signature):
 )
 def test_what_is_no_signature_is_refused(package, data):
     assert code_of(package, data) == "signing.malformed"
+
+
+def test_keeping_a_signed_package_needs_no_cryptography_library(package, signature):
+    (package.folder / "model.sig").write_bytes(signature)
+    code = "import sys; from pathlib import Path; from probatum.hub.package import load_package\n"
+    code += "import probatum.nodes.inference.run\n"
+    code += "assert load_package(Path(sys.argv[1])).signature\n"
+    code += "print('cryptography' in sys.modules)"
+    command = [sys.executable, "-c", code, str(package.folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 
 from probatum.errors import Fault, Refusal
 from probatum.protocol.ed25519 import OperatingSigner
-from probatum.protocol.p256 import PublisherSigner, signer_from_pem
 from probatum.protocol.primitives import address_to_hex
 from probatum.protocol.secp256k1 import AccountSigner
+
+if TYPE_CHECKING:
+    from probatum.protocol.p256 import PublisherSigner
 
 __all__ = [
     "create_account_key",
@@ -67,6 +69,8 @@ def create_account_key(path: Path) -> AccountSigner:
 
 def create_publisher_key(path: Path) -> PublisherSigner:
     """Make a publisher's key (P-256) and save it; see `save_publisher_key`."""
+    from probatum.protocol.p256 import PublisherSigner  # noqa: PLC0415 - no node needs it
+
     while True:
         try:
             signer = PublisherSigner(os.urandom(32))
@@ -121,6 +125,11 @@ def load_account_key(path: Path) -> AccountSigner:
 
 def load_publisher_key(path: Path) -> PublisherSigner:
     """Load a publisher's key, ours or an unencrypted PEM file; errors as `load_operating_key`."""
+    from probatum.protocol.p256 import (  # noqa: PLC0415 - no node needs it
+        PublisherSigner,
+        signer_from_pem,
+    )
+
     data = _read_private(path)
     if data.startswith(b"-----BEGIN"):
         try:
