@@ -53,7 +53,7 @@ class CollectStep:
     """What one step of collecting brought.
 
     Attributes:
-        finished: Settled bundles that were checked as any stranger would; no longer held.
+        finished: Settled bundles; what their settlement adds was checked. No longer held.
         broken: Requests whose receipt the settled ledger contradicts, with the refusal's code;
             no longer held. ``receipt.left-out`` convicts the node (`LOG-1`).
     """
@@ -127,16 +127,23 @@ class SettlementCollector:
         return len(self._places)
 
     def add(self, request_id: RequestId, bundle: bytes) -> None:
-        """Hold a pending bundle; `look` finds out when it can be settled.
+        """Hold a pending bundle, whose records the caller has checked or signed.
 
         Raises:
-            Refusal: `settle.full`; `encoding.*` and others for bytes that are no pending bundle.
+            Refusal: as `hold`; `encoding.*` and others for bytes that are no pending bundle.
+        """
+        self.hold(request_id, read_pending(bundle))
+
+    def hold(self, request_id: RequestId, item: Pending) -> None:
+        """Hold what was read of a pending bundle; `look` finds out when it can be settled.
+
+        Raises:
+            Refusal: `settle.full`.
         """
         if request_id in self._places:
             return
         if len(self._places) >= self._limit:
             raise Refusal("settle.full", f"{self._limit} receipts wait for settlement")
-        item = read_pending(bundle)
         place = (item.operator, item.session)
         session = self._sessions.setdefault(
             place, _Session(operator=item.operator, session=item.session)
@@ -301,7 +308,7 @@ class SettlementCollector:
             if request_id not in session.waiting:
                 continue
             try:
-                finished.append((request_id, settle(item, job.proven, job.tiles, self._trust)))
+                finished.append((request_id, settle(item, job.proven, job.tiles)))
             except Refusal as refusal:
                 if refusal.code.startswith(_BAD_TILES):
                     end = self._fail(session, refusal.code, refusal.message, moment)

@@ -1,7 +1,7 @@
 """From a pending bundle to a settled one: which proofs it needs, and putting them together.
 
-Pure functions over bytes that others sent. Nothing made here is believed before `check_bundle`
-has passed it. Must not know who fetches (`pending`).
+Pure functions over bytes that others sent, which are checked against the ledger's proven records.
+The records of the bundle itself are their holder's own. Must not know who fetches (`pending`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ import msgspec
 from probatum.errors import Refusal
 from probatum.evidence.custody import CheckedBranch
 from probatum.evidence.log import compute_leaf
-from probatum.evidence.receipt import check_bundle
-from probatum.evidence.settlement import encode_header, list_needed_keys
+from probatum.evidence.settlement import (
+    check_against_header,
+    encode_header,
+    list_needed_keys,
+)
 from probatum.protocol import limits
-from probatum.protocol.bundles import Settlement, decode_bundle, encode_bundle
+from probatum.protocol.bundles import Bundle, Settlement, decode_bundle, encode_bundle
 from probatum.protocol.custody import decode_handover
 from probatum.protocol.dsse import Envelope, decode_payload
 from probatum.protocol.encoding import decode, decode_document
@@ -27,13 +30,21 @@ from probatum.protocol.mapproof import StateProof, check_state_proof
 from probatum.protocol.merkle import check_inclusion
 from probatum.protocol.messages import GotState
 from probatum.protocol.primitives import Address, make_digest
-from probatum.protocol.receipts import decode_receipt
+from probatum.protocol.receipts import Receipt, decode_receipt
 from probatum.protocol.records import LogRecord, get_key_key
 from probatum.protocol.statements import compute_record_digest
 from probatum.protocol.tiles import TILE_WIDTH, inclusion_from_tiles, needed_tiles, tile_path
 from probatum.protocol.trust import Trust, check_signed_header
 
-__all__ = ["Pending", "ProvenLog", "list_tiles", "read_pending", "read_state", "settle"]
+__all__ = [
+    "Pending",
+    "ProvenLog",
+    "list_tiles",
+    "make_pending",
+    "read_pending",
+    "read_state",
+    "settle",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +86,13 @@ def _read_branch(envelope: Envelope) -> CheckedBranch:
     )
 
 
+def _read_records(bundle: Bundle) -> tuple[Receipt, tuple[CheckedBranch, ...]]:
+    if bundle.receipt is None:
+        raise Refusal("receipt.failed-request", "a failed request has no receipt to settle")
+    receipt = decode_receipt(decode_payload(bundle.receipt))
+    return receipt, tuple(_read_branch(envelope) for envelope in bundle.custody)
+
+
 def read_pending(data: bytes) -> Pending:
     """Read what the settlement of a pending bundle takes; signatures are not checked here.
 
@@ -83,10 +101,15 @@ def read_pending(data: bytes) -> Pending:
             `receipt.failed-request`, `receipt.two-owners`.
     """
     bundle = decode_bundle(data)
-    if bundle.receipt is None:
-        raise Refusal("receipt.failed-request", "a failed request has no receipt to settle")
-    receipt = decode_receipt(decode_payload(bundle.receipt))
-    branches = tuple(_read_branch(envelope) for envelope in bundle.custody)
+    return make_pending(data, *_read_records(bundle))
+
+
+def make_pending(data: bytes, receipt: Receipt, branches: tuple[CheckedBranch, ...]) -> Pending:
+    """Say what the settlement of a bundle takes whose records are at hand.
+
+    Raises:
+        Refusal: `receipt.two-owners`.
+    """
     needed = list_needed_keys(receipt, branches)
     return Pending(
         bundle=data,
@@ -131,34 +154,36 @@ def list_tiles(index: int, size: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*needed_tiles(index, size), _leaf_tile(index, size))))
 
 
-def settle(item: Pending, proven: ProvenLog, tiles: Mapping[str, bytes], trust: Trust) -> bytes:
-    """Make the settled bundle and check it as any stranger would.
+def settle(item: Pending, proven: ProvenLog, tiles: Mapping[str, bytes]) -> bytes:
+    """Make the settled bundle; check all that the settlement adds to what was checked before.
+
+    The records of the bundle were checked, or signed, by who holds it, and the header by
+    `read_state`: what is left are the proofs, and that they are of these records.
 
     Args:
         item: The pending bundle.
         proven: Its log session.
         tiles: At least the tiles that `list_tiles` lists.
-        trust: Whose headers to believe.
 
     Raises:
         Refusal: `receipt.left-out` if the settled log provably has another entry at the promised
             index (`LOG-1`); `tile.*` and `merkle.*` for tiles that are not the log's; others as
-            `check_bundle`.
+            `check_against_header`.
     """
     bundle = decode_bundle(item.bundle)
+    receipt, branches = _read_records(bundle)
+    assert bundle.receipt is not None, "_read_records has refused a bundle without"
     size = proven.log.size
     proof = inclusion_from_tiles(item.index, size, tiles)
-    if bundle.receipt is not None:
-        _check_not_left_out(bundle.receipt, item.index, proven.log, proof, tiles)
+    _check_not_left_out(bundle.receipt, item.index, proven.log, proof, tiles)
     settlement = Settlement(
         inclusion=tuple(node.hex() for node in proof),
         header=encode_header(proven.header),
         log=proven.log_proof,
         keys=tuple(proven.key_proofs[key] for key in item.keys),
     )
-    data = encode_bundle(msgspec.structs.replace(bundle, settlement=settlement))
-    check_bundle(data, trust)
-    return data
+    check_against_header(settlement, proven.header.header, bundle.receipt, receipt, branches)
+    return encode_bundle(msgspec.structs.replace(bundle, settlement=settlement))
 
 
 def _check_not_left_out(

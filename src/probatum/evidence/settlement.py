@@ -29,6 +29,7 @@ from probatum.protocol.trust import Trust, check_signed_header
 
 __all__ = [
     "CheckedSettlement",
+    "check_against_header",
     "check_key_record",
     "check_settlement",
     "decode_header",
@@ -168,6 +169,21 @@ def check_settlement(
             `receipt.two-owners`.
     """
     header = check_signed_header(trust, decode_header(settlement.header))
+    return check_against_header(settlement, header, envelope, receipt, branches)
+
+
+def check_against_header(
+    settlement: Settlement,
+    header: Header,
+    envelope: Envelope,
+    receipt: Receipt,
+    branches: tuple[CheckedBranch, ...],
+) -> CheckedSettlement:
+    """Check the proofs of a settlement against a header that is believed already.
+
+    Raises:
+        Refusal: as `check_settlement`, but for the header's.
+    """
     operator = address_from_document(receipt.node.account)
     key = get_log_key(operator, receipt.log.session)
     value = check_state_proof(header.state_root, key, settlement.log)

@@ -27,6 +27,7 @@ __all__ = [
     "Envelope",
     "EnvelopeSignature",
     "add_signature",
+    "check_added_signature",
     "check_envelope",
     "compute_key_id",
     "decode_payload",
@@ -146,6 +147,40 @@ def decode_payload(envelope: Envelope) -> bytes:
     return payload
 
 
+def check_added_signature(before: Envelope, after: Envelope, key: OperatingKey) -> None:
+    """Check that an envelope is one that is known already with a countersignature more.
+
+    Who made the first signatures, or has checked them, need not check them again.
+
+    Args:
+        before: Believed.
+        after: From outside: the same payload and signatures, and one by `key` at the end.
+        key: Who must have countersigned.
+
+    Raises:
+        Refusal: `dsse.other-envelope`, `dsse.key-id`, `dsse.bad-base64`, `dsse.bad-signature`.
+    """
+    same = (after.payloadType, after.payload) == (before.payloadType, before.payload)
+    if not (same and after.signatures and after.signatures[:-1] == before.signatures):
+        raise Refusal("dsse.other-envelope", "not the same envelope with one signature more")
+    message = pae(before.payloadType, decode_payload(before))
+    _check_entry(len(before.signatures), after.signatures[-1], key, message)
+
+
+def _check_entry(
+    position: int, entry: EnvelopeSignature, key: OperatingKey, message: bytes
+) -> None:
+    if entry.keyid != compute_key_id(key):
+        raise Refusal("dsse.key-id", f"signature {position} is by another key than asked for")
+    data = _decode_base64(entry.sig)
+    try:
+        check_signature(key, message, make_operating_signature(data))
+    except Refusal as refusal:
+        raise Refusal(
+            "dsse.bad-signature", f"signature {position} is wrong: {refusal.message}"
+        ) from None
+
+
 def check_envelope(envelope: Envelope, keys: tuple[OperatingKey, ...]) -> bytes:
     """Check that exactly these keys signed, in this order, and return the payload.
 
@@ -170,13 +205,5 @@ def check_envelope(envelope: Envelope, keys: tuple[OperatingKey, ...]) -> bytes:
     payload = decode_payload(envelope)
     message = pae(envelope.payloadType, payload)
     for position, (key, entry) in enumerate(zip(keys, envelope.signatures, strict=True)):
-        if entry.keyid != compute_key_id(key):
-            raise Refusal("dsse.key-id", f"signature {position} is by another key than asked for")
-        data = _decode_base64(entry.sig)
-        try:
-            check_signature(key, message, make_operating_signature(data))
-        except Refusal as refusal:
-            raise Refusal(
-                "dsse.bad-signature", f"signature {position} is wrong: {refusal.message}"
-            ) from None
+        _check_entry(position, entry, key, message)
     return payload

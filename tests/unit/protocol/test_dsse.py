@@ -8,6 +8,7 @@ from probatum.protocol import limits
 from probatum.protocol.dsse import (
     Envelope,
     add_signature,
+    check_added_signature,
     check_envelope,
     compute_key_id,
     decode_payload,
@@ -99,6 +100,30 @@ def test_other_base64_of_a_signature_is_refused():
     changed = msgspec.structs.replace(envelope.signatures[0], sig=spare)
     forged = msgspec.structs.replace(envelope, signatures=(changed,))
     assert refused(forged, (ALICE.key,)) == "dsse.bad-base64"
+
+
+def test_a_countersignature_is_checked_by_itself():
+    before = sign_envelope(PAYLOAD, (ALICE,))
+    after = add_signature(before, BOB)
+    check_added_signature(before, after, BOB.key)
+    alices, bobs = after.signatures
+    forged = msgspec.structs.replace(bobs, sig=alices.sig)
+    for other, code in (
+        (before, "dsse.other-envelope"),
+        (msgspec.structs.replace(after, signatures=()), "dsse.other-envelope"),
+        (msgspec.structs.replace(after, signatures=(bobs, alices)), "dsse.other-envelope"),
+        (
+            msgspec.structs.replace(after, signatures=(*after.signatures, bobs)),
+            "dsse.other-envelope",
+        ),
+        (add_signature(sign_envelope(b"{}", (ALICE,)), BOB), "dsse.other-envelope"),
+        (msgspec.structs.replace(after, payloadType="text/plain"), "dsse.other-envelope"),
+        (add_signature(before, ALICE), "dsse.key-id"),
+        (msgspec.structs.replace(after, signatures=(alices, forged)), "dsse.bad-signature"),
+    ):
+        with pytest.raises(Refusal) as caught:
+            check_added_signature(before, other, BOB.key)
+        assert caught.value.code == code
 
 
 def test_sizes_are_bounded():

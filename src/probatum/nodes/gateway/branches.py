@@ -10,12 +10,12 @@ from typing import Literal
 
 from probatum.client.ledger_view import LedgerView
 from probatum.errors import Refusal
-from probatum.evidence.custody import CheckedBranch, check_handover
+from probatum.evidence.custody import CheckedBranch
 from probatum.evidence.receipt import check_outputs, check_receipt
 from probatum.nodes.gateway.settings import GatewaySettings
 from probatum.protocol import limits
 from probatum.protocol.custody import HandOver, encode_handover
-from probatum.protocol.dsse import Envelope, sign_envelope
+from probatum.protocol.dsse import Envelope, check_added_signature, sign_envelope
 from probatum.protocol.encoding import decode_document
 from probatum.protocol.manifests import Manifest, check_tensors_match
 from probatum.protocol.messages import Accepted, Answered
@@ -124,16 +124,19 @@ def check_accepted(message: Accepted, branch: Branch, branches: list[Branch]) ->
     """Check a countersignature and note it on the branch that it acknowledges.
 
     That is the branch that asked, or an earlier one to the same node: a node that has answered a
-    request says so with the record that it accepted first (`LOG-1`).
+    request says so with the record that it accepted first (`LOG-1`). The record and the first
+    signature are this gateway's own, so the second one alone is checked, and once.
 
     Raises:
-        Refusal: `encoding.*`, `dsse.*`, `custody.bad-form`, `gateway.other-acceptance`.
+        Refusal: `encoding.*`, `dsse.*`, `gateway.other-acceptance`.
     """
     envelope = decode_document(Envelope, message.record, limit_bytes=limits.ENVELOPE_BYTES)
-    checked = check_handover(envelope)
     for known in branches:
+        if envelope == known.envelope and known.acknowledged:
+            return known
         same_taker = known.record.taker == branch.record.taker
-        if known.digest == checked.digest and same_taker and checked.acknowledged:
+        if same_taker and envelope.payload == known.envelope.payload and not known.acknowledged:
+            check_added_signature(known.envelope, envelope, known.node.operating_key)
             known.envelope = envelope
             known.acknowledged = True
             return known

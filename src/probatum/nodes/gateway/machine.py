@@ -14,6 +14,7 @@ import msgspec
 
 from probatum.client.ledger_view import LedgerView
 from probatum.client.pending import SettlementCollector
+from probatum.client.settling import make_pending
 from probatum.client.sync import LedgerFollower
 from probatum.errors import Refusal
 from probatum.machine.events import (
@@ -269,8 +270,10 @@ class Gateway:
         if not ticket.startswith(BUNDLE):
             return ()
         wishes, answered = self._desk.take_durable(ticket.removeprefix(BUNDLE))
-        if answered is not None:
-            self._collector.add(answered.request_id, answered.bundle)
+        if answered is not None and answered.receipt is not None:
+            branches = tuple(branch.checked for branch in answered.branches)
+            item = make_pending(answered.bundle, answered.receipt, branches)
+            self._collector.hold(answered.request_id, item)
         return wishes
 
     def _take_timer(self, timer: str, moment: Moment) -> tuple[Wish, ...]:

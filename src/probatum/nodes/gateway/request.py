@@ -20,7 +20,7 @@ from probatum.protocol.bundles import Bundle, encode_bundle
 from probatum.protocol.custody import Release, encode_release
 from probatum.protocol.dsse import decode_payload, sign_envelope
 from probatum.protocol.encoding import encode, encode_document
-from probatum.protocol.hashing import sha256
+from probatum.protocol.hashing import hash_tagged, sha256
 from probatum.protocol.manifests import Manifest
 from probatum.protocol.messages import Answer, Ask, Refused
 from probatum.protocol.primitives import (
@@ -38,6 +38,7 @@ from probatum.protocol.requests import ModelRef, RequestFacts
 from probatum.protocol.statements import compute_record_digest
 from probatum.protocol.tensors import (
     Tensor,
+    TensorHead,
     check_tensor,
     compute_salt_commitment,
     make_tensor_head,
@@ -72,12 +73,13 @@ class OpenRequest:
     Attributes:
         manifest: What the model takes and gives; the inputs have been held to it.
         caller: Who asked, as the door established; empty for anybody.
-        ask_digest: What was asked for, as `compute_ask_digest` sees it.
+        ask_digest: What was asked for, as `compute_ask_digest` sees it; None: not to be repeated.
         askers: Conversations to answer.
         tried: Operators that were tried in this round.
         rounds: How often all nodes were tried.
         reason: Why the last branch failed.
-        outcome: Set once the release is on its way to the disk; `bundle` with it.
+        outcome: Set once the release is on its way to the disk; `bundle` with it, and `receipt`
+            if there is one.
     """
 
     facts: RequestFacts
@@ -88,7 +90,7 @@ class OpenRequest:
     caller: str
     salt: Salt
     inputs: tuple[Tensor, ...]
-    ask_digest: Digest
+    ask_digest: Digest | None
     deadline_ms: int
     askers: dict[str, None]
     branches: list[Branch] = field(default_factory=list)
@@ -96,6 +98,7 @@ class OpenRequest:
     rounds: int = 0
     reason: str = "gateway.no-node"
     outcome: Outcome | None = None
+    receipt: Receipt | None = None
     bundle: bytes = b""
 
     @property
@@ -109,12 +112,24 @@ class OpenRequest:
         return sum(len(tensor.data) for tensor in self.inputs)
 
 
-def compute_ask_digest(ask: Ask) -> Digest:
+def compute_ask_digest(ask: Ask, heads: tuple[TensorHead, ...] | None = None) -> Digest | None:
     """Compute what tells a repeated request from another one under the same id.
 
     Salt and nonce count as the client gave them; time left does not count.
+
+    Args:
+        ask: What was asked.
+        heads: Its inputs' heads under its salt, if they are computed already.
+
+    Returns:
+        None for a request without a salt of the client's: it cannot be repeated.
     """
-    return sha256(encode(msgspec.structs.replace(ask, request_id=None, timeout_ms=0)))
+    if ask.salt is None:
+        return None
+    salt = ask.salt
+    heads = heads or tuple(make_tensor_head(salt, tensor) for tensor in ask.inputs)
+    rest = msgspec.structs.replace(ask, inputs=(), request_id=None, timeout_ms=0)
+    return hash_tagged("probatum/ask/1", encode(rest), *(encode_document(head) for head in heads))
 
 
 def check_ask(ask: Ask) -> None:
@@ -178,7 +193,7 @@ def make_request(
         caller=asker.caller,
         salt=salt,
         inputs=ask.inputs,
-        ask_digest=compute_ask_digest(ask),
+        ask_digest=compute_ask_digest(ask, facts.inputs),
         deadline_ms=moment.now_ms + timeout_ms,
         askers={asker.conversation: None},
     )

@@ -175,7 +175,8 @@ class RequestDesk:
         answered = isinstance(request.outcome, Answer)
         self._store.add(request.request_id, request.bundle, answered=answered)
         self._open_bytes -= request.input_bytes
-        self._told.put(request_id, (request.ask_digest, request.outcome))
+        if request.ask_digest is not None:
+            self._told.put(request_id, (request.ask_digest, request.outcome))
         for asker in request.askers:
             self._waiting.pop(asker, None)
         wishes = tuple(Reply(asker, request.outcome) for asker in request.askers)
@@ -196,8 +197,8 @@ class RequestDesk:
             return None
         told = self._told.get(request_id)
         request = self._open.get(request_id)
-        digest = told[0] if told else request.ask_digest if request else None
-        if digest is not None and ask.salt is None:
+        known = told is not None or request is not None
+        if known and ask.salt is None:
             # The id is in the bundle, which anybody may see. Without a secret that only the asker
             # has, whoever guesses a short input would be told so, with answer and salt (`SALT-1`).
             raise Refusal(
@@ -205,7 +206,8 @@ class RequestDesk:
                 "a known request is told again only to who drew its salt",
                 hint=f"its receipt is at GET /receipts/{request_id}; next time send a salt along",
             )
-        if digest is not None and digest != compute_ask_digest(ask):
+        digest = told[0] if told else request.ask_digest if request else None
+        if known and digest != compute_ask_digest(ask):
             raise Refusal(
                 "gateway.other-request",
                 "another request has this id",
@@ -294,6 +296,7 @@ class RequestDesk:
         self._failover.close(request)
         bundle = release(request, answer, self._settings, self._view.height)
         if answer is not None:
+            request.receipt = answer.receipt
             request.outcome = Answer(
                 request_id=request.request_id,
                 outputs=answer.message.outputs,

@@ -517,9 +517,12 @@ def test_who_knows_the_id_alone_cannot_find_out_a_short_input_by_guessing(networ
     early = [world.ask(GATEWAY, make_ask(data, request_id=RID)) for data in (b"\1\2\3", b"\7")]
     world.wait(one)
     late = [world.ask(GATEWAY, make_ask(data, request_id=RID)) for data in (b"\1\2\3", b"\7")]
-    replies = [world.wait(name) for name in early + late]
-    assert {reply.code for reply in replies} == {"gateway.no-salt"}
-    assert len(set(replies)) == 1
+    for names, code in ((early, "gateway.no-salt"), (late, "gateway.answered-before")):
+        right, wrong = (world.wait(name) for name in names)
+        assert right == wrong, "the right guess is told from no other"
+        assert right.code == code
+    salted = make_ask(request_id=RID, salt=b"s" * 32)
+    assert world.wait(world.ask(GATEWAY, salted)).code == "gateway.answered-before"
 
 
 def test_an_asker_that_hangs_up_does_not_stop_the_request(network):
@@ -602,10 +605,11 @@ def test_an_answer_in_a_session_that_had_ended_is_not_taken():
     party = network.start_node("a")
     network.world.run_until(lambda: party.machine.is_ready)
     network.world.run(300)
-    desk = party.machine._desk
+    desk, ended = party.machine._desk, party.machine._book.get(0)
+    ended.opener = party.machine._follower.view.get_log(account("a").address, 0).opener
     accept = desk._accept
     desk._accept = lambda conversation, handed, message, log: accept(
-        conversation, handed, message, party.machine._book.get(0)
+        conversation, handed, message, ended
     )
     refused = ask(network)
     assert refused.code == "gateway.no-answer"
