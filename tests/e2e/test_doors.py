@@ -346,6 +346,47 @@ def test_a_gateway_without_a_ledger_says_so(gateway):
     assert "[gateway.not-ready]" in json.loads(answer)["error"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "code", "expected", "kind"),
+    [
+        (
+            "POST",
+            "/v1/embeddings",
+            b'{"model":"m","input":"a"}',
+            "gateway.not-ready",
+            503,
+            "server_error",
+        ),
+        ("POST", "/v1/embeddings", b"{", "openai.malformed", 400, "invalid_request_error"),
+        (
+            "POST",
+            "/v1/embeddings",
+            b"x" * (5 << 20),
+            "door.too-large",
+            413,
+            "invalid_request_error",
+        ),
+        ("GET", "/v1/embeddings", b"", "door.wrong-method", 405, "invalid_request_error"),
+        ("GET", "/v1/models/m", b"", "gateway.not-ready", 503, "server_error"),
+        ("GET", "/v1/models/M@@", b"", "gateway.unknown-model", 404, "invalid_request_error"),
+        ("POST", "/v1/models", b"", "door.wrong-method", 405, "invalid_request_error"),
+        ("POST", "/v1/chat/completions", b"{}", "door.no-such-path", 404, "invalid_request_error"),
+    ],
+)
+def test_the_embeddings_door_refuses_in_its_own_form(
+    gateway, method, path, body, code, expected, kind
+):
+    status, found, answer = gateway.ask(method, path, body)
+    assert (status, found["content-type"]) == (expected, "application/json")
+    error = json.loads(answer)["error"]
+    assert (error["code"], error["type"]) == (code, kind)
+    assert ("retry-after" in found) == (status == 503)
+
+
+def test_an_empty_list_of_models_is_a_list(gateway):
+    assert json.loads(gateway.ask("GET", "/v1/models")[2]) == {"object": "list", "data": []}
+
+
 ASK = b'{"inputs":[]}'
 
 
@@ -371,7 +412,7 @@ ASK = b'{"inputs":[]}'
             "/v2/models/m/infer",
             ASK,
             {"Inference-Header-Content-Length": "-1"},
-            "oip.bad-header",
+            "door.bad-header",
             400,
         ),
         ("/v2/repository/index", b"[]", {}, "oip.malformed", 400),
@@ -415,7 +456,7 @@ def guarded(tmp_path):
 def test_a_door_with_keys_says_no_before_it_reads(guarded):
     """In each door's form; only the head of a body that is announced was sent."""
     head = "POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nConnection: close\r\n\r\n"
-    for path in ("/message", "/ask", "/v2/models/m/infer"):
+    for path in ("/message", "/ask", "/v2/models/m/infer", "/v1/embeddings"):
         answer = guarded.say(head.format(path).encode())
         assert answer.startswith(b"HTTP/1.1 401 ")
         assert b"door.no-key" in answer
@@ -470,6 +511,7 @@ ROUTES = {
         /transactions/{} /events?after={}&prefix={} /healthz /{}""".split(),
     "gateway": """/message /ask /v2/models/{}/infer /v2/models/{}/versions/{}/infer /v2
         /v2/models/{}/ready /v2/models/{} /v2/repository/index /v2/{} /receipts/{} /healthz
+        /v1/models /v1/models/{} /v1/embeddings /v1/{}
         /{}""".split(),
     "inference": """/message /handover /log/{}/{} /log/key /packages/{}/files/{}
         /packages/{}/manifest /packages/{}/signature /healthz /{}""".split(),

@@ -203,6 +203,7 @@ def _build(
         labels=lines,
         parents=draft.parents if draft is not None else (),
         batch_dim=_BATCH_DIM if is_batch else None,
+        max_tokens=None,
     )
     return build_package(said, data, place), verdict
 

@@ -30,6 +30,8 @@ __all__ = ["LABELS_NAME", "MODEL_NAME", "PackageFacts", "build_package"]
 
 MODEL_NAME: Final = "model.onnx"
 LABELS_NAME: Final = "labels.txt"
+TOKENIZER_NAME: Final = "tokenizer.json"
+"""Among the further files, it is what turns text into the model's tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,7 @@ class PackageFacts:
         labels: Names of the output's classes in their order, none if it does not classify.
         batch_dim: The name that `inputs` and `outputs` give to the dimension along which requests
             may be joined, None if they may not.
+        max_tokens: Tokens that the model takes of one text, None for what its tokenizer says.
     """
 
     name: str
@@ -52,6 +55,7 @@ class PackageFacts:
     labels: tuple[str, ...] = ()
     parents: tuple[Parent, ...] = ()
     batch_dim: str | None = None
+    max_tokens: int | None = None
 
 
 def build_package(
@@ -113,6 +117,8 @@ def _encode_checked(facts: PackageFacts, files: Mapping[str, bytes]) -> bytes:
         parents=facts.parents,
         batch_dim=facts.batch_dim,
         labels=LABELS_NAME if facts.labels else None,
+        tokenizer=TOKENIZER_NAME if TOKENIZER_NAME in files else None,
+        max_tokens=facts.max_tokens,
     )
     data = encode_manifest(manifest)
     try:

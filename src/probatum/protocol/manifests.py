@@ -85,6 +85,8 @@ class Manifest(Document, frozen=True, kw_only=True):
         batch_dim: Name of the dimension along which requests may be joined, absent if none may.
         licence: SPDX expression.
         labels: Path of a text file, one output label a line, if the model classifies.
+        tokenizer: Path of a `tokenizer.json` among `files`, if the model reads tokens of text.
+        max_tokens: Tokens that it takes of one text; absent for what the tokenizer says.
     """
 
     format: Literal["probatum-package/1"]
@@ -104,6 +106,8 @@ class Manifest(Document, frozen=True, kw_only=True):
     parents: Annotated[tuple[Parent, ...], Meta(max_length=16)]
     batch_dim: str | None = None
     labels: PackagePath | None = None
+    tokenizer: PackagePath | None = None
+    max_tokens: Annotated[int, Meta(ge=1, le=1 << 20)] | None = None
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -123,7 +127,7 @@ def decode_manifest(data: bytes) -> Manifest:
         raise Refusal("manifest.bad-form", "files are listed once each, in order of path")
     if sum(entry.size for entry in manifest.files) > limits.PACKAGE_BYTES:
         raise Refusal("manifest.bad-form", f"a package holds at most {limits.PACKAGE_BYTES} bytes")
-    for path in (manifest.model, manifest.labels):
+    for path in (manifest.model, manifest.labels, manifest.tokenizer):
         if path is not None and path not in paths:
             raise Refusal("manifest.bad-form", f"{path!r} is not among the files")
     for specs in (manifest.inputs, manifest.outputs):

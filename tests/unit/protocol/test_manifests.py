@@ -48,6 +48,7 @@ def test_a_manifest_reads_back():
         {"files": (FILE, FILE)},
         {"model": "other.onnx"},
         {"labels": "labels.txt"},
+        {"tokenizer": "tokenizer.json"},
         {"inputs": SPECS[:1] * 2},
     ],
 )

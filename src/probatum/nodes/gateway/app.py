@@ -13,7 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Scope
 
 from probatum.errors import Misuse
-from probatum.nodes.gateway.doors import oip
+from probatum.nodes.gateway.doors import oip, openai
 from probatum.nodes.gateway.doors.models import Catalogue, GatewayView
 from probatum.nodes.shell.drive import Driver
 from probatum.nodes.shell.front import FrontDoor, MessageEndpoint, ask_party
@@ -74,5 +74,6 @@ def make_app(driver: Driver, gateway: GatewayView, rules: DoorRules | None = Non
         routes=(
             Route("/receipts/{request_id}", Page(show_bundle)),
             *oip.make_routes(driver, models, intake, gate, limit_bytes=limit_bytes),
+            *openai.make_routes(driver, models, intake, gate, limit_bytes=limit_bytes),
         ),
     )

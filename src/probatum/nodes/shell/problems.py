@@ -50,6 +50,8 @@ STATUSES: Final[tuple[tuple[str, int], ...]] = (
     ("gateway.too-large", 413),
     ("node.answer-too-large", 413),
     ("oip.too-large", 413),
+    ("openai.too-large", 413),
+    ("tokens.too-large", 413),
     ("runtime.too-large", 413),
     ("tensor.too-large", 413),
     # What is not there
@@ -70,6 +72,7 @@ STATUSES: Final[tuple[tuple[str, int], ...]] = (
     ("mempool.", 422),
     ("oip.not-finite", 422),
     ("schema.", 422),
+    ("tokens.bad-tokenizer", 422),
     ("transaction.", 422),
     # What may be otherwise in a moment
     ("full.busy", 503),

@@ -54,7 +54,9 @@ class Catalogue:
         return self._gateway.view.get_model(name, version)
 
     def get(self, name: str, version: str | None) -> ModelRecord:
-        """Find a model. Raises Refusal `gateway.unknown-model`."""
+        """Find a model. Raises Refusal `gateway.unknown-model`, `gateway.not-ready`."""
+        if self._gateway.view.header is None:
+            raise Refusal("gateway.not-ready", "the ledger has not been heard yet", hint="retry")
         model = self.find(name, version)
         if model is None:
             raise Refusal(
@@ -71,6 +73,14 @@ class Catalogue:
     def is_ready(self, model: ModelRecord) -> bool:
         """Tell whether somebody offers a model and the gateway takes requests."""
         return self._gateway.is_ready and bool(self._gateway.view.get_offers(model.package))
+
+    def list_sources(self, model: ModelRecord) -> tuple[str, ...]:
+        """List where a model's files are served: at who offers it, those alive last first."""
+        view = self._gateway.view
+        found = (view.get_node(offer.operator) for offer in view.get_offers(model.package))
+        nodes = [node for node in found if node is not None]
+        nodes.sort(key=lambda node: (-node.heartbeat_at, node.account))
+        return tuple(node.endpoint for node in nodes)
 
     async def get_manifest(self, scope: Scope, model: ModelRecord) -> Manifest:
         """Get a model's manifest; the gateway fetches it from who offers the model.

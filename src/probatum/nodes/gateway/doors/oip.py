@@ -10,16 +10,16 @@ form. Must not know routing or custody.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final, TypeVar
+from typing import Final
 
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from probatum import __version__
 from probatum.errors import Misuse, ProbatumError, Refusal
+from probatum.nodes.gateway.doors.headers import HEAD_LENGTH, RECEIPT, read_said
 from probatum.nodes.gateway.doors.models import Catalogue, GatewayView, read_model
 from probatum.nodes.shell.drive import Driver
 from probatum.nodes.shell.front import JSON_TYPE, ask_party, respond
@@ -28,28 +28,16 @@ from probatum.nodes.shell.intake import Intake
 from probatum.nodes.shell.pages import BYTES_TYPE, Page, Shown
 from probatum.nodes.shell.problems import PartyRefusal, get_headers, get_status
 from probatum.protocol import limits, oip, oip_binary
-from probatum.protocol.hexes import bytes_from_hex
 from probatum.protocol.messages import Answer, Ask
-from probatum.protocol.primitives import (
-    Nonce,
-    RequestId,
-    Salt,
-    check_request_id,
-    make_nonce,
-    make_salt,
-)
 from probatum.protocol.tensors import Tensor
 
 __all__ = ["make_endpoints", "make_routes"]
 
 _TIMEOUT_MS: Final = 60_000
 """More patience than a gateway has; it bounds requests itself."""
-_RECEIPT: Final = b"probatum-receipt"
-_HEAD_LENGTH: Final = b"inference-header-content-length"
 _PLATFORM: Final = "onnxruntime_onnx"
 _INDEX: Final = "model_repository"
 _INDEX_BYTES: Final = 4 * limits.KIB
-_H = TypeVar("_H")
 
 
 class _Door:
@@ -67,7 +55,7 @@ class _Door:
             status = get_status(error)
             head = get_headers(error, status)
             if refused is not None and refused.request_id is not None:
-                head = (*head, (_RECEIPT, refused.request_id.encode()))
+                head = (*head, (RECEIPT, refused.request_id.encode()))
             body = oip.encode_body(oip.ErrorBody(error=text))
             closing = status in {408, 413}
             await respond(send, status, body, JSON_TYPE, headers=head, closing=closing)
@@ -185,7 +173,7 @@ class _Infer:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, caller: str) -> None:
         name, version = _read_model(scope)
-        said = _read_headers(scope)
+        said = read_said(scope)
         body = await self._intake.read(scope, receive, limit_bytes=self._limit_bytes)
         size = len(body)
         try:
@@ -211,9 +199,9 @@ class _Infer:
         except Refusal as refusal:
             # The answer exists and is paid for: its bundle can still be asked for.
             raise PartyRefusal.from_refusal(refusal, answer.request_id) from None
-        head = [(_RECEIPT, answer.request_id.encode())]
+        head = [(RECEIPT, answer.request_id.encode())]
         if head_bytes is not None:
-            head.append((_HEAD_LENGTH, b"%d" % head_bytes))
+            head.append((HEAD_LENGTH, b"%d" % head_bytes))
         content_type = JSON_TYPE if head_bytes is None else BYTES_TYPE
         await respond(send, HTTPStatus.OK, shown, content_type, headers=tuple(head))
 
@@ -272,52 +260,3 @@ def _show_ready(body: bytes, *, ready: bool) -> Shown:
 def _read_model(scope: Scope) -> tuple[str, str | None]:
     parameters = scope["path_params"]
     return read_model(parameters["name"], parameters.get("version"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Said:
-    """What a request's headers say."""
-
-    salt: Salt | None
-    nonce: Nonce | None
-    request_id: RequestId | None
-    head_bytes: int | None
-
-
-def _read_headers(scope: Scope) -> _Said:
-    found: dict[bytes, str] = {}
-    for name, value in scope["headers"]:
-        if name in _HEADERS:
-            if name in found:
-                raise Refusal("oip.bad-header", f"{name.decode()} is there twice")
-            found[name] = value.decode("latin-1")
-    if found.get(b"content-encoding", "identity").lower() != "identity":
-        raise Refusal("door.wrong-type", "compressed bodies are not taken")
-    length = found.get(_HEAD_LENGTH)
-    if length is not None and not (length.isascii() and length.isdigit() and len(length) <= 18):
-        raise Refusal("oip.bad-header", "Inference-Header-Content-Length is no number")
-    return _Said(
-        salt=_read_bytes(found.get(b"probatum-salt"), make_salt),
-        nonce=_read_bytes(found.get(b"probatum-nonce"), make_nonce),
-        request_id=_read_request_id(found.get(b"probatum-request")),
-        head_bytes=None if length is None else int(length),
-    )
-
-
-_HEADERS: Final = frozenset(
-    {
-        b"content-encoding",
-        _HEAD_LENGTH,
-        b"probatum-nonce",
-        b"probatum-request",
-        b"probatum-salt",
-    }
-)
-
-
-def _read_bytes(text: str | None, make: Callable[[bytes], _H]) -> _H | None:
-    return None if text is None else make(bytes_from_hex(text))
-
-
-def _read_request_id(text: str | None) -> RequestId | None:
-    return None if text is None else check_request_id(text)
