@@ -30,12 +30,22 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
-def magika_folder() -> Path:
-    """The real file-type classifier, as `make models` lays it down."""
-    folder = ROOT / ".cache" / "models" / "magika"
-    if not (folder / "model.onnx").is_file():
-        pytest.fail("no magika in .cache/models; `make models` fetches it")
-    return folder
+def find_model():
+    """Find the folder of a real model, as `make models` lays it down."""
+
+    def find(name: str) -> Path:
+        folder = ROOT / ".cache" / "models" / name
+        if not folder.is_dir():
+            pytest.fail(f"no {name} in .cache/models; `make models` fetches it")
+        return folder
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def magika_folder(find_model) -> Path:
+    """The real file-type classifier."""
+    return find_model("magika")
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
+import tarfile
 import zipfile
 
 import pytest
@@ -113,3 +115,75 @@ def test_a_full_disk_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(fetch, "FREE_BYTES_WANTED", 1 << 62)
     with pytest.raises(fetch.FetchError, match="MB free"):
         fetch.fetch(make_recipe(), tmp_path)
+
+
+def make_sdist(folder, name="tiny/model.onnx"):
+    path = folder / "tiny-1.0.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        about = b"Name: tiny\nClassifier: License :: OSI Approved :: MIT License\n"
+        for member, data in (("PKG-INFO", about), (name, GOOD)):
+            entry = tarfile.TarInfo(f"tiny-1.0/{member}")
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+        link = tarfile.TarInfo("tiny-1.0/link")
+        link.type, link.linkname, link.size = tarfile.SYMTYPE, "/etc/hostname", len(GOOD)
+        archive.addfile(link)
+    return path
+
+
+def test_files_of_a_source_package_are_taken_alike(tmp_path, monkeypatch):
+    stated = "Classifier: License :: OSI Approved :: MIT License"
+    recipe = make_recipe(archive="sdist", stated=stated)
+    monkeypatch.setattr(fetch, "download", lambda _recipe, folder: make_sdist(folder))
+    assert (fetch.fetch(recipe, tmp_path) / "model.onnx").read_bytes() == GOOD
+    with pytest.raises(fetch.FetchError, match="licence"):
+        fetch.fetch(dataclasses.replace(recipe, name="other", stated="License: MIT"), tmp_path)
+    for source in ("tiny/else.onnx", "link"):
+        moved = dataclasses.replace(recipe.files[0], source=source)
+        with pytest.raises(fetch.FetchError, match=r"has no file|bytes, not"):
+            fetch.fetch(dataclasses.replace(recipe, files=(moved,)), tmp_path)
+
+
+class Maker:
+    """A maker that turns letters around."""
+
+    @staticmethod
+    def make(sources):
+        return {"turned": sources["model.onnx"][::-1]}
+
+
+def make_made(sha256=None, name="turned"):
+    sha256 = sha256 or hashlib.sha256(GOOD[::-1]).hexdigest()
+    source = dataclasses.replace(make_recipe().files[0], kept=False)
+    made = fetch.ModelFile(name=name, source="", size=len(GOOD), sha256=sha256)
+    return make_recipe(files=(source,), maker="turning", made=(made,))
+
+
+def test_a_maker_makes_files_and_what_only_it_needs_is_not_kept(tmp_path, downloads, monkeypatch):
+    monkeypatch.setattr(fetch.importlib, "import_module", lambda name: Maker)
+    folder = fetch.fetch(make_made(), tmp_path)
+    assert (folder / "turned").read_bytes() == GOOD[::-1]
+    assert sorted(path.name for path in folder.iterdir()) == ["PROVENANCE.json", "turned"]
+    fetch.fetch(make_made(), tmp_path)
+    assert len(downloads) == 1
+
+
+@pytest.mark.parametrize("change", [{"sha256": "00" * 32}, {"name": "else"}])
+def test_a_maker_that_makes_something_else_leaves_nothing(tmp_path, downloads, monkeypatch, change):
+    monkeypatch.setattr(fetch.importlib, "import_module", lambda name: Maker)
+    with pytest.raises(fetch.FetchError, match=r"another SHA-256|made turned"):
+        fetch.fetch(make_made(**change), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_optional_model_that_cannot_be_had_is_said_by_name(tmp_path, monkeypatch, capsys):
+    def fail(_recipe, _folder):
+        raise fetch.FetchError("no index:\nmore words")
+
+    monkeypatch.setattr(fetch, "download", fail)
+    words = ["fetch.py", "magika", "page", "--cache", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", [*words, "--optional"])
+    assert fetch.main() == 0
+    assert capsys.readouterr().err == "magika: left out; no index\npage: left out; no index\n"
+    monkeypatch.setattr("sys.argv", words)
+    assert fetch.main() == 1
