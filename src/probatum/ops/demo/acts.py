@@ -1,7 +1,7 @@
 """The acts of the demo, each a function that shows something and checks that it held.
 
 Everything goes the way that anybody's request goes: the SDK asks the gateway's door, the verifier
-is the command `probatum receipt verify`. Must not know terminals. Read next: `story`.
+is the command `probatum receipt verify`. Must not know terminals. Read next: `model_acts`, `story`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -19,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from probatum.client.arrays import to_tensor
-from probatum.client.client import Answer, Client
+from probatum.client.client import Answer
 from probatum.client.transport import HttpTransport
 from probatum.errors import Fault
 from probatum.evidence.blame import Blame, assign_blame
@@ -27,7 +26,7 @@ from probatum.ops.demo.files import find_files
 from probatum.ops.demo.killing import kill_the_holder, measure_journals
 from probatum.ops.demo.magika import Guess, read_features, read_guesses
 from probatum.ops.demo.offline import can_cut_off, flip_bit, verify
-from probatum.ops.demo.telling import Teller
+from probatum.ops.demo.stage import Stage
 from probatum.ops.network import Network
 from probatum.ops.tables import shorten
 from probatum.protocol.bundles import decode_bundle
@@ -35,7 +34,6 @@ from probatum.protocol.messages import GetHeader, GotHeader
 from probatum.protocol.trust import check_signed_header, decode_trust
 
 __all__ = [
-    "Stage",
     "ask_about_files",
     "find_blame",
     "lose_a_node",
@@ -49,34 +47,6 @@ BATCH_ROWS: Final = 96
 _ATTEMPTS: Final = 3
 _TIMEOUT_S: Final = 30.0
 _POLL_S: Final = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """What every act stands on.
-
-    Attributes:
-        work: An empty folder for files that are made.
-        here: Where a README and a licence may lie.
-    """
-
-    teller: Teller
-    network: Network
-    client: Client
-    work: Path
-    here: Path
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The model's labels."""
-        return self.network.packages[0].read_labels()
-
-    def name_operator(self, account: str) -> str:
-        """Find the process that an operator's account belongs to."""
-        for name in self.network.names[1:]:
-            if self.network.get_operator(name) == account:
-                return name
-        return account
 
 
 def show_network(stage: Stage) -> None:
@@ -128,7 +98,7 @@ def _ask_one(stage: Stage, path: Path) -> tuple[Guess, Answer, float]:
 
 def _read(stage: Stage, answer: Answer) -> tuple[Guess, ...]:
     ((name, scores),) = answer.outputs.items()
-    return read_guesses(to_tensor(name, scores), stage.labels)
+    return read_guesses(to_tensor(name, scores), stage.get_package(MODEL).read_labels())
 
 
 def lose_a_node(stage: Stage) -> tuple[str, Answer]:

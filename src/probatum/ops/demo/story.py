@@ -17,23 +17,29 @@ from rich.console import Console
 from probatum.client.client import Client
 from probatum.errors import ProbatumError, Refusal
 from probatum.ledger.params import Params
+from probatum.nodes.shell.keys import create_publisher_key
 from probatum.ops.children import read_log_tail
+from probatum.ops.demo import minilm, volatility
 from probatum.ops.demo.acts import (
-    Stage,
     ask_about_files,
     find_blame,
     lose_a_node,
     show_network,
     verify_offline,
 )
-from probatum.ops.demo.magika import build_magika
+from probatum.ops.demo.model_acts import decide_by_forecast, search_by_meaning
+from probatum.ops.demo.packages import FETCHED, build_real
+from probatum.ops.demo.provenance import register_publisher, show_origin, sign_packages
+from probatum.ops.demo.stage import Stage
 from probatum.ops.demo.telling import Teller
 from probatum.ops.network import Network, NetworkPlan
 from probatum.ops.up import catch_signals, describe, list_commands
 
 __all__ = ["run_demo"]
 
-FETCHED: Final = Path(".cache/models/magika")
+MAGIKA: Final = "magika"
+OTHERS: Final = (minilm.NAME, volatility.NAME)
+"""Models of acts that are left out where they were not fetched."""
 NODES: Final = 3
 BLOCK_MS: Final = 250
 PARAMS: Final = Params(
@@ -44,12 +50,12 @@ PARAMS: Final = Params(
 )
 
 
-def run_demo(*, keep: bool = False, model: Path | None = None) -> int:
+def run_demo(*, keep: bool = False, models: Path | None = None) -> int:
     """Tell the story, in the main thread.
 
     Args:
         keep: Leave the network running until Ctrl-C.
-        model: Folder with the fetched model, by `models/fetch.py`.
+        models: Folder with the fetched models, by `models/fetch.py`, one folder each.
 
     Returns:
         0 if everything held, 1 if something did not, 130 after Ctrl-C.
@@ -57,7 +63,7 @@ def run_demo(*, keep: bool = False, model: Path | None = None) -> int:
     console = Console(highlight=False)
     try:
         with catch_signals() as stop:
-            return _run(console, stop, model or FETCHED, keep=keep)
+            return _run(console, stop, models or FETCHED, keep=keep)
     except KeyboardInterrupt:
         console.print("\nInterrupted; everything has been stopped and removed.")
         return 130
@@ -66,11 +72,11 @@ def run_demo(*, keep: bool = False, model: Path | None = None) -> int:
         return 1
 
 
-def _run(console: Console, stop: threading.Event, model: Path, *, keep: bool) -> int:
-    if not (model / "model.onnx").is_file():
+def _run(console: Console, stop: threading.Event, fetched: Path, *, keep: bool) -> int:
+    if not (fetched / MAGIKA / "model.onnx").is_file():
         raise Refusal(
             "demo.no-model",
-            f"there is no model in {model}",
+            f"there is no model in {fetched / MAGIKA}",
             hint="`make demo` fetches it; so does `python models/fetch.py magika`",
         )
     teller = Teller(console)
@@ -78,20 +84,25 @@ def _run(console: Console, stop: threading.Event, model: Path, *, keep: bool) ->
         made = tempfile.TemporaryDirectory(prefix="probatum-demo-", ignore_cleanup_errors=True)
         work = Path(stack.enter_context(made))
         teller.act(f"Start a network: a ledger, {NODES} inference nodes, a gateway")
-        package = build_magika(model, work / "magika")
-        plan = NetworkPlan(
-            nodes=NODES, models=(package.folder,), block_interval_ms=BLOCK_MS, params=PARAMS
-        )
+        there = (MAGIKA, *(name for name in OTHERS if (fetched / name / "model.onnx").is_file()))
+        packages = tuple(build_real(name, fetched / name, work / name) for name in there)
+        signer = create_publisher_key(work / "publisher.json")
+        sign_packages(packages, signer)
+        folders = tuple(package.folder for package in packages)
+        plan = NetworkPlan(nodes=NODES, models=folders, block_interval_ms=BLOCK_MS, params=PARAMS)
         network = stack.enter_context(Network.open(work / "network", plan))
         try:
             network.start()
-            teller.figure("network started", f"in {teller.elapsed_s:.1f} s, model published")
+            register_publisher(network, signer)
+            started = f"in {teller.elapsed_s:.1f} s, {len(packages)} models published"
+            teller.figure("network started", started)
             stage = Stage(
                 teller=teller,
                 network=network,
                 client=stack.enter_context(_make_client(network, work)),
                 work=work,
                 here=Path.cwd(),
+                fetched=fetched,
             )
             killed = _tell(stage)
         except ProbatumError:
@@ -120,13 +131,22 @@ def _tell(stage: Stage) -> str:
     """Tell all of it; return who was killed."""
     teller = stage.teller
     show_network(stage)
-    manifest = stage.network.packages[0].manifest
+    package = stage.get_package(MAGIKA)
+    manifest = package.manifest
     teller.act(f"Publish a real model: {manifest.name} {manifest.version} ({manifest.licence})")
     teller.line(manifest.description)
-    teller.line(f"package {stage.network.packages[0].digest.hex()}")
+    teller.line(f"package {package.digest.hex()}")
     teller.line("The ledger binds the name to that digest for ever; each node verified every byte.")
     teller.act("Ask it about real files")
-    ask_about_files(stage)
+    asked, shown = MAGIKA, ask_about_files(stage)[-1]
+    if _has(stage, volatility.NAME, "no forecast"):
+        teller.act("Decide by a forecast: the S&P 500's volatility of tomorrow")
+        asked, shown = volatility.NAME, decide_by_forecast(stage)
+    if _has(stage, minilm.NAME, "no search by meaning"):
+        teller.act("Search by meaning: MiniLM's embeddings")
+        asked, shown = minilm.NAME, search_by_meaning(stage)
+    teller.act("Follow that answer back to the model's publisher and files")
+    show_origin(stage, asked, shown)
     teller.act("Kill a node in the middle of a request")
     killed, answer = lose_a_node(stage)
     teller.act("Ask the records who failed")
@@ -134,6 +154,15 @@ def _tell(stage: Stage) -> str:
     teller.act("Verify the receipt of that answer, offline, as a stranger would")
     verify_offline(stage, answer)
     return killed
+
+
+def _has(stage: Stage, name: str, without: str) -> bool:
+    """Whether a model is hosted; if not, say what is left out and how to have it."""
+    if stage.has_model(name):
+        return True
+    stage.teller.line("")
+    stage.teller.line(f"({without}: {name} was not fetched; python models/fetch.py {name})")
+    return False
 
 
 def _sum_up(console: Console, stage: Stage, *, keep: bool) -> None:
@@ -150,7 +179,7 @@ def _sum_up(console: Console, stage: Stage, *, keep: bool) -> None:
     else:
         commands = (
             "make demo ARGS=--keep                  the same, and leave the network running",
-            "probatum demo package -o magika        the model as a package",
+            "probatum demo package -o magika        a model as a package",
             "probatum up --model magika             a network of your own, until Ctrl-C",
             "probatum --help                        everything else",
         )
