@@ -621,6 +621,32 @@ def counting(trips: int, *, heap: bool = False):
     return dump(model(nodes, weights=weights))
 
 
+def idling(body, outputs, weights=()):
+    """A loop that counts to its input, and whose turns are as given."""
+    inputs = [value("at", [], TensorProto.INT64), value("on", [], TensorProto.BOOL)]
+    inner = helper.make_graph(body, "b", [*inputs, value("before", [])], outputs, list(weights))
+    nodes = [node("Loop", ("trips", "", "zero"), ("last",), body=inner), node("Add", ("x", "last"))]
+    given = [value("x"), value("trips", [], TensorProto.INT64)]
+    return dump(model(nodes, inputs=given, weights=[weight(np.array(0, "float32"), "zero")]))
+
+
+@hostile("admission.idle-loop")
+def loop_that_does_nothing():
+    return idling([], [value("on", [], TensorProto.BOOL), value("before", [])])
+
+
+@hostile("admission.idle-loop")
+def loop_whose_work_is_known_beforehand():
+    body = [
+        node("Add", ("one", "one"), ("two",)),
+        node("Shape", ("before",), ("shape",)),
+        node("ReduceProd", ("shape",), ("size",), keepdims=0),
+        node("Identity", ("at",), ("unused",)),
+    ]
+    ones = [weight(np.array(1, "float32"), "one")]
+    return idling(body, [value("on", [], TensorProto.BOOL), value("two", [])], ones)
+
+
 @hostile("admission.too-slow", needs_engine=True)
 def loop_without_end():
     return counting((1 << 63) - 1)

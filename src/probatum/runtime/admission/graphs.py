@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 
 from probatum.errors import Refusal
 from probatum.runtime.admission import bounds
+from probatum.runtime.admission.loops import judge_loop
 from probatum.runtime.admission.reading import Message
 from probatum.runtime.admission.reasons import Reasons, show_name
 from probatum.runtime.admission.tensors import judge_sparse, judge_tensor, read_head
@@ -118,7 +119,7 @@ def judge_nodes(
 
     Reasons: `admission.duplicate-name`, `admission.bad-name`, `admission.unknown-domain`,
         `admission.no-opset`, `admission.random-operator`, `admission.bad-attribute`,
-        `admission.bad-scale`, `admission.device-configuration`.
+        `admission.bad-scale`, `admission.idle-loop`, `admission.device-configuration`.
     """
     survey.nodes += len(nodes)
     known = dict(constants)
@@ -131,6 +132,7 @@ def judge_nodes(
     for node in nodes:
         _judge_operator(node, survey)
         _judge_scales(node, known, survey.reasons)
+        judge_loop(node, survey.reasons)
         if node.parts("device_configurations"):
             survey.reasons.add(
                 Refusal("admission.device-configuration", "a node is bound to certain devices")

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 VERDICT_BYTES: Final = 64 * limits.KIB
-_RULES: Final = 1
+_RULES: Final = 2
 """Grows whenever a rule of admission changes."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import numpy as np
@@ -9,8 +10,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from probatum.errors import Fault
 from probatum.runtime.admission import bounds
 from probatum.runtime.admission.judge import list_reasons
+from probatum.runtime.engine import Engine, EngineOptions, Stop
 from tests.corpus import hostile
 from tests.corpus.hostile import HOSTILE
 
@@ -85,6 +88,28 @@ def test_elements_that_share_a_byte_are_counted(count):
     wrong = TensorProto(name="w", data_type=TensorProto.INT4, dims=[count], raw_data=bytes(9))
     assert list_codes(hostile.dump(hostile.model(weights=[right]))) == []
     assert list_codes(hostile.dump(hostile.model(weights=[wrong]))) == ["admission.wrong-size"]
+
+
+def test_loops_that_work_pass():
+    """Even the least that counts as work lets the engine look whether it is to end."""
+    least = [hostile.node("Identity", ("before",), ("after",))]
+    outputs = [hostile.value("on", [], TensorProto.BOOL), hostile.value("after", [])]
+    made = hostile.idling(least, outputs)
+    assert list_codes(made) == []
+    engine, stop, said = Engine(made, EngineOptions()), Stop(), []
+    feeds = {"x": np.zeros((1, 3), "float32"), "trips": np.array((1 << 63) - 1)}
+
+    def run():
+        with pytest.raises(Fault) as caught:
+            engine.run(feeds, stop)
+        said.append(caught.value.code)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    time.sleep(0.2)
+    stop.stop()
+    thread.join(10)
+    assert said == ["runtime.too-slow"]
 
 
 def test_a_set_may_be_imported_twice_in_one_version():
