@@ -132,7 +132,8 @@ def check_work(
         height: The node's view of the ledger.
         window_blocks: How far ahead the ledger's parameters let an answer be due.
 
-    7. The answer is due after this node's height, and not farther ahead than it promises for.
+    7. The answer is due not farther ahead than this node promises for, and at least half of that
+       window: who accepts a promise that it cannot keep is blamed for it.
     8. The model is one that this node offers, in its arithmetic class.
     9. The inputs together are no larger than a request may be, and each is one encoding.
     10. The inputs have, under the salt, the roots that the facts name (`SALT-1`).
@@ -145,10 +146,10 @@ def check_work(
     """
     record, facts = handed.record, handed.facts
     # 7
-    if record.answer_by <= height:
+    if record.answer_by < height + max(1, window_blocks // 2):
         raise Refusal(
             "handover.stale",
-            f"the answer was due by height {record.answer_by}; this node is at {height}",
+            f"the answer is due by height {record.answer_by}; this node is at {height}",
             hint="hand over again with a later answer_by",
         )
     farthest = height + settings.height_slack_blocks

@@ -308,6 +308,20 @@ def test_wrong_hand_overs_are_refused_by_code(steady, case):
     assert len(steady.journals["a"]) == before, "a refused hand-over leaves no trace"
 
 
+def test_a_promise_too_short_to_be_kept_is_not_made(steady):
+    # CUSTODY-1: a gateway could have the node accept, be late by a block, and be blamed for it.
+    window = steady.world.parties[A].machine._follower.view.get_params().answer_window_blocks
+    codes = []
+    for blocks in (1, window // 2 - 1, window // 2 + 1):
+        height = get_height(steady)
+        handing = Handing(
+            request=f"short {blocks}", height=height, record={"answer_by": height + blocks}
+        )
+        name = steady.world.ask(A, handing.make())
+        codes.append(getattr(steady.world.wait(name), "code", None))
+    assert codes == ["handover.stale", "handover.stale", None]
+
+
 def test_a_giver_that_is_no_gateway_is_refused(steady):
     # Node a is registered, but not as a gateway: it can hand over to nobody.
     steady.register("publisher", "inference")
