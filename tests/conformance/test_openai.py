@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+import probatum
+from probatum.errors import Refusal
 from probatum.evidence.receipt import check_inputs, check_pending
 from probatum.nodes.shell.api_keys import add_key, revoke_key
 from probatum.nodes.shell.config import GatewayConfig, load_config, write_config
@@ -199,6 +201,7 @@ def test_other_paths_are_not_there(network):
 def test_keys_and_limits_are_the_clients_own_exceptions_too(network):
     home = network.path / "homes" / "gateway"
     few, _ = add_key(home, label="few", per_s=0.01)
+    alice, _ = add_key(home, label="alice", at_once=1)
     gone, key = add_key(home, label="gone")
     revoke_key(home, key.id)
     config = load_config(home, GatewayConfig)
@@ -218,6 +221,16 @@ def test_keys_and_limits_are_the_clients_own_exceptions_too(network):
             with pytest.raises(openai.RateLimitError) as caught:
                 client.embeddings.create(**asked)
         assert int(caught.value.response.headers["retry-after"]) > 90
+        row = np.array([[9]], np.int64)
+        inputs = {"input_ids": row, "attention_mask": np.ones_like(row)}
+        folder = network.path / "receipts"
+        gateway = network.endpoints.gateway
+        with probatum.Client(gateway, receipts=folder, api_key=alice) as ours:
+            embedding = ours.ask("embedder", inputs).outputs["embedding"]
+        np.testing.assert_allclose(embedding, [TABLE[9]], rtol=1e-5)
+        with probatum.Client(gateway, receipts=folder) as ours, pytest.raises(Refusal) as caught:
+            ours.ask("embedder", inputs)
+        assert caught.value.code == "door.no-key"
         receipt = made.headers["Probatum-Receipt"]
         address = f"{network.endpoints.gateway}/receipts/{receipt}"
         with urllib.request.urlopen(address, timeout=5) as found:

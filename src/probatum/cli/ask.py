@@ -76,6 +76,7 @@ def ask(
         ledger=common.get_ledger() if specs is not None and trust is not None else None,
         trust=trust,
         receipts=common.folder / "receipts",
+        api_key=common.api_key,
     )
     with client:
         with waiting("asking …"):

@@ -186,7 +186,9 @@ def settle(
     if all(kept.request_id != wanted for kept in store.list()):
         # Asked by another program: what the gateway shows now must be what it settles.
         store.keep(wanted, _ask_gateway(common, wanted)[1], None)
-    client = Client(common.get_gateway(), trust=trust, receipts=store.folder)
+    client = Client(
+        common.get_gateway(), trust=trust, receipts=store.folder, api_key=common.api_key
+    )
     with client, waiting("waiting for the node's next checkpoint …"):
         client.settle(wanted, timeout_s=wait_s)
     _save(common, wanted, store.load_bundle(wanted), output, is_settled=True)

@@ -53,6 +53,7 @@ class Common:
         gateway: Address of a gateway.
         ledger: Address of a full node.
         trust: The trust file: which chain, and whose signature makes a header true.
+        api_key: The gateway's, where it wants one.
         home: Folder for accounts, receipts and packages.
         debug: Show where an error arose.
     """
@@ -67,6 +68,14 @@ class Common:
     trust: Annotated[
         Path | None,
         Parameter(help="Trust file: whose headers to believe.", env_var="PROBATUM_TRUST"),
+    ] = None
+    api_key: Annotated[
+        str | None,
+        Parameter(
+            help="API key of the gateway, where it wants one.",
+            env_var="PROBATUM_API_KEY",
+            show_default=False,
+        ),
     ] = None
     home: Annotated[
         Path,

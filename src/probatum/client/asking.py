@@ -124,6 +124,7 @@ class AsyncClient:
         ledger: str | None = None,
         trust: Trust | Path | str | None = None,
         receipts: Path | str | None = None,
+        api_key: str | None = None,
     ) -> None:
         """Make a client; nothing is opened before it is used.
 
@@ -133,9 +134,11 @@ class AsyncClient:
                 returned; it needs not be believed, so anybody's will do.
             trust: The network's trust file, or its content; `ledger` and `settle` need it.
             receipts: Folder to keep receipts in, ``~/.probatum/receipts`` by default.
+            api_key: The gateway's, where it wants one; the gateway alone sees it.
 
         Raises:
-            Misuse: `client.no-trust` for a ledger without trust.
+            Misuse: `client.no-trust` for a ledger without trust; `client.bad-api-key` for a key
+                that no header can carry.
             Fault: `client.no-trust-file`.
             Refusal: `encoding.*` for a trust file that is none.
         """
@@ -149,7 +152,9 @@ class AsyncClient:
                 hint="give the network's trust file as trust=",
             )
         self.receipts = ReceiptStore(receipts or _DEFAULT_FOLDER)
-        self._transport = HttpTransport()
+        if api_key is not None and (not api_key.isascii() or not api_key.isprintable()):
+            raise Misuse("client.bad-api-key", "an API key is printable ASCII")
+        self._transport = HttpTransport({self._gateway: api_key} if api_key else None)
 
     async def __aenter__(self) -> Self:
         """Enter; leaving closes the client."""

@@ -33,9 +33,12 @@ class Client:
         ledger: str | None = None,
         trust: Trust | Path | str | None = None,
         receipts: Path | str | None = None,
+        api_key: str | None = None,
     ) -> None:
         """Make a client; see `AsyncClient`."""
-        self._client = AsyncClient(gateway, ledger=ledger, trust=trust, receipts=receipts)
+        self._client = AsyncClient(
+            gateway, ledger=ledger, trust=trust, receipts=receipts, api_key=api_key
+        )
         self.receipts = self._client.receipts
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(

@@ -7,7 +7,7 @@ party's own `Refused` is a reply like any other. Must not know what messages mea
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
 from typing import Final, Self
 
@@ -42,8 +42,16 @@ class _Problem(msgspec.Struct, frozen=True, kw_only=True):
 class HttpTransport:
     """Talks to parties. Made anywhere; it belongs to the event loop that first uses it."""
 
-    def __init__(self) -> None:
-        """Make a transport; nothing is opened before it is used."""
+    def __init__(self, api_keys: Mapping[str, str] | None = None) -> None:
+        """Make a transport; nothing is opened before it is used.
+
+        Args:
+            api_keys: By endpoint, what to show at its door; nobody else sees it.
+        """
+        self._headers = {
+            endpoint: {**_HEADERS, "Authorization": f"Bearer {key}"}
+            for endpoint, key in (api_keys or {}).items()
+        }
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -88,7 +96,7 @@ class HttpTransport:
             async with session.post(
                 endpoint + "/message",
                 data=encode_frame(message),
-                headers=_HEADERS,
+                headers=self._headers.get(endpoint, _HEADERS),
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:

@@ -1,6 +1,9 @@
 """Addresses that come from the ledger, and what a stranger's door says, end in errors of ours."""
 
 import asyncio
+import contextlib
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -31,3 +34,31 @@ def test_only_a_code_is_taken_as_one(code):
 
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(msgspec.json.encode({"code": code}), type=_Problem)
+
+
+def test_an_api_key_is_shown_at_its_own_door_only():
+    seen = []
+
+    class Door(BaseHTTPRequestHandler):
+        def do_POST(self):
+            seen.append((self.server.server_port, self.headers.get("Authorization")))
+            self.send_response(404)
+            self.end_headers()
+
+        def log_message(self, *words):
+            pass
+
+    async def ask(keyed, other):
+        async with HttpTransport({keyed: "pb-x"}) as transport:
+            for endpoint in (keyed, other):
+                with contextlib.suppress(Refusal, Fault):
+                    await transport.ask(endpoint, GetStatus(), 5)
+
+    with HTTPServer(("127.0.0.1", 0), Door) as one, HTTPServer(("127.0.0.1", 0), Door) as two:
+        for server in (one, two):
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        ports = (one.server_port, two.server_port)
+        asyncio.run(ask(*(f"http://127.0.0.1:{port}" for port in ports)))
+        one.shutdown()
+        two.shutdown()
+    assert seen == [(ports[0], "Bearer pb-x"), (ports[1], None)]
