@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import sys
 import tempfile
 import time
 from multiprocessing.queues import Queue
@@ -21,8 +20,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+from benchmarks.measuring import SCRATCH, Row, make_row
 from probatum.machine.events import Arrived, Durable, Event, Moment
 from probatum.machine.wishes import Journal, Reply, Wish
 from probatum.nodes.shell.drive import Driver
@@ -33,10 +31,10 @@ from probatum.protocol.frames import encode_frame
 from probatum.protocol.messages import GetStatus, Refused
 from tests.e2e.doors import serving
 
-SCRATCH = Path(__file__).resolve().parents[1] / ".cache"
 REPLY = Refused(code="test.no", message="no")
 KINDS = ("uvicorn", "starlette", "door", "door and journal")
 LOADS = ((1, 4_000), (32, 500))
+LOADS_QUICK = ((1, 500), (32, 60))
 
 
 class Echo:
@@ -96,7 +94,7 @@ async def load(port: int, clients: int, requests: int) -> None:
     await asyncio.gather(*(one() for _ in range(clients)))
 
 
-def measure(kind: str) -> list[float]:
+def measure(kind: str, loads: tuple[tuple[int, int], ...]) -> list[float]:
     questions: Queue[str] = multiprocessing.Queue()
     answers: Queue[float] = multiprocessing.Queue()
     process = multiprocessing.Process(target=serve, args=(kind, questions, answers))
@@ -105,7 +103,7 @@ def measure(kind: str) -> list[float]:
     figures = []
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(load(port, 8, 100))
-        for clients, requests in LOADS:
+        for clients, requests in loads:
             questions.put("cpu")
             cpu, begun = answers.get(), time.perf_counter()
             runner.run(load(port, clients, requests))
@@ -118,18 +116,20 @@ def measure(kind: str) -> list[float]:
     return figures
 
 
-def main() -> None:
+def run(*, quick: bool = False) -> list[Row]:
+    """Measure; one row a figure."""
     SCRATCH.mkdir(exist_ok=True)
-    print(f"{'':18}{'1 client':>12}{'CPU':>8}{'32 clients':>14}{'CPU':>8}{'ratio':>8}")
-    peer = 0.0
+    rows: list[Row] = []
+    peer: list[float] = []
     for kind in KINDS:
-        alone, alone_us, many, many_us = measure(kind)
-        peer = peer or many_us
-        print(
-            f"{kind:18}{alone:10.0f}/s{alone_us:6.0f}us{many:12.0f}/s{many_us:6.0f}us"
-            f"{many_us / peer:7.1f}x"
-        )
-
-
-if __name__ == "__main__":
-    main()
+        figures = measure(kind, LOADS_QUICK if quick else LOADS)
+        peer = peer or figures
+        for place, clients in enumerate((1, 32)):
+            name, at = f"door, {kind}, {clients} clients", 2 * place
+            rate, cpu_us = figures[at : at + 2]
+            said = "" if kind == KINDS[0] else f"uvicorn {peer[at]:,.0f}/s"
+            rows.append(make_row(f"{name}, rate", rate, "1/s", peer=said, against=peer[at]))
+            said = "" if kind == KINDS[0] else f"uvicorn {peer[at + 1]:.0f} us"
+            row = make_row(f"{name}, CPU a request", cpu_us, "us", peer=said, against=peer[at + 1])
+            rows.append(row)
+    return rows

