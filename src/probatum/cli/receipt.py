@@ -241,6 +241,7 @@ def _describe(records: CheckedRecords, *, is_settled: bool) -> dict[str, Any]:
         "outcome": release.outcome,
         "reason": release.reason,
         "gateway": release.gateway.account,
+        "asked_by": records.branches[0].record.accepted_from or "anybody",
         "hand_overs": len(records.branches),
         "node": None,
         "package": None,
