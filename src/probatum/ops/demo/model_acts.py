@@ -5,7 +5,10 @@ Each is left out where its model is not hosted; `story` says so. Must not know t
 
 from __future__ import annotations
 
+import http.client
+import json
 import time
+import urllib.parse
 from typing import Final
 
 import msgspec
@@ -51,6 +54,7 @@ DAYS: Final = (
 """A calm autumn, a storm that no price had announced, that storm once begun, and another; the
 model was trained on none of them."""
 _TIMEOUT_S: Final = 30.0
+_REPLY_BYTES: Final = 1 << 20
 
 
 def search_by_meaning(stage: Stage) -> Answer:
@@ -74,10 +78,37 @@ def search_by_meaning(stage: Stage) -> Answer:
         rows.append((question, SENTENCES[best], f"{alike[best]:.2f}", f"{ms:.0f} ms"))
         teller.promise(best == meant, f"{question!r} finds its sentence")
     teller.table(("question", "nearest sentence", "alike", "time"), rows)
-    length = float(np.linalg.norm(answer.outputs["embedding"]))
-    teller.promise(abs(length - 1) < 1e-4, "embeddings have length 1")
+    embedding = answer.outputs["embedding"][0]
+    teller.promise(abs(float(np.linalg.norm(embedding)) - 1) < 1e-4, "embeddings have length 1")
+    plain, receipt = _ask_plainly(stage, QUERIES[-1][0])
+    apart = float(np.abs(plain - embedding).max())
+    teller.line("The last question once more, as an OpenAI client asks it (POST /v1/embeddings):")
+    same = "bit for bit the same" if apart == 0 else "the same, but for the last bits,"
+    teller.line(f"{same} {len(plain)} numbers; receipt {receipt}.")
+    teller.promise(apart < 1e-5 and receipt, "the OpenAI door gives the same, with a receipt")
     teller.figure("search by meaning", f"{len(QUERIES)} of {len(QUERIES)} questions answered")
     return answer
+
+
+def _ask_plainly(
+    stage: Stage, question: str
+) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], str]:
+    """Ask for an embedding as clients of the OpenAI API do; return it and the receipt's name."""
+    where = urllib.parse.urlsplit(stage.network.endpoints.gateway)
+    link = http.client.HTTPConnection(where.hostname or "", where.port, timeout=_TIMEOUT_S)
+    body = json.dumps({"model": minilm.NAME, "input": question})
+    try:
+        link.request("POST", "/v1/embeddings", body, {"Content-Type": "application/json"})
+        reply = link.getresponse()
+        text = reply.read(_REPLY_BYTES)
+        found = json.loads(text)["data"][0]["embedding"]
+    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
+        raise Fault(
+            "demo.odd-door", f"/v1/embeddings did not answer as it should: {error!r}"
+        ) from None
+    finally:
+        link.close()
+    return np.array(found, np.float64), reply.getheader("Probatum-Receipt") or ""
 
 
 def decide_by_forecast(stage: Stage) -> Answer:

@@ -17,6 +17,7 @@ from probatum.hub.build import PackageFacts, build_package
 from probatum.hub.files import disk_faults, read_bounded
 from probatum.hub.package import Package
 from probatum.ops.demo.magika import build_magika
+from probatum.ops.demo.minilm import TOKENS
 from probatum.protocol import limits
 from probatum.protocol.manifests import Dim, TensorSpec
 from probatum.runtime.schema import Schema, read_schema
@@ -38,7 +39,7 @@ class RealModel:
         model: The ONNX file in it.
         extra: Further files that go along.
         labels: The file with the output's classes, a line each; None if there are none.
-        batch_dim: As in `PackageFacts`.
+        batch_dim, max_tokens: As in `PackageFacts`.
         fixed: Free dimensions that must have a certain size: input, axis, size.
     """
 
@@ -51,6 +52,7 @@ class RealModel:
     extra: tuple[str, ...] = ()
     labels: str | None = None
     batch_dim: str | None = "n"
+    max_tokens: int | None = None
     fixed: tuple[tuple[str, int, int], ...] = ()
 
 
@@ -67,6 +69,7 @@ MODELS: Final[Mapping[str, RealModel]] = MappingProxyType(
             ),
             source="all-minilm-l6-v2",
             extra=("README.md", "tokenizer.json"),
+            max_tokens=TOKENS,
         ),
         "pp-ocrv4-detector": RealModel(
             version="4.0.0",
@@ -170,6 +173,7 @@ def _build(name: str, model: RealModel, source: Path, folder: Path) -> Package:
         outputs=schema.outputs,
         labels=tuple(labels.decode().split("\n")[:-1]),
         batch_dim=model.batch_dim,
+        max_tokens=model.max_tokens,
     )
     return build_package(facts, onnx, folder, extra)
 
