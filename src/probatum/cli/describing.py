@@ -22,11 +22,13 @@ __all__ = ["describe_header", "describe_record", "describe_value", "parse_state_
 
 _KINDS: Final[tuple[tuple[bytes, type[LedgerValue]], ...]] = (
     (records.ACCOUNT, records.Account),
+    (records.CHALLENGE, records.ChallengeRecord),
     (records.KEY, records.KeyRecord),
     (records.LOG, records.LogRecord),
     (records.MODEL, records.ModelRecord),
     (records.NAME, records.NameRecord),
     (records.NODE, records.NodeRecord),
+    (records.OFFENCE, records.OffenceRecord),
     (records.OFFER, records.OfferRecord),
     (records.PACKAGE, records.PackageNameRecord),
     (records.PUBLISHER, records.PublisherRecord),

@@ -43,6 +43,8 @@ def check_session(receipt: Receipt, log: LogRecord) -> None:
     operator = "0x" + log.operator.hex()
     if operator != receipt.node.account or log.session != receipt.log.session:
         raise Refusal("receipt.wrong-log", "the proven log is another one than the receipt's")
+    if receipt.log.opener not in (None, log.opener.hex()):
+        raise Refusal("receipt.wrong-log", "the session was opened by another life, or elsewhere")
     if log.operating_key.hex() != receipt.node.key:
         raise Refusal("receipt.wrong-key", "the log was opened under another key than signed")
 

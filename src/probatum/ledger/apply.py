@@ -15,13 +15,20 @@ from typing import Final, assert_never
 
 from probatum.errors import Refusal
 from probatum.ledger import invariants
+from probatum.ledger.balances import burn
 from probatum.ledger.context import Context
+from probatum.ledger.handlers.challenge_receipt import apply_challenge_receipt
+from probatum.ledger.handlers.close_challenge import apply_close_challenge
+from probatum.ledger.handlers.convict_omission import apply_convict_omission
 from probatum.ledger.handlers.heartbeat import apply_heartbeat
 from probatum.ledger.handlers.offer import apply_offer
 from probatum.ledger.handlers.open_log import apply_open_log
 from probatum.ledger.handlers.publish_model import apply_publish_model
 from probatum.ledger.handlers.register_node import apply_register_node
 from probatum.ledger.handlers.register_publisher_key import apply_register_publisher_key
+from probatum.ledger.handlers.report_no_prefix import apply_report_no_prefix
+from probatum.ledger.handlers.report_two_receipts import apply_report_two_receipts
+from probatum.ledger.handlers.report_wrong_entry import apply_report_wrong_entry
 from probatum.ledger.handlers.settle_checkpoint import apply_settle_checkpoint
 from probatum.ledger.handlers.stake import apply_stake
 from probatum.ledger.handlers.transfer import apply_transfer
@@ -33,15 +40,22 @@ from probatum.ledger.state import Reader, State
 from probatum.protocol.blocks import Block, Change, TransactionResult
 from probatum.protocol.eip712 import Domain
 from probatum.protocol.primitives import Address
-from probatum.protocol.records import Account, Supply
+from probatum.protocol.records import Account
 from probatum.protocol.transactions.kinds import (
+    Accusation,
     Body,
+    ChallengeReceipt,
+    CloseChallenge,
+    ConvictOmission,
     Heartbeat,
     Offer,
     OpenLog,
     PublishModel,
     RegisterNode,
     RegisterPublisherKey,
+    ReportNoPrefix,
+    ReportTwoReceipts,
+    ReportWrongEntry,
     SettleCheckpoint,
     Stake,
     Transfer,
@@ -152,8 +166,7 @@ class BlockRun:
             )
         check_fee(self._context.params, account, fee)
         state.put_account(sender, Account(balance=account.balance - fee, nonce=account.nonce + 1))
-        supply = state.get_supply()
-        state.put_supply(Supply(issued=supply.issued, burned=supply.burned + fee))
+        burn(state, fee)
 
     def finish(self) -> tuple[Change, ...]:
         """End the block: check the invariants and encode the changes.
@@ -227,5 +240,23 @@ def _handle(state: State, context: Context, sender: Address, body: Body) -> None
             apply_heartbeat(state, context, sender, body)
         case RegisterPublisherKey():
             apply_register_publisher_key(state, context, sender, body)
+        case _:
+            _handle_accusation(state, context, sender, body)
+
+
+def _handle_accusation(state: State, context: Context, sender: Address, body: Accusation) -> None:
+    match body:
+        case ReportTwoReceipts():
+            apply_report_two_receipts(state, context, sender, body)
+        case ReportWrongEntry():
+            apply_report_wrong_entry(state, context, sender, body)
+        case ReportNoPrefix():
+            apply_report_no_prefix(state, context, sender, body)
+        case ChallengeReceipt():
+            apply_challenge_receipt(state, context, sender, body)
+        case CloseChallenge():
+            apply_close_challenge(state, context, sender, body)
+        case ConvictOmission():
+            apply_convict_omission(state, context, sender, body)
         case _:
             assert_never(body)

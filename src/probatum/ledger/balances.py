@@ -10,9 +10,9 @@ from probatum.ledger.params import Params, get_minimum_stake
 from probatum.ledger.state import State
 from probatum.protocol.parties import Role
 from probatum.protocol.primitives import Address
-from probatum.protocol.records import Account
+from probatum.protocol.records import Account, StakeRecord, Supply, Unbonding
 
-__all__ = ["check_amount", "check_stake", "credit", "debit"]
+__all__ = ["burn", "check_amount", "check_stake", "credit", "debit", "take_stake"]
 
 
 def check_amount(amount: int) -> None:
@@ -50,3 +50,28 @@ def check_stake(state: State, params: Params, account: Address, roles: tuple[Rol
             f"{bonded} units are bonded where {' and '.join(roles)} need {needed}",
             hint="stake first",
         )
+
+
+def burn(state: State, amount: int) -> None:
+    """Count units, already taken from somebody, as burned."""
+    supply = state.get_supply()
+    state.put_supply(Supply(issued=supply.issued, burned=supply.burned + amount))
+
+
+def take_stake(state: State, account: Address, amount: int) -> int:
+    """Take up to `amount` units of stake: bonded ones first, then what would be free the soonest.
+
+    Returns:
+        What was there to be taken; the caller burns it or gives it to somebody.
+    """
+    stake = state.get_stake(account)
+    left = amount - min(amount, stake.bonded)
+    kept: list[Unbonding] = []
+    for entry in stake.unbonding:
+        taken = min(left, entry.amount)
+        left -= taken
+        if taken < entry.amount:
+            kept.append(Unbonding(amount=entry.amount - taken, matures_at=entry.matures_at))
+    bonded = max(0, stake.bonded - amount)
+    state.put_stake(account, StakeRecord(bonded=bonded, unbonding=tuple(kept)))
+    return amount - left

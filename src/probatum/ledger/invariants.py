@@ -15,11 +15,13 @@ from probatum.protocol.encoding import LedgerValue
 from probatum.protocol.primitives import AMOUNT_BOUND
 from probatum.protocol.records import (
     Account,
+    ChallengeRecord,
     KeyRecord,
     LogRecord,
     ModelRecord,
     NameRecord,
     NodeRecord,
+    OffenceRecord,
     PackageNameRecord,
     PublisherKeyRecord,
     PublisherRecord,
@@ -41,12 +43,14 @@ def _break(what: str) -> NoReturn:
 
 
 def sum_units(record: LedgerValue | None) -> int:
-    """Units that a record holds: balances, stake, what was burned, less what was issued."""
+    """Units that a record holds: balances, stake, bonds, what was burned, less what was issued."""
     match record:
         case Account():
             return record.balance
         case StakeRecord():
             return record.bonded + sum(entry.amount for entry in record.unbonding)
+        case ChallengeRecord():
+            return record.bond_units
         case Supply():
             return record.burned - record.issued
         case _:
@@ -61,6 +65,8 @@ def _check_range(record: LedgerValue | None) -> None:
             amounts = (record.bonded, *(entry.amount for entry in record.unbonding))
         case Supply():
             amounts = (record.issued, record.burned)
+        case ChallengeRecord():
+            amounts = (record.bond_units,)
         case _:
             return
     if not all(0 <= amount < AMOUNT_BOUND for amount in amounts):
@@ -101,7 +107,9 @@ def _check_step(key: bytes, before: LedgerValue, now: LedgerValue | None) -> Non
             )
         case PublisherRecord(), PublisherRecord():
             holds = now.account == before.account
-        case ((ModelRecord() | NameRecord() | PackageNameRecord()), _):
+        case ((ModelRecord() | NameRecord() | PackageNameRecord() | OffenceRecord()), _):
+            holds = False
+        case ChallengeRecord(), ChallengeRecord():
             holds = False
         case ((Account() | Supply() | NodeRecord() | LogRecord() | KeyRecord()), None):
             holds = False

@@ -8,7 +8,7 @@ them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias, get_args, get_type_hints
+from typing import Annotated, Any, TypeAlias, assert_never, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -17,8 +17,16 @@ from probatum.protocol import limits
 from probatum.protocol.encoding import LedgerValue, decode
 from probatum.protocol.parties import Role
 from probatum.protocol.primitives import AMOUNT_BOUND, UNITS_PER_TOKEN
+from probatum.protocol.records import OffenceKind
 
-__all__ = ["Parameter", "Params", "decode_params", "get_minimum_stake", "list_parameters"]
+__all__ = [
+    "Parameter",
+    "Params",
+    "decode_params",
+    "get_minimum_stake",
+    "get_slash",
+    "list_parameters",
+]
 
 _MAXIMUM = AMOUNT_BOUND - 1
 _SPAN = 10_000_000
@@ -51,14 +59,46 @@ _HeartbeatWindow: TypeAlias = Annotated[
     int,
     Meta(ge=1, le=_SPAN, description="Blocks after a heartbeat for which a node counts as alive."),
 ]
+_ChallengeWindow: TypeAlias = Annotated[
+    int,
+    Meta(ge=1, le=_SPAN, description="Blocks a challenge gives a node to settle the receipt."),
+]
+_ChallengeBond: TypeAlias = Annotated[
+    int,
+    Meta(ge=0, le=_MAXIMUM, description="Bond of a challenge, given back when it ends."),
+]
+_LateFee: TypeAlias = Annotated[
+    int,
+    Meta(ge=0, le=_MAXIMUM, description="Burned of a node's stake for a receipt settled late."),
+]
+_SlashEntry: TypeAlias = Annotated[
+    int,
+    Meta(ge=0, le=_MAXIMUM, description="Slashed where one index was promised to two entries."),
+]
+_SlashFork: TypeAlias = Annotated[
+    int,
+    Meta(ge=0, le=_MAXIMUM, description="Slashed for a session signed as two different logs."),
+]
+_SlashOmission: TypeAlias = Annotated[
+    int,
+    Meta(ge=0, le=_MAXIMUM, description="Slashed for each receipt left out of the log."),
+]
+_ReporterShare: TypeAlias = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=500,
+        description="Thousandths of a slash that its reporter gets; the rest is burned.",
+    ),
+]
 
 
 class Params(LedgerValue, frozen=True, kw_only=True):
     """All parameters; `list_parameters` says what each is for.
 
     The defaults suit blocks of a second: a receipt is settled within 40 s, a node that fell
-    silent leaves routing after 30 s, unbonding takes ten minutes (a walking network has nothing
-    yet that convicts later than that).
+    silent leaves routing after 30 s, unbonding takes ten minutes: longer than a receipt's
+    window and a challenge's together, so nobody is gone before they can be convicted.
     """
 
     min_fee_units: _MinFee = 1_000
@@ -68,6 +108,13 @@ class Params(LedgerValue, frozen=True, kw_only=True):
     include_window_blocks: _IncludeWindow = 40
     answer_window_blocks: _AnswerWindow = 30
     heartbeat_window_blocks: _HeartbeatWindow = 30
+    challenge_window_blocks: _ChallengeWindow = 60
+    challenge_bond_units: _ChallengeBond = UNITS_PER_TOKEN // 100
+    late_fee_units: _LateFee = 10_000
+    slash_entry_units: _SlashEntry = UNITS_PER_TOKEN
+    slash_fork_units: _SlashFork = UNITS_PER_TOKEN
+    slash_omission_units: _SlashOmission = UNITS_PER_TOKEN // 10
+    reporter_share_permille: _ReporterShare = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,3 +151,16 @@ def get_minimum_stake(params: Params, roles: tuple[Role, ...]) -> int:
         "inference": params.min_stake_inference_units,
     }
     return sum(minimum[role] for role in roles)
+
+
+def get_slash(params: Params, kind: OffenceKind) -> int:
+    """Get the stake that one conviction costs."""
+    match kind:
+        case "entry":
+            return params.slash_entry_units
+        case "fork":
+            return params.slash_fork_units
+        case "omission":
+            return params.slash_omission_units
+        case _:
+            assert_never(kind)

@@ -19,11 +19,13 @@ __all__ = ["Scanner", "decode_record", "get_items", "list_items"]
 
 _KINDS: Final[tuple[tuple[bytes, type[LedgerValue]], ...]] = (
     (records.ACCOUNT, records.Account),
+    (records.CHALLENGE, records.ChallengeRecord),
     (records.KEY, records.KeyRecord),
     (records.LOG, records.LogRecord),
     (records.MODEL, records.ModelRecord),
     (records.NAME, records.NameRecord),
     (records.NODE, records.NodeRecord),
+    (records.OFFENCE, records.OffenceRecord),
     (records.OFFER, records.OfferRecord),
     (records.PACKAGE, records.PackageNameRecord),
     (records.PUBLISHER, records.PublisherRecord),

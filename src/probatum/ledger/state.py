@@ -20,11 +20,14 @@ from probatum.protocol.records import (
     PARAMS_KEY,
     SUPPLY_KEY,
     Account,
+    ChallengeRecord,
     KeyRecord,
     LogRecord,
     ModelRecord,
     NameRecord,
     NodeRecord,
+    OffenceKind,
+    OffenceRecord,
     OfferRecord,
     PackageNameRecord,
     PublisherKeyRecord,
@@ -32,11 +35,13 @@ from probatum.protocol.records import (
     StakeRecord,
     Supply,
     get_account_key,
+    get_challenge_key,
     get_key_key,
     get_log_key,
     get_model_key,
     get_name_key,
     get_node_key,
+    get_offence_key,
     get_offer_key,
     get_package_name_key,
     get_publisher_key,
@@ -225,3 +230,28 @@ class State:
     def put_log(self, record: LogRecord) -> None:
         """Write a log session."""
         self._put(get_log_key(record.operator, record.session), record, LogRecord)
+
+    def get_challenge(self, operator: Address, session: int, index: int) -> ChallengeRecord | None:
+        """Get the open challenge of a log's entry."""
+        return self._get(get_challenge_key(operator, session, index), ChallengeRecord)
+
+    def put_challenge(self, record: ChallengeRecord) -> None:
+        """Open a challenge."""
+        key = get_challenge_key(record.operator, record.session, record.index)
+        self._put(key, record, ChallengeRecord)
+
+    def remove_challenge(self, record: ChallengeRecord) -> None:
+        """Delete a challenge that ended."""
+        key = get_challenge_key(record.operator, record.session, record.index)
+        self._put(key, None, ChallengeRecord)
+
+    def get_offence(
+        self, operator: Address, session: int, kind: OffenceKind, index: int
+    ) -> OffenceRecord | None:
+        """Get a conviction."""
+        return self._get(get_offence_key(operator, session, kind, index), OffenceRecord)
+
+    def put_offence(self, record: OffenceRecord) -> None:
+        """Write a conviction."""
+        key = get_offence_key(record.operator, record.session, record.kind, record.index)
+        self._put(key, record, OffenceRecord)

@@ -46,7 +46,8 @@ STATE_KEY_BYTES: Final = 256
 STATE_VALUE_BYTES: Final = 64 * KIB
 
 # Ledger
-TRANSACTION_BYTES: Final = 64 * KIB
+TRANSACTION_BYTES: Final = 160 * KIB
+"""Two statements and a proof fit in, so that any two receipts can be held against each other."""
 BLOCK_TRANSACTIONS: Final = 20_000
 BLOCK_BYTES: Final = 16 * MIB
 MEMPOOL_TRANSACTIONS: Final = 50_000

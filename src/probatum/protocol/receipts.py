@@ -35,11 +35,16 @@ ReceiptStatement: TypeAlias = "Statement[Receipt]"
 
 
 class LogPosition(Document, frozen=True, kw_only=True):
-    """Where a receipt must be found: session of the operator's log, leaf, and by which height."""
+    """Where a receipt must be found: session of the operator's log, leaf, and by which height.
+
+    `opener` is the session's own (`LogRecord.opener`), in hex: numbers recur from network to
+    network, openers do not, so a receipt convicts in its own network only. Nodes always state it.
+    """
 
     session: Index
     index: Index
     include_by: Height
+    opener: HexDigest | None = None
 
 
 class Receipt(Document, frozen=True, kw_only=True):

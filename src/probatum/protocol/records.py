@@ -7,7 +7,7 @@ contain the separator, so keys never collide. Must not know rules (`probatum.led
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta
 
@@ -32,11 +32,13 @@ from probatum.protocol.primitives import (
 
 __all__ = [
     "ACCOUNT",
+    "CHALLENGE",
     "KEY",
     "LOG",
     "MODEL",
     "NAME",
     "NODE",
+    "OFFENCE",
     "OFFER",
     "PACKAGE",
     "PARAMS_KEY",
@@ -45,11 +47,14 @@ __all__ = [
     "STAKE",
     "SUPPLY_KEY",
     "Account",
+    "ChallengeRecord",
     "KeyRecord",
     "LogRecord",
     "ModelRecord",
     "NameRecord",
     "NodeRecord",
+    "OffenceKind",
+    "OffenceRecord",
     "OfferRecord",
     "PackageNameRecord",
     "PublisherKeyRecord",
@@ -59,11 +64,13 @@ __all__ = [
     "Supply",
     "Unbonding",
     "get_account_key",
+    "get_challenge_key",
     "get_key_key",
     "get_log_key",
     "get_model_key",
     "get_name_key",
     "get_node_key",
+    "get_offence_key",
     "get_offer_key",
     "get_package_name_key",
     "get_publisher_key",
@@ -72,11 +79,13 @@ __all__ = [
 ]
 
 ACCOUNT: Final = b"account/"
+CHALLENGE: Final = b"challenge/"
 KEY: Final = b"key/"
 LOG: Final = b"log/"
 MODEL: Final = b"model/"
 NAME: Final = b"name/"
 NODE: Final = b"node/"
+OFFENCE: Final = b"offence/"
 OFFER: Final = b"offer/"
 PACKAGE: Final = b"package/"
 PUBLISHER: Final = b"publisher/"
@@ -87,6 +96,13 @@ PARAMS_KEY: Final = b"params"
 
 Roles = Annotated[tuple[Role, ...], Meta(min_length=1, max_length=8)]
 """Distinct roles in alphabetical order."""
+
+OffenceKind: TypeAlias = Literal["entry", "fork", "omission"]
+"""What a node can be convicted of (`LOG-1`).
+
+``entry``: what it signed for one index is not one thing. ``fork``: what it signed of one session is
+not one log. ``omission``: it left a receipt out, challenged and all.
+"""
 
 
 class Account(LedgerValue, frozen=True, kw_only=True):
@@ -207,6 +223,45 @@ class LogRecord(LedgerValue, frozen=True, kw_only=True):
     settled_at: Height
 
 
+class ChallengeRecord(LedgerValue, frozen=True, kw_only=True):
+    """A receipt that is overdue, and by when its node must settle it (`LOG-1`).
+
+    Attributes:
+        entry: The receipt's log entry.
+        challenger: Who gets the bond back.
+        deadline_at: The last height at which the node cannot be convicted.
+    """
+
+    operator: Address
+    session: Index
+    index: Index
+    entry: Digest
+    challenger: Address
+    bond_units: Amount
+    opened_at: Height
+    deadline_at: Height
+
+
+class OffenceRecord(LedgerValue, frozen=True, kw_only=True):
+    """A conviction; it stays for ever, so that nothing is punished twice (`LOG-1`).
+
+    Attributes:
+        index: The entry that it is about; 0 for a fork, which is one for its whole session.
+        reporter: Who proved it.
+        slashed_units: What was taken, reward included.
+        reward_units: The reporter's part; the rest was burned.
+    """
+
+    operator: Address
+    session: Index
+    kind: OffenceKind
+    index: Index
+    reporter: Address
+    slashed_units: Amount
+    reward_units: Amount
+    convicted_at: Height
+
+
 class Supply(LedgerValue, frozen=True, kw_only=True):
     """All units ever issued, and those burned since."""
 
@@ -267,3 +322,14 @@ def get_publisher_key_key(key_id: Digest) -> bytes:
 def get_log_key(operator: Address, session: int) -> bytes:
     """Key of a `LogRecord`."""
     return LOG + operator + session.to_bytes(8, "big")
+
+
+def get_challenge_key(operator: Address, session: int, index: int) -> bytes:
+    """Key of a `ChallengeRecord`."""
+    return CHALLENGE + operator + session.to_bytes(8, "big") + index.to_bytes(8, "big")
+
+
+def get_offence_key(operator: Address, session: int, kind: OffenceKind, index: int) -> bytes:
+    """Key of an `OffenceRecord`: by operator first, so that one scan lists all that it did."""
+    place = session.to_bytes(8, "big") + index.to_bytes(8, "big")
+    return OFFENCE + operator + place + kind.encode()

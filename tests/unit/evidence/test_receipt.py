@@ -221,6 +221,14 @@ def test_a_receipt_signed_by_a_thief_is_refused():
             {"receipt_changes": {"log": LogPosition(session=0, index=3, include_by=80)}},
             "merkle.not-included",
         ),
+        (
+            {
+                "receipt_changes": {
+                    "log": LogPosition(session=0, index=2, include_by=80, opener="0f" * 32)
+                }
+            },
+            "receipt.wrong-log",
+        ),
     ],
 )
 def test_a_settlement_that_does_not_fit_is_refused(changes, code):

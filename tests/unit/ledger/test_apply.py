@@ -43,7 +43,7 @@ def test_refusals_before_the_fee_change_nothing():
     bad = {
         b"": "encoding.malformed",
         good + b"\0": "encoding.malformed",
-        bytes(70_000): "encoding.too-large",
+        bytes(170_000): "encoding.too-large",
         bend(good, fee_units=2_000): "transaction.wrong-signer",
         bend(good, signature=bytes(65)): "secp256k1.bad-signature",
         encode(elsewhere): "transaction.wrong-signer",

@@ -11,10 +11,12 @@ from probatum.protocol.hashing import sha256
 from probatum.protocol.primitives import AMOUNT_BOUND, make_publisher_key
 from probatum.protocol.records import (
     Account,
+    ChallengeRecord,
     KeyRecord,
     LogRecord,
     ModelRecord,
     NodeRecord,
+    OffenceRecord,
     PackageNameRecord,
     PublisherKeyRecord,
     PublisherRecord,
@@ -63,6 +65,26 @@ SIGNED_BY = PublisherKeyRecord(
 )
 PUBLISHER = PublisherRecord(account=account(0).address, key_id=sha256(b""))
 PACKAGE_NAME = PackageNameRecord(name="m", version="1")
+CHALLENGE = ChallengeRecord(
+    operator=account(0).address,
+    session=0,
+    index=3,
+    entry=sha256(b""),
+    challenger=account(1).address,
+    bond_units=5,
+    opened_at=4,
+    deadline_at=9,
+)
+OFFENCE = OffenceRecord(
+    operator=account(0).address,
+    session=0,
+    kind="omission",
+    index=3,
+    reporter=account(1).address,
+    slashed_units=5,
+    reward_units=1,
+    convicted_at=9,
+)
 
 
 def change(record, **fields):
@@ -96,6 +118,10 @@ def change(record, **fields):
         [(b"p", PUBLISHER, None)],
         [change(PACKAGE_NAME, version="2")],
         [(b"l", LOG, None)],
+        [(b"c", None, CHALLENGE)],
+        [change(CHALLENGE, deadline_at=10)],
+        [change(OFFENCE, slashed_units=6)],
+        [(b"o", OFFENCE, None)],
         [
             (b"a", None, Account(balance=AMOUNT_BOUND, nonce=0)),
             (b"s", Supply(issued=0, burned=0), Supply(issued=AMOUNT_BOUND, burned=0)),
@@ -123,6 +149,9 @@ def test_what_may_happen_passes():
             change(SIGNED_BY, retired_at=4),
             change(PUBLISHER, key_id=sha256(b"x")),
             (b"m", None, MODEL),
+            (b"o", None, OFFENCE),
+            (b"n", None, CHALLENGE),
+            (b"x", Account(balance=5, nonce=0), Account(balance=0, nonce=1)),
         ]
     )
 

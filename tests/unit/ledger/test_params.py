@@ -4,7 +4,13 @@ import msgspec
 import pytest
 
 from probatum.errors import Refusal
-from probatum.ledger.params import Params, decode_params, get_minimum_stake, list_parameters
+from probatum.ledger.params import (
+    Params,
+    decode_params,
+    get_minimum_stake,
+    get_slash,
+    list_parameters,
+)
 from probatum.protocol.encoding import encode
 
 
@@ -27,3 +33,10 @@ def test_each_role_needs_its_own_stake():
     params = Params(min_stake_gateway_units=3, min_stake_inference_units=4)
     assert get_minimum_stake(params, ("gateway",)) == 3
     assert get_minimum_stake(params, ("gateway", "inference")) == 7
+
+
+def test_each_offence_has_its_price_and_half_of_it_at_least_is_burned():
+    params = Params(slash_entry_units=1, slash_fork_units=2, slash_omission_units=3)
+    assert [get_slash(params, kind) for kind in ("entry", "fork", "omission")] == [1, 2, 3]
+    with pytest.raises(Refusal):
+        decode_params(encode(Params(reporter_share_permille=501)))

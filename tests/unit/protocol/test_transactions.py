@@ -58,6 +58,16 @@ BODIES = (
         key=make_publisher_key(b"\x04" + bytes(64)),
         possession=make_publisher_signature(bytes(64)),
     ),
+    kinds.ReportTwoReceipts(
+        operator=A, first=b"{}", first_signature=NOBODY, second=b"[]", second_signature=NOBODY
+    ),
+    kinds.ReportWrongEntry(operator=A, receipt=b"{}", signature=NOBODY, leaf=D, inclusion=(D,)),
+    kinds.ReportNoPrefix(
+        operator=A, session=1, checkpoint=b"note\n", against=b"", root=D, consistency=(D,)
+    ),
+    kinds.ChallengeReceipt(operator=A, receipt=b"{}", signature=NOBODY),
+    kinds.CloseChallenge(operator=A, session=1, index=2, inclusion=(D,)),
+    kinds.ConvictOmission(operator=A, session=1, index=2),
 )
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from probatum.errors import Refusal
 from probatum.ledger.context import Context
+from probatum.ledger.sessions import check_key, get_log
 from probatum.ledger.state import State
 from probatum.protocol.merkle import check_consistency
 from probatum.protocol.notes import Checkpoint, log_origin, open_checkpoint
@@ -35,10 +36,8 @@ def apply_settle_checkpoint(
             the proof does not show that the log only grew; `merkle.*` if the proof is malformed.
     """
     del sender
-    log = state.get_log(body.operator, body.session)
-    if log is None:
-        raise Refusal("ledger.no-such-log", f"the operator has no session {body.session}")
-    _check_key(state, context, log)
+    log = get_log(state, body.operator, body.session)
+    check_key(state, context, log, context.height)
     origin = log_origin(context.domain, body.operator, body.session)
     checkpoint = open_checkpoint(body.checkpoint, origin, log.operating_key)
     _check_growth(log, checkpoint, body)
@@ -47,20 +46,6 @@ def apply_settle_checkpoint(
             log, size=checkpoint.size, root=checkpoint.root, settled_at=context.height
         )
     )
-
-
-def _check_key(state: State, context: Context, log: LogRecord) -> None:
-    record = state.get_key(log.operating_key)
-    assert record is not None, "a session's key without a record"
-    if record.retired_at is None:
-        return
-    last = record.retired_at + context.params.unbonding_blocks
-    if context.height > last:
-        raise Refusal(
-            "ledger.key-retired",
-            f"the session's key was retired; it could settle up to height {last}",
-            hint="settle a node's logs before or soon after its key is replaced",
-        )
 
 
 def _check_growth(log: LogRecord, checkpoint: Checkpoint, body: SettleCheckpoint) -> None:

@@ -189,6 +189,8 @@ def check_answered(
         raise Refusal("gateway.unknown-session", "the ledger has no such log session yet")
     if log.operating_key.hex() != receipt.node.key:
         raise Refusal("gateway.wrong-answer", "the receipt's log session is under another key")
+    if receipt.log.opener != log.opener.hex():
+        raise Refusal("gateway.wrong-answer", "the receipt does not name who opened its session")
     newer = view.get_log(branch.node.account, receipt.log.session + 1)
     cited = next(known for known in branches if known.digest.hex() == receipt.custody)
     if newer is not None and cited.record.given_at > newer.opened_at:

@@ -35,6 +35,8 @@ class SessionLog:
         self.session = session
         self.key = key
         self.durable = 0
+        self.opener: Digest | None = None
+        """What the life drew that may append; None for a session of an earlier life."""
         self._entries = bytearray()
         self._tree = MerkleLog()
 

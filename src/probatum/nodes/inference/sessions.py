@@ -96,6 +96,7 @@ class SessionOpening:
         """Go on once the number is written down: ask the ledger for it."""
         assert self._asked is not None
         self._fresh = self._spare = self._book.open(self._asked, self._settings.signer.key)
+        self._fresh.opener = self._opener
         return self._ask(self._asked)
 
     def take_outcome(self, outcome: SentOutcome) -> tuple[Wish, ...]:

@@ -309,7 +309,9 @@ class WorkDesk:
                 read again, and with it the whole journal.
         """
         params = self._view.get_params()
+        opener = work.log.opener
         assert params is not None, "work is accepted only once the parameters are known"
+        assert opener is not None, "only a session that this life opened is appended to"
         receipt = Receipt(
             request=work.handed.facts,
             outputs=tuple(make_tensor_head(work.salt, tensor) for tensor in outputs),
@@ -319,6 +321,7 @@ class WorkDesk:
                 session=work.log.session,
                 index=len(work.log),
                 include_by=self._view.height + params.include_window_blocks,
+                opener=opener.hex(),
             ),
             custody=digest,
         )

@@ -36,7 +36,11 @@ from probatum.protocol.primitives import (
 from probatum.protocol.records import Roles
 
 __all__ = [
+    "Accusation",
     "Body",
+    "ChallengeReceipt",
+    "CloseChallenge",
+    "ConvictOmission",
     "Heartbeat",
     "NodeBody",
     "Offer",
@@ -44,6 +48,9 @@ __all__ = [
     "PublishModel",
     "RegisterNode",
     "RegisterPublisherKey",
+    "ReportNoPrefix",
+    "ReportTwoReceipts",
+    "ReportWrongEntry",
     "SettleCheckpoint",
     "Stake",
     "Transfer",
@@ -52,6 +59,10 @@ __all__ = [
     "WithdrawOffer",
 ]
 
+ReceiptBytes: TypeAlias = Annotated[bytes, Meta(max_length=limits.STATEMENT_BYTES)]
+"""A receipt's DSSE payload; its signature travels beside it."""
+Proof: TypeAlias = Annotated[tuple[Digest, ...], Meta(max_length=limits.PROOF_HASHES)]
+"""An RFC 6962 inclusion or consistency proof."""
 FieldTypes: TypeAlias = tuple[tuple[str, str], ...]
 
 
@@ -218,6 +229,117 @@ class RegisterPublisherKey(LedgerValue, frozen=True, kw_only=True, tag=12):
     possession: PublisherSignature
 
 
+class ReportTwoReceipts(LedgerValue, frozen=True, kw_only=True, tag=13):
+    """Convict a node that signed two receipts for one index of a session (`LOG-1`)."""
+
+    EIP712: ClassVar[FieldTypes] = (
+        ("operator", "address"),
+        ("first", "bytes"),
+        ("first_signature", "bytes"),
+        ("second", "bytes"),
+        ("second_signature", "bytes"),
+    )
+    operator: Address
+    first: ReceiptBytes
+    first_signature: OperatingSignature
+    second: ReceiptBytes
+    second_signature: OperatingSignature
+
+
+class ReportWrongEntry(LedgerValue, frozen=True, kw_only=True, tag=14):
+    """Convict a node whose settled log has another entry than a receipt promised (`LOG-1`).
+
+    `leaf` is the RFC 6962 hash of what the log has at the receipt's index, `inclusion` the proof.
+    """
+
+    EIP712: ClassVar[FieldTypes] = (
+        ("operator", "address"),
+        ("receipt", "bytes"),
+        ("signature", "bytes"),
+        ("leaf", "bytes32"),
+        ("inclusion", "bytes32[]"),
+    )
+    operator: Address
+    receipt: ReceiptBytes
+    signature: OperatingSignature
+    leaf: Digest
+    inclusion: Proof
+
+
+class ReportNoPrefix(LedgerValue, frozen=True, kw_only=True, tag=15):
+    """Convict a node of whose checkpoints of one session neither begins with the other (`LOG-1`).
+
+    `against` is another signed checkpoint, or empty: then it is what the ledger has settled.
+    `root` is what the longer one has at the shorter one's size, `consistency` the proof.
+    """
+
+    EIP712: ClassVar[FieldTypes] = (
+        ("operator", "address"),
+        ("session", "uint64"),
+        ("checkpoint", "bytes"),
+        ("against", "bytes"),
+        ("root", "bytes32"),
+        ("consistency", "bytes32[]"),
+    )
+    operator: Address
+    session: Index
+    checkpoint: Annotated[bytes, Meta(max_length=limits.CHECKPOINT_BYTES)]
+    against: Annotated[bytes, Meta(max_length=limits.CHECKPOINT_BYTES)]
+    root: Digest
+    consistency: Proof
+
+
+class ChallengeReceipt(LedgerValue, frozen=True, kw_only=True, tag=16):
+    """Demand, under a bond, that a node settle an overdue receipt (`LOG-1`)."""
+
+    EIP712: ClassVar[FieldTypes] = (
+        ("operator", "address"),
+        ("receipt", "bytes"),
+        ("signature", "bytes"),
+    )
+    operator: Address
+    receipt: ReceiptBytes
+    signature: OperatingSignature
+
+
+class CloseChallenge(LedgerValue, frozen=True, kw_only=True, tag=17):
+    """Close a challenge whose receipt the node has settled since: late, not left out (`LOG-1`)."""
+
+    EIP712: ClassVar[FieldTypes] = (
+        ("operator", "address"),
+        ("session", "uint64"),
+        ("index", "uint64"),
+        ("inclusion", "bytes32[]"),
+    )
+    operator: Address
+    session: Index
+    index: Index
+    inclusion: Proof
+
+
+class ConvictOmission(LedgerValue, frozen=True, kw_only=True, tag=18):
+    """Convict a node that let a challenge's deadline pass (`LOG-1`)."""
+
+    EIP712: ClassVar[FieldTypes] = (
+        ("operator", "address"),
+        ("session", "uint64"),
+        ("index", "uint64"),
+    )
+    operator: Address
+    session: Index
+    index: Index
+
+
+Accusation: TypeAlias = (
+    ReportTwoReceipts
+    | ReportWrongEntry
+    | ReportNoPrefix
+    | ChallengeReceipt
+    | CloseChallenge
+    | ConvictOmission
+)
+"""Bodies by which anybody holds a node to what it signed (`LOG-1`)."""
+
 Body: TypeAlias = (
     Transfer
     | Stake
@@ -231,6 +353,7 @@ Body: TypeAlias = (
     | SettleCheckpoint
     | Heartbeat
     | RegisterPublisherKey
+    | Accusation
 )
 """Every kind of transaction body."""
 

@@ -35,6 +35,7 @@ __all__ = ["Replay", "check_chain", "check_statements", "replay"]
 _COUNTED: Final[tuple[tuple[bytes, type[LedgerValue]], ...]] = (
     (records.ACCOUNT, records.Account),
     (records.STAKE, records.StakeRecord),
+    (records.CHALLENGE, records.ChallengeRecord),
     (records.SUPPLY_KEY, records.Supply),
 )
 

@@ -100,6 +100,7 @@ def test_work_is_accepted_computed_logged_signed_and_answered(network):
     assert receipt.custody == handing.digest.hex()
     assert (receipt.log.session, receipt.log.index) == (0, 0)
     assert receipt.log.include_by > get_height(network)
+    assert receipt.log.opener == get_log(network).opener.hex()
 
 
 def test_nothing_is_said_before_it_is_on_disk(network):

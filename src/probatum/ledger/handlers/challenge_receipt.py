@@ -1,0 +1,58 @@
+"""Challenging an overdue receipt: its node gets a last span of blocks to settle it (`LOG-1`).
+
+Lateness alone convicts nobody: blocks may have been full, the node may have been down. The bond
+keeps the state small: it comes back when the challenge ends, so whoever opened one ends it.
+"""
+
+from __future__ import annotations
+
+from probatum.errors import Refusal
+from probatum.ledger.balances import debit
+from probatum.ledger.context import Context
+from probatum.ledger.offences import check_not_convicted
+from probatum.ledger.sessions import check_key, open_receipt
+from probatum.ledger.state import State
+from probatum.protocol.primitives import Address
+from probatum.protocol.records import ChallengeRecord
+from probatum.protocol.transactions.kinds import ChallengeReceipt
+
+__all__ = ["apply_challenge_receipt"]
+
+
+def apply_challenge_receipt(
+    state: State, context: Context, sender: Address, body: ChallengeReceipt
+) -> None:
+    """Open a challenge.
+
+    Raises:
+        Refusal: as `open_receipt`; `ledger.not-overdue` up to the receipt's height;
+            `ledger.covered` if the settled log reaches it; `ledger.convicted-already`;
+            `ledger.challenged-already`; `ledger.key-retired` if the session's key cannot settle
+            up to the deadline; `ledger.balance-too-low` for the bond.
+    """
+    opened = open_receipt(state, context, body.operator, body.receipt, body.signature)
+    log, place = opened.log, opened.place
+    if context.height <= place.include_by:
+        raise Refusal("ledger.not-overdue", f"the receipt is good up to height {place.include_by}")
+    if place.index < log.size:
+        raise Refusal("ledger.covered", f"the log is settled up to {log.size} entries")
+    check_not_convicted(state, log, "entry", place.index)
+    check_not_convicted(state, log, "omission", place.index)
+    if state.get_challenge(log.operator, log.session, place.index) is not None:
+        raise Refusal("ledger.challenged-already", "a challenge of this entry is open")
+    deadline = context.height + context.params.challenge_window_blocks
+    check_key(state, context, log, deadline)
+    bond = context.params.challenge_bond_units
+    debit(state, sender, bond)
+    state.put_challenge(
+        ChallengeRecord(
+            operator=log.operator,
+            session=log.session,
+            index=place.index,
+            entry=opened.entry,
+            challenger=sender,
+            bond_units=bond,
+            opened_at=context.height,
+            deadline_at=deadline,
+        )
+    )

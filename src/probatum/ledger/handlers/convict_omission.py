@@ -1,0 +1,39 @@
+"""Convicting a node that left a receipt out, although it was challenged to settle it (`LOG-1`)."""
+
+from __future__ import annotations
+
+from probatum.errors import Refusal
+from probatum.ledger.context import Context
+from probatum.ledger.offences import convict
+from probatum.ledger.sessions import check_key, get_log
+from probatum.ledger.state import State
+from probatum.protocol.primitives import Address
+from probatum.protocol.transactions.kinds import ConvictOmission
+
+__all__ = ["apply_convict_omission"]
+
+
+def apply_convict_omission(
+    state: State, context: Context, sender: Address, body: ConvictOmission
+) -> None:
+    """Convict the operator, reward who says so, give the challenger the bond back.
+
+    What is settled after the deadline but before this is late, not left out.
+
+    Raises:
+        Refusal: `ledger.no-such-log`, `ledger.no-such-challenge`; `ledger.not-overdue` up to the
+            deadline; `ledger.covered` if the settled log reaches the entry; `ledger.key-retired`
+            if the session's key was, so early that it could not have settled up to the deadline.
+    """
+    log = get_log(state, body.operator, body.session)
+    challenge = state.get_challenge(body.operator, body.session, body.index)
+    if challenge is None:
+        raise Refusal("ledger.no-such-challenge", f"no challenge of entry {body.index} is open")
+    if context.height <= challenge.deadline_at:
+        raise Refusal(
+            "ledger.not-overdue", f"the node has up to height {challenge.deadline_at} to settle it"
+        )
+    if body.index < log.size:
+        raise Refusal("ledger.covered", f"the log is settled up to {log.size} entries")
+    check_key(state, context, log, challenge.deadline_at)
+    convict(state, context, log, kind="omission", index=body.index, reporter=sender)
