@@ -159,7 +159,8 @@ def _try_to_lose(stage: Stage, rows: int) -> tuple[str, Answer] | None:
 def find_blame(stage: Stage, killed: str, answer: Answer) -> Blame:
     """Wait until the promise's height has passed, and let the records say who failed."""
     teller = stage.teller
-    due = max(branch.answer_by for branch in _judge(answer, 0).branches)
+    # The lapse is the first branch's; the branch that answered has a height of its own.
+    due = _judge(answer, 0).branches[0].answer_by
     teller.line(f"{killed} had promised an answer by height {due}; waiting for it to pass …")
     deadline = time.monotonic() + _TIMEOUT_S
     while (height := asyncio.run(_get_height(stage.network))) <= due:
