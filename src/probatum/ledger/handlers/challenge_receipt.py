@@ -40,9 +40,11 @@ def apply_challenge_receipt(
     check_not_convicted(state, log, "omission", place.index)
     if state.get_challenge(log.operator, log.session, place.index) is not None:
         raise Refusal("ledger.challenged-already", "a challenge of this entry is open")
-    deadline = context.height + context.params.challenge_window_blocks
+    params = context.params
+    # Not longer than a key retired from now on can settle: else the challenge could not end.
+    deadline = context.height + min(params.challenge_window_blocks, params.unbonding_blocks)
     check_key(state, context, log, deadline)
-    bond = context.params.challenge_bond_units
+    bond = params.challenge_bond_units
     debit(state, sender, bond)
     state.put_challenge(
         ChallengeRecord(

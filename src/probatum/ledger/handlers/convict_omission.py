@@ -5,7 +5,7 @@ from __future__ import annotations
 from probatum.errors import Refusal
 from probatum.ledger.context import Context
 from probatum.ledger.offences import convict
-from probatum.ledger.sessions import check_key, get_log
+from probatum.ledger.sessions import get_log
 from probatum.ledger.state import State
 from probatum.protocol.primitives import Address
 from probatum.protocol.transactions.kinds import ConvictOmission
@@ -18,12 +18,12 @@ def apply_convict_omission(
 ) -> None:
     """Convict the operator, reward who says so, give the challenger the bond back.
 
-    What is settled after the deadline but before this is late, not left out.
+    What is settled after the deadline but before this is late, not left out. Whether the session's
+    key could settle up to the deadline was checked when the challenge was opened.
 
     Raises:
         Refusal: `ledger.no-such-log`, `ledger.no-such-challenge`; `ledger.not-overdue` up to the
-            deadline; `ledger.covered` if the settled log reaches the entry; `ledger.key-retired`
-            if the session's key was, so early that it could not have settled up to the deadline.
+            deadline; `ledger.covered` if the settled log reaches the entry.
     """
     log = get_log(state, body.operator, body.session)
     challenge = state.get_challenge(body.operator, body.session, body.index)
@@ -35,5 +35,4 @@ def apply_convict_omission(
         )
     if body.index < log.size:
         raise Refusal("ledger.covered", f"the log is settled up to {log.size} entries")
-    check_key(state, context, log, challenge.deadline_at)
     convict(state, context, log, kind="omission", index=body.index, reporter=sender)

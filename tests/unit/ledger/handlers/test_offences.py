@@ -411,3 +411,17 @@ def test_a_retired_key_convicts_only_for_a_while(chain):
     assert chain.do(REPORTER, fork) == "ledger.key-retired"
     pair = make_payload(1), make_payload(1, salt=b"other")
     assert chain.do(REPORTER, two_receipts(*pair)) == "ledger.key-retired"
+
+
+def test_a_key_that_is_retired_under_a_challenge_does_not_escape_it():
+    params = Params(unbonding_blocks=2, challenge_window_blocks=50)
+    chain = Chain(make_test_genesis(params=params))
+    chain.register()
+    assert chain.do(account(0), chain.opening(session=0)) == "ok"
+    pass_blocks(chain, 6)
+    retired, opened = chain.registration(operating=key(5)), challenge(FIRST)
+    codes = chain.block(chain.make(REPORTER, opened), chain.make(account(0), retired))
+    assert codes == ["ok", "ok"]
+    pass_blocks(chain, chain.engine.height + 2)
+    assert settle(chain, make_log(FIRST)) == "ledger.key-retired"
+    assert chain.do(REPORTER, omission()) == "ok"

@@ -22,7 +22,7 @@ from probatum.protocol.messages import (
     HandOverWork,
     Refused,
 )
-from probatum.protocol.primitives import make_request_id
+from probatum.protocol.primitives import make_digest, make_request_id
 from probatum.protocol.tensors import Tensor
 from tests.unit.nodes.network import (
     GATEWAY,
@@ -615,6 +615,17 @@ def test_an_answer_in_a_session_that_had_ended_is_not_taken():
     assert refused.code == "gateway.no-answer"
     failed = {why for code, why in get_reports(network) if code == "gateway.branch-failed"}
     assert failed == {"gateway.wrong-answer: the receipt's log session ended before it was asked"}
+
+
+def test_an_answer_that_does_not_name_its_sessions_opener_is_not_taken():
+    # Nobody could be convicted by it (`LOG-1`).
+    network = start_network(("a",))
+    assert isinstance(ask(network), Answer)
+    machine = network.world.parties[endpoint("a")].machine
+    machine._book.get(0).opener = make_digest(b"e" * 32)
+    assert ask(network).code == "gateway.no-answer"
+    failed = {why for code, why in get_reports(network) if code == "gateway.branch-failed"}
+    assert failed == {"gateway.wrong-answer: the receipt does not name who opened its session"}
 
 
 def test_an_unknown_request_has_no_bundle(network):
