@@ -125,6 +125,9 @@ class Engine:
                 f"the engine does not take this model: {_first_line(error)}",
                 hint="ONNX of a released operator set, without custom operators",
             ) from None
+        # It would keep the file's bytes for a second loading that never comes: as much again as the
+        # weights it has made of them.
+        self._session._model_bytes = b""  # noqa: SLF001 - there is no other way
         self.inputs = _read_specs(self._session.get_inputs(), "in")
         self.outputs = _read_specs(self._session.get_outputs(), "out")
         self._names = [spec.name for spec in self.outputs]

@@ -34,6 +34,14 @@ def test_it_computes(linear):
     assert array_of(y).tolist() == [[17.0, 21.0], [5.0, 4.0]]
 
 
+def test_a_loaded_model_does_not_keep_the_file(linear):
+    data = bytes(bytearray(linear))
+    before = sys.getrefcount(data)
+    session = OnnxSession(make_manifest(linear, "n"), data)
+    assert sys.getrefcount(data) == before
+    assert session.run((tensor_of("x", np.zeros((1, 3), "float32")),))
+
+
 @pytest.mark.parametrize("dtype", sorted(DTYPES))
 def test_every_dtype_passes_through_bit_by_bit(dtype):
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
