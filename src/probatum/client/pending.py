@@ -29,7 +29,7 @@ from probatum.protocol import limits
 from probatum.protocol.messages import GetLogFile, GetState, GotLogFile, GotState, Message, Refused
 from probatum.protocol.primitives import Address, RequestId, make_address
 from probatum.protocol.records import get_log_key
-from probatum.protocol.tiles import parse_tile_path
+from probatum.protocol.tiles import TILE_WIDTH, TileReader, parse_tile_path
 from probatum.protocol.trust import Trust
 
 __all__ = ["CollectStep", "SettlementCollector"]
@@ -75,6 +75,7 @@ class _Job:
     to_fetch: list[str] = field(default_factory=list)
     fetching: set[str] = field(default_factory=set)
     tiles: dict[str, bytes] = field(default_factory=dict)
+    reader: TileReader | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -271,7 +272,9 @@ class SettlementCollector:
                 job.items = [pair for pair in job.items if pair[1].index < size]
                 if not job.items:
                     return self._fail(session, "settle.stale", "an older state", moment)
-                needed = (list_tiles(item.index, size) for _, item in job.items)
+                # Entries of one leaf tile need the same tiles.
+                tiles = {item.index // TILE_WIDTH: item.index for _, item in job.items}
+                needed = (list_tiles(index, size) for index in tiles.values())
                 job.to_fetch = sorted({path for paths in needed for path in paths}, reverse=True)
                 return CollectStep(wishes=self._fetch(session, job))
             case Returned(message=GotLogFile(data=data)) if what in job.fetching:
@@ -301,6 +304,9 @@ class SettlementCollector:
 
     def _assemble(self, session: _Session, job: _Job, moment: Moment) -> CollectStep:
         assert job.proven is not None, "tiles are fetched for a proven size"
+        if job.reader is None:
+            job.reader = TileReader(job.proven.log.size, job.tiles)
+        reader = job.reader
         finished: list[tuple[RequestId, bytes]] = []
         broken: list[tuple[RequestId, str]] = []
         end = CollectStep()
@@ -308,7 +314,7 @@ class SettlementCollector:
             if request_id not in session.waiting:
                 continue
             try:
-                finished.append((request_id, settle(item, job.proven, job.tiles)))
+                finished.append((request_id, settle(item, job.proven, reader)))
             except Refusal as refusal:
                 if refusal.code.startswith(_BAD_TILES):
                     end = self._fail(session, refusal.code, refusal.message, moment)

@@ -33,7 +33,7 @@ from probatum.protocol.primitives import Address, make_digest
 from probatum.protocol.receipts import Receipt, decode_receipt
 from probatum.protocol.records import LogRecord, get_key_key
 from probatum.protocol.statements import compute_record_digest
-from probatum.protocol.tiles import TILE_WIDTH, inclusion_from_tiles, needed_tiles, tile_path
+from probatum.protocol.tiles import TILE_WIDTH, TileReader, needed_tiles, tile_path
 from probatum.protocol.trust import Trust, check_signed_header
 
 __all__ = [
@@ -154,7 +154,7 @@ def list_tiles(index: int, size: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*needed_tiles(index, size), _leaf_tile(index, size))))
 
 
-def settle(item: Pending, proven: ProvenLog, tiles: Mapping[str, bytes]) -> bytes:
+def settle(item: Pending, proven: ProvenLog, tiles: TileReader) -> bytes:
     """Make the settled bundle; check all that the settlement adds to what was checked before.
 
     The records of the bundle were checked, or signed, by who holds it, and the header by
@@ -163,7 +163,7 @@ def settle(item: Pending, proven: ProvenLog, tiles: Mapping[str, bytes]) -> byte
     Args:
         item: The pending bundle.
         proven: Its log session.
-        tiles: At least the tiles that `list_tiles` lists.
+        tiles: Of that log at its settled size; at least those that `list_tiles` lists.
 
     Raises:
         Refusal: `receipt.left-out` if the settled log provably has another entry at the promised
@@ -173,8 +173,7 @@ def settle(item: Pending, proven: ProvenLog, tiles: Mapping[str, bytes]) -> byte
     bundle = decode_bundle(item.bundle)
     receipt, branches = _read_records(bundle)
     assert bundle.receipt is not None, "_read_records has refused a bundle without"
-    size = proven.log.size
-    proof = inclusion_from_tiles(item.index, size, tiles)
+    proof = tiles.prove_inclusion(item.index)
     _check_not_left_out(bundle.receipt, item.index, proven.log, proof, tiles)
     settlement = Settlement(
         inclusion=tuple(node.hex() for node in proof),
@@ -191,18 +190,14 @@ def _check_not_left_out(
     index: int,
     log: LogRecord,
     proof: tuple[bytes, ...],
-    tiles: Mapping[str, bytes],
+    tiles: TileReader,
 ) -> None:
     """Tell a node that left the receipt out from one that only serves bad tiles.
 
     If the leaf hash that the log's own tile shows at the index is proven by the log's settled
     root, and is not the receipt's, the log has another entry there for good.
     """
-    place = 32 * (index % TILE_WIDTH)
-    path = _leaf_tile(index, log.size)
-    shown = tiles.get(path, b"")[place : place + 32]
-    if len(shown) != 32:
-        raise Refusal("tile.missing", f"{path} is missing or short")
+    shown = tiles.get_hash(0, index)
     if shown == compute_leaf(receipt):
         return
     check_inclusion(make_digest(shown), index, log.size, proof, log.root)

@@ -21,6 +21,7 @@ from probatum.protocol.merkle import MerkleLog, Proof
 __all__ = [
     "TILE_WIDTH",
     "TileName",
+    "TileReader",
     "consistency_from_tiles",
     "consistency_tiles",
     "decode_entry_bundle",
@@ -163,25 +164,46 @@ class _Recorder:
         return bytes(32)
 
 
-class _Reader:
-    """Answers with hashes out of fetched tiles."""
+class TileReader:
+    """Builds proofs in one tree out of fetched tiles.
+
+    Neighbours' proofs share most of their hashes, so those that were computed once are kept: a
+    reader holds up to twice what its tiles do, and is for one size and a short while.
+    """
 
     def __init__(self, size: int, tiles: Mapping[str, bytes]) -> None:
+        """Read tiles of a tree of this size; their bytes by path, which must not change."""
         self._size = size
         self._tiles = tiles
+        self._known: dict[tuple[int, int], bytes] = {}
+
+    def prove_inclusion(self, index: int) -> Proof:
+        """Build an inclusion proof; see `inclusion_from_tiles`."""
+        return merkle.inclusion_proof(index, self._size, self.get_hash)
 
     def get_hash(self, level: int, index: int) -> bytes:
+        """Get the hash of a whole subtree.
+
+        Raises:
+            Refusal: `tile.missing`, `tile.bad-length`.
+        """
+        known = self._known.get((level, index))
+        if known is None:
+            known = self._known[level, index] = self._compute_hash(level, index)
+        return known
+
+    def _compute_hash(self, level: int, index: int) -> bytes:
         path, width, start, count = _locate(level, index, self._size)
         data = self._tiles.get(path)
         if data is None:
             raise Refusal("tile.missing", f"the proof needs {path}")
         if len(data) != 32 * width:
             raise Refusal("tile.bad-length", f"{path} has {len(data)} bytes")
-        hashes = [data[32 * place : 32 * place + 32] for place in range(start, start + count)]
-        while len(hashes) > 1:
-            pairs = zip(hashes[::2], hashes[1::2], strict=True)
-            hashes = [hashlib.sha256(b"\x01" + left + right).digest() for left, right in pairs]
-        return hashes[0]
+        if count == 1:
+            return data[32 * start : 32 * start + 32]
+        # A subtree of more than one hash of this tile: its halves are of this tile too.
+        left, right = self.get_hash(level - 1, 2 * index), self.get_hash(level - 1, 2 * index + 1)
+        return hashlib.sha256(b"\x01" + left + right).digest()
 
 
 def needed_tiles(index: int, size: int) -> tuple[str, ...]:
@@ -206,7 +228,7 @@ def inclusion_from_tiles(index: int, size: int, tiles: Mapping[str, bytes]) -> P
     Raises:
         Refusal: `merkle.bad-range`, `tile.missing`, `tile.bad-length`.
     """
-    return merkle.inclusion_proof(index, size, _Reader(size, tiles).get_hash)
+    return TileReader(size, tiles).prove_inclusion(index)
 
 
 def consistency_tiles(old_size: int, size: int) -> tuple[str, ...]:
@@ -218,4 +240,4 @@ def consistency_tiles(old_size: int, size: int) -> tuple[str, ...]:
 
 def consistency_from_tiles(old_size: int, size: int, tiles: Mapping[str, bytes]) -> Proof:
     """Build a consistency proof from fetched tiles; see `inclusion_from_tiles`."""
-    return merkle.consistency_proof(old_size, size, _Reader(size, tiles).get_hash)
+    return merkle.consistency_proof(old_size, size, TileReader(size, tiles).get_hash)

@@ -162,3 +162,16 @@ def test_entry_bundles():
     for bad in ((), (b"",) * 257, (bytes(1 << 16),)):
         with pytest.raises(Misuse):
             tiles.encode_entry_bundle(bad)
+
+
+def test_a_reader_proves_many_entries_and_sees_each_tile_once():
+    size = 600
+    wanted = {path for index in range(size) for path in tiles.needed_tiles(index, size)}
+    found = fetch(LOG, sorted(wanted))
+    reader = tiles.TileReader(size, found)
+    for index in (0, 1, 255, 256, 511, 512, 599):
+        proof = reader.prove_inclusion(index)
+        assert proof == tiles.inclusion_from_tiles(index, size, found)
+        assert reader.get_hash(0, index) == LOG.get_hashes(0, index, index + 1)
+    with pytest.raises(Refusal, match="needs tile/0/001"):
+        tiles.TileReader(size, {}).get_hash(0, 256)
