@@ -6,6 +6,7 @@ import pytest
 from probatum.consensus.mempool import EXPIRY_BLOCKS, Mempool
 from probatum.errors import Refusal
 from probatum.ledger.params import Params
+from probatum.protocol import limits
 from probatum.protocol.encoding import encode
 from probatum.protocol.records import Account
 from probatum.protocol.transactions.kinds import Transfer
@@ -125,7 +126,7 @@ def test_what_is_not_signed_or_not_a_transaction():
     for bad, code in [
         (encode(forged), "transaction.wrong-signer"),
         (data[:-1], "encoding.malformed"),
-        (bytes(1 << 17), "encoding.too-large"),
+        (bytes(limits.TRANSACTION_BYTES + 1), "encoding.too-large"),
     ]:
         with pytest.raises(Refusal) as caught:
             pool.pool.add(bad, Params(), 1)
