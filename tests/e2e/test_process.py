@@ -196,3 +196,17 @@ def test_a_gateway_whose_journal_is_torn_starts_and_says_so(home):
             _, err = child.communicate(timeout=10)
         assert child.returncode == 0
         assert ("journal.torn" in codes_of(err)) is torn
+
+
+def test_a_process_shows_its_figures_to_callers_on_its_machine(home):
+    with start(home) as child:
+        endpoint = read_ready(child)["endpoint"]
+        get_height(endpoint)
+        with urllib.request.urlopen(endpoint + "/metrics", timeout=5) as response:
+            assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
+            lines = response.read().decode().splitlines()
+    assert 'probatum_requests_total{message="GetStatus",outcome="ok"} 1' in lines
+    found = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert float(found["probatum_ledger_height"]) >= 0
+    assert float(found["probatum_step_seconds_count"]) > 0
+    assert float(found["process_resident_memory_bytes"]) > 10_000_000

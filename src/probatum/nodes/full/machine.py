@@ -9,6 +9,7 @@ clocks, disks, HTTP, nor what a transaction does. Read next: `following`,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -97,6 +98,15 @@ class FullNode:
             limit=limits.MEMPOOL_TRANSACTIONS, code="full.busy"
         )
         self._deferred: Held[str, Message] = Held(limit=self._settings.queries, code="full.busy")
+
+    def get_gauges(self) -> Mapping[str, float]:
+        """Get figures for whoever is on duty."""
+        last = self._engine.last_header
+        return {
+            "ledger_height": self._engine.height,
+            "ledger_block_time_seconds": last.header.time_ms / 1_000 if last else 0,
+            "ledger_waiting_transactions": self._engine.pending,
+        }
 
     def step(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
         """Take one event, return the wishes that follow from it."""

@@ -7,7 +7,7 @@ requests are settled in the background. Read next: `request_desk`, `failover`, `
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol, TypeAlias
 
 import msgspec
@@ -121,6 +121,17 @@ class Gateway:
         """Get a package's manifest if it is known already."""
         known = self._manifests.get(package)
         return None if known is None else known.manifest
+
+    def get_gauges(self) -> Mapping[str, float]:
+        """Get figures for whoever is on duty."""
+        return {
+            "ledger_height": self.view.height,
+            "ready": self.is_ready,
+            "gateway_open_requests": len(self._desk),
+            "gateway_open_input_bytes": self._desk.open_bytes,
+            "gateway_pending_receipts": len(self._collector),
+            "gateway_overdue_receipts": len(self._collector.list_overdue()),
+        }
 
     def step(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
         """Take one event, return the wishes that follow from it."""

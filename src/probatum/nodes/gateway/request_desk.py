@@ -101,6 +101,11 @@ class RequestDesk:
         """Count the open requests."""
         return len(self._open)
 
+    @property
+    def open_bytes(self) -> int:
+        """Bytes of inputs that are held."""
+        return self._open_bytes
+
     def ask(self, asker: Asker, ask: Ask, moment: Moment, *, stopping: bool) -> tuple[Wish, ...]:
         """Take a question: a new request, or one that is known already."""
         try:

@@ -8,6 +8,7 @@ and opens a new log session (`LOG-1`). Read next: `work` (requests), `duties` (t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from probatum.client.sync import LedgerFollower
@@ -96,6 +97,23 @@ class InferenceNode:
     def session_keys(self) -> tuple[tuple[int, OperatingKey], ...]:
         """Its log sessions with the keys that speak for them, oldest first."""
         return tuple((log.session, log.key) for log in self._book)
+
+    def get_gauges(self) -> Mapping[str, float]:
+        """Get figures for whoever is on duty; the log is that of this session (`LOG-1`)."""
+        view, log = self._follower.view, self._duties.log
+        record = view.get_log(self._settings.operator, log.session) if log else None
+        settled = record.size if record else 0
+        entries = log.durable if log else 0
+        return {
+            "ledger_height": view.height,
+            "ready": self.is_ready,
+            "node_session": log.session if log else 0,
+            "node_open_requests": len(self._desk),
+            "node_held_input_bytes": self._desk.held_bytes,
+            "node_log_entries": entries,
+            "node_log_settled_entries": settled,
+            "node_log_unsettled_entries": max(0, entries - settled),
+        }
 
     def step(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
         """Take one event, return the wishes that follow from it."""

@@ -114,6 +114,11 @@ class WorkDesk:
         """Count the pieces of work."""
         return len(self._held)
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of inputs that are held."""
+        return self._held_bytes
+
     def take(
         self, conversation: str, message: HandOverWork, log: SessionLog | None, *, stopping: bool
     ) -> tuple[Wish, ...]:

@@ -31,6 +31,7 @@ from probatum.machine.wishes import Report
 from probatum.nodes.shell.drive import Driver, Ended, World
 from probatum.nodes.shell.journal import Recovered, lock_home
 from probatum.nodes.shell.logs import write_report, write_through
+from probatum.nodes.shell.meter import Meter, MetricsDoor
 from probatum.nodes.shell.serve import bind, make_server
 
 __all__ = [
@@ -99,6 +100,7 @@ class Arguments:
     host: str | None = None
     port: int | None = None
     parent_fd: int | None = None
+    metrics_for_anyone: bool = False
 
 
 def parse_arguments(role: str, arguments: Sequence[str] | None = None) -> Arguments:
@@ -112,9 +114,18 @@ def parse_arguments(role: str, arguments: Sequence[str] | None = None) -> Argume
     parser.add_argument(
         "--parent-fd", type=int, help="read end of a pipe; when it closes, the node ends at once"
     )
+    parser.add_argument(
+        "--metrics-for-anyone",
+        action="store_true",
+        help="show /metrics to other machines too, not only to callers on this one",
+    )
     parsed = parser.parse_args(arguments)
     return Arguments(
-        home=parsed.home, host=parsed.host, port=parsed.port, parent_fd=parsed.parent_fd
+        home=parsed.home,
+        host=parsed.host,
+        port=parsed.port,
+        parent_fd=parsed.parent_fd,
+        metrics_for_anyone=parsed.metrics_for_anyone,
     )
 
 
@@ -222,7 +233,9 @@ def _run(
         party = build(site)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                ended = runner.run(_live(role, site, party, door))
+                ended = runner.run(
+                    _live(role, site, party, door, anyone=arguments.metrics_for_anyone)
+                )
         finally:
             party.close()
     finally:
@@ -234,8 +247,9 @@ def _run(
     return EXIT_CODES["ok" if ended.halt.code.endswith(".stopped-early") else "halt"]
 
 
-async def _live(role: str, site: Site, party: Party, door: socket.socket) -> Ended:
-    driver = Driver(party.machine, party.world)
+async def _live(role: str, site: Site, party: Party, door: socket.socket, *, anyone: bool) -> Ended:
+    meter = Meter(party.machine)
+    driver = Driver(meter, meter.watch(party.world))
     loop = asyncio.get_running_loop()
     stops: set[asyncio.Task[None]] = set()
 
@@ -262,7 +276,8 @@ async def _live(role: str, site: Site, party: Party, door: socket.socket) -> End
         sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
         sys.stdout.flush()
 
-    server = make_server(party.make_app(driver), say_ready)
+    app = MetricsDoor(party.make_app(driver), meter, anyone=anyone)
+    server = make_server(app, say_ready)
     living = loop.create_task(driver.run())
     serving = loop.create_task(server.serve(sockets=[door]))
     # Whichever ends first takes the other along; a door that could not open is a bug.
