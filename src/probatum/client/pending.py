@@ -29,7 +29,7 @@ from probatum.protocol import limits
 from probatum.protocol.messages import GetLogFile, GetState, GotLogFile, GotState, Message, Refused
 from probatum.protocol.primitives import Address, RequestId, make_address
 from probatum.protocol.records import get_log_key
-from probatum.protocol.tiles import TILE_WIDTH, TileReader, parse_tile_path
+from probatum.protocol.tiles import TILE_WIDTH, ProvenTiles, parse_tile_path
 from probatum.protocol.trust import Trust
 
 __all__ = ["CollectStep", "SettlementCollector"]
@@ -75,7 +75,7 @@ class _Job:
     to_fetch: list[str] = field(default_factory=list)
     fetching: set[str] = field(default_factory=set)
     tiles: dict[str, bytes] = field(default_factory=dict)
-    reader: TileReader | None = None
+    reader: ProvenTiles | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -305,7 +305,8 @@ class SettlementCollector:
     def _assemble(self, session: _Session, job: _Job, moment: Moment) -> CollectStep:
         assert job.proven is not None, "tiles are fetched for a proven size"
         if job.reader is None:
-            job.reader = TileReader(job.proven.log.size, job.tiles)
+            log = job.proven.log
+            job.reader = ProvenTiles(log.size, log.root, job.tiles)
         reader = job.reader
         finished: list[tuple[RequestId, bytes]] = []
         broken: list[tuple[RequestId, str]] = []

@@ -9,31 +9,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import msgspec
-
 from probatum.errors import Refusal
 from probatum.evidence.custody import CheckedBranch
-from probatum.evidence.log import compute_leaf
+from probatum.evidence.log import check_place
 from probatum.evidence.settlement import (
-    check_against_header,
+    Signer,
+    check_key_record,
+    decode_key_record,
     encode_header,
-    list_needed_keys,
+    list_signers,
 )
 from probatum.protocol import limits
-from probatum.protocol.bundles import Bundle, Settlement, decode_bundle, encode_bundle
+from probatum.protocol.bundles import add_settlement, decode_bundle
 from probatum.protocol.custody import decode_handover
 from probatum.protocol.dsse import Envelope, decode_payload
 from probatum.protocol.encoding import decode, decode_document
-from probatum.protocol.headers import SignedHeader
 from probatum.protocol.hexes import address_from_document
 from probatum.protocol.mapproof import StateProof, check_state_proof
-from probatum.protocol.merkle import check_inclusion
+from probatum.protocol.merkle import leaf_hash
 from probatum.protocol.messages import GotState
-from probatum.protocol.primitives import Address, make_digest
-from probatum.protocol.receipts import Receipt, decode_receipt
+from probatum.protocol.parties import Party
+from probatum.protocol.primitives import Address, Digest
+from probatum.protocol.receipts import LogPosition, Receipt, decode_receipt
 from probatum.protocol.records import LogRecord, get_key_key
 from probatum.protocol.statements import compute_record_digest
-from probatum.protocol.tiles import TILE_WIDTH, TileReader, needed_tiles, tile_path
+from probatum.protocol.tiles import TILE_WIDTH, ProvenTiles, needed_tiles, tile_path
 from probatum.protocol.trust import Trust, check_signed_header
 
 __all__ = [
@@ -49,32 +49,58 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """A pending bundle, and what its settlement takes.
+    """A pending bundle, and what of its records only the ledger can prove.
 
     Attributes:
         operator: Whose log.
-        session: Which session of it.
-        index: Which entry.
-        include_by: Height by which the node promised to settle it.
-        keys: State keys of the `KeyRecord`s to prove, in the bundle's order.
+        node: The same as the receipt names it.
+        place: Which entry of which session, and by when the node promised to settle it.
+        leaf: The receipt's leaf hash, which that entry must have.
+        signers: The other keys that signed, in the bundle's order.
     """
 
     bundle: bytes
     operator: Address
-    session: int
-    index: int
-    include_by: int
-    keys: tuple[bytes, ...]
+    node: Party
+    place: LogPosition
+    leaf: Digest
+    signers: tuple[Signer, ...]
+
+    @property
+    def session(self) -> int:
+        """Which session of the log."""
+        return self.place.session
+
+    @property
+    def index(self) -> int:
+        """Which entry."""
+        return self.place.index
+
+    @property
+    def include_by(self) -> int:
+        """Height by which the node promised to settle it."""
+        return self.place.include_by
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """State keys of the `KeyRecord`s to prove, in the bundle's order."""
+        return tuple(get_key_key(signer.key) for signer in self.signers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProvenLog:
-    """A log session as proven against one header, with the proofs of keys that came along."""
+    """A log session as proven against one header, with the records of keys that came along.
 
-    header: SignedHeader
+    Attributes:
+        header: The signed header as bundles hold it.
+        log_proof: What proves `log`, canonically encoded.
+        keys: Under a state key what the ledger holds, and what proves it.
+    """
+
+    header: str
     log: LogRecord
-    log_proof: StateProof
-    key_proofs: Mapping[bytes, StateProof]
+    log_proof: bytes
+    keys: Mapping[bytes, tuple[bytes | None, bytes]]
 
 
 def _read_branch(envelope: Envelope) -> CheckedBranch:
@@ -86,13 +112,6 @@ def _read_branch(envelope: Envelope) -> CheckedBranch:
     )
 
 
-def _read_records(bundle: Bundle) -> tuple[Receipt, tuple[CheckedBranch, ...]]:
-    if bundle.receipt is None:
-        raise Refusal("receipt.failed-request", "a failed request has no receipt to settle")
-    receipt = decode_receipt(decode_payload(bundle.receipt))
-    return receipt, tuple(_read_branch(envelope) for envelope in bundle.custody)
-
-
 def read_pending(data: bytes) -> Pending:
     """Read what the settlement of a pending bundle takes; signatures are not checked here.
 
@@ -101,23 +120,34 @@ def read_pending(data: bytes) -> Pending:
             `receipt.failed-request`, `receipt.two-owners`.
     """
     bundle = decode_bundle(data)
-    return make_pending(data, *_read_records(bundle))
+    if bundle.receipt is None:
+        raise Refusal("receipt.failed-request", "a failed request has no receipt to settle")
+    payload = decode_payload(bundle.receipt)
+    branches = tuple(_read_branch(envelope) for envelope in bundle.custody)
+    return make_pending(data, decode_receipt(payload), compute_record_digest(payload), branches)
 
 
-def make_pending(data: bytes, receipt: Receipt, branches: tuple[CheckedBranch, ...]) -> Pending:
+def make_pending(
+    data: bytes, receipt: Receipt, entry: Digest, branches: tuple[CheckedBranch, ...]
+) -> Pending:
     """Say what the settlement of a bundle takes whose records are at hand.
+
+    Args:
+        data: The pending bundle.
+        receipt: Its receipt.
+        entry: The receipt's digest, which is its log entry.
+        branches: Its hand-overs.
 
     Raises:
         Refusal: `receipt.two-owners`.
     """
-    needed = list_needed_keys(receipt, branches)
     return Pending(
         bundle=data,
         operator=address_from_document(receipt.node.account),
-        session=receipt.log.session,
-        index=receipt.log.index,
-        include_by=receipt.log.include_by,
-        keys=tuple(get_key_key(key) for key, _ in needed),
+        node=receipt.node,
+        place=receipt.log,
+        leaf=leaf_hash(entry),
+        signers=list_signers(receipt, branches),
     )
 
 
@@ -131,17 +161,21 @@ def read_state(state: GotState, keys: tuple[bytes, ...], trust: Trust) -> Proven
     header = check_signed_header(trust, state.header)
     if tuple(item.key for item in state.items) != keys:
         raise Refusal("settle.wrong-reply", "the full node answered with other records")
-    proofs: dict[bytes, StateProof] = {}
+    proven: dict[bytes, tuple[bytes | None, bytes]] = {}
     for item in state.items:
         limit = 4 * limits.STATE_VALUE_BYTES
         proof = decode_document(StateProof, item.proof, limit_bytes=limit)
-        check_state_proof(header.state_root, item.key, proof)
-        proofs[item.key] = proof
-    first = proofs.pop(keys[0])
-    if first.value is None:
+        value = check_state_proof(header.state_root, item.key, proof)
+        proven[item.key] = (value, item.proof)
+    value, log_proof = proven.pop(keys[0])
+    if value is None:
         raise Refusal("receipt.unknown-log", "the ledger holds no such log session")
-    log = decode(LogRecord, bytes.fromhex(first.value), limit_bytes=limits.STATE_VALUE_BYTES)
-    return ProvenLog(header=state.header, log=log, log_proof=first, key_proofs=proofs)
+    return ProvenLog(
+        header=encode_header(state.header),
+        log=decode(LogRecord, value, limit_bytes=limits.STATE_VALUE_BYTES),
+        log_proof=log_proof,
+        keys=proven,
+    )
 
 
 def _leaf_tile(index: int, size: int) -> str:
@@ -154,11 +188,11 @@ def list_tiles(index: int, size: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*needed_tiles(index, size), _leaf_tile(index, size))))
 
 
-def settle(item: Pending, proven: ProvenLog, tiles: TileReader) -> bytes:
+def settle(item: Pending, proven: ProvenLog, tiles: ProvenTiles) -> bytes:
     """Make the settled bundle; check all that the settlement adds to what was checked before.
 
-    The records of the bundle were checked, or signed, by who holds it, and the header by
-    `read_state`: what is left are the proofs, and that they are of these records.
+    The records of the bundle were checked, or signed, by who holds it, the header and the state's
+    proofs by `read_state`: what is left is that they are of these records, and the inclusion.
 
     Args:
         item: The pending bundle.
@@ -167,38 +201,26 @@ def settle(item: Pending, proven: ProvenLog, tiles: TileReader) -> bytes:
 
     Raises:
         Refusal: `receipt.left-out` if the settled log provably has another entry at the promised
-            index (`LOG-1`); `tile.*` and `merkle.*` for tiles that are not the log's; others as
-            `check_against_header`.
+            index (`LOG-1`); `tile.*` and `merkle.*` for tiles that are not the log's;
+            `receipt.wrong-log`, `receipt.wrong-key`, `receipt.unknown-key`,
+            `receipt.wrong-account`, `receipt.retired-key`.
     """
-    bundle = decode_bundle(item.bundle)
-    receipt, branches = _read_records(bundle)
-    assert bundle.receipt is not None, "_read_records has refused a bundle without"
-    proof = tiles.prove_inclusion(item.index)
-    _check_not_left_out(bundle.receipt, item.index, proven.log, proof, tiles)
-    settlement = Settlement(
+    check_place(item.node, item.place, proven.log)
+    leaf, proof = tiles.prove(item.index)
+    if leaf != item.leaf:
+        # The settled root proves that leaf, so the log has another entry there for good.
+        why = f"the settled log has another entry at index {item.index}"
+        raise Refusal("receipt.left-out", why)
+    key_proofs = []
+    for signer in item.signers:
+        value, key_proof = proven.keys[get_key_key(signer.key)]
+        record = decode_key_record(signer.key, value)
+        check_key_record(signer.key, record, signer.party, signer.signed_at)
+        key_proofs.append(key_proof)
+    return add_settlement(
+        item.bundle,
         inclusion=tuple(node.hex() for node in proof),
-        header=encode_header(proven.header),
+        header=proven.header,
         log=proven.log_proof,
-        keys=tuple(proven.key_proofs[key] for key in item.keys),
+        keys=tuple(key_proofs),
     )
-    check_against_header(settlement, proven.header.header, bundle.receipt, receipt, branches)
-    return encode_bundle(msgspec.structs.replace(bundle, settlement=settlement))
-
-
-def _check_not_left_out(
-    receipt: Envelope,
-    index: int,
-    log: LogRecord,
-    proof: tuple[bytes, ...],
-    tiles: TileReader,
-) -> None:
-    """Tell a node that left the receipt out from one that only serves bad tiles.
-
-    If the leaf hash that the log's own tile shows at the index is proven by the log's settled
-    root, and is not the receipt's, the log has another entry there for good.
-    """
-    shown = tiles.get_hash(0, index)
-    if shown == compute_leaf(receipt):
-        return
-    check_inclusion(make_digest(shown), index, log.size, proof, log.root)
-    raise Refusal("receipt.left-out", f"the settled log has another entry at index {index}")

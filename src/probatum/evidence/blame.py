@@ -205,7 +205,7 @@ def _say_lapse(finding: BranchFinding) -> str:
 def _list_contested(
     answers: tuple[Envelope, ...], branches: tuple[CheckedBranch, ...]
 ) -> frozenset[str]:
-    return frozenset(check_receipt(answer, branches).custody for answer in answers)
+    return frozenset(check_receipt(answer, branches)[0].custody for answer in answers)
 
 
 def list_signers(

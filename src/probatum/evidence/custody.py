@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from probatum.errors import Refusal
 from probatum.protocol import limits
 from probatum.protocol.custody import HandOver, Release, decode_handover, decode_release
-from probatum.protocol.dsse import Envelope, check_envelope, decode_payload
+from probatum.protocol.dsse import Envelope, check_envelope, check_signatures, decode_payload
 from probatum.protocol.hexes import key_from_hex
 from probatum.protocol.primitives import Digest
 from probatum.protocol.statements import compute_record_digest
@@ -43,10 +43,11 @@ def check_handover(envelope: Envelope) -> CheckedBranch:
     Raises:
         Refusal: `dsse.*`, `encoding.*`, `statement.*`, `custody.bad-form`.
     """
-    record = decode_handover(decode_payload(envelope))
+    payload = decode_payload(envelope)
+    record = decode_handover(payload)
     parties = (record.giver, record.taker)
     signed_by = parties if len(envelope.signatures) > 1 else parties[:1]
-    payload = check_envelope(envelope, tuple(key_from_hex(party.key) for party in signed_by))
+    check_signatures(envelope, payload, tuple(key_from_hex(party.key) for party in signed_by))
     return CheckedBranch(
         digest=compute_record_digest(payload), record=record, acknowledged=signed_by is parties
     )

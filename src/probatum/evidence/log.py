@@ -11,12 +11,20 @@ from collections.abc import Sequence
 from probatum.errors import Refusal
 from probatum.protocol.dsse import Envelope, decode_payload
 from probatum.protocol.merkle import check_inclusion, leaf_hash
+from probatum.protocol.parties import Party
 from probatum.protocol.primitives import Digest
-from probatum.protocol.receipts import Receipt
+from probatum.protocol.receipts import LogPosition, Receipt
 from probatum.protocol.records import LogRecord
 from probatum.protocol.statements import compute_record_digest
 
-__all__ = ["check_log_entry", "check_session", "compute_entry", "compute_leaf", "is_covered"]
+__all__ = [
+    "check_log_entry",
+    "check_place",
+    "check_session",
+    "compute_entry",
+    "compute_leaf",
+    "is_covered",
+]
 
 
 def compute_entry(receipt: Envelope) -> Digest:
@@ -40,12 +48,17 @@ def check_session(receipt: Receipt, log: LogRecord) -> None:
     Raises:
         Refusal: `receipt.wrong-log`, `receipt.wrong-key`.
     """
+    check_place(receipt.node, receipt.log, log)
+
+
+def check_place(node: Party, place: LogPosition, log: LogRecord) -> None:
+    """Check the same of the part of a receipt that it is about. Raises as `check_session`."""
     operator = "0x" + log.operator.hex()
-    if operator != receipt.node.account or log.session != receipt.log.session:
+    if operator != node.account or log.session != place.session:
         raise Refusal("receipt.wrong-log", "the proven log is another one than the receipt's")
-    if receipt.log.opener not in (None, log.opener.hex()):
+    if place.opener not in (None, log.opener.hex()):
         raise Refusal("receipt.wrong-log", "the session was opened by another life, or elsewhere")
-    if log.operating_key.hex() != receipt.node.key:
+    if log.operating_key.hex() != node.key:
         raise Refusal("receipt.wrong-key", "the log was opened under another key than signed")
 
 

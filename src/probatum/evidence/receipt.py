@@ -16,11 +16,10 @@ from probatum.evidence.custody import CheckedBranch, check_custody, check_releas
 from probatum.evidence.settlement import CheckedSettlement, check_settlement
 from probatum.protocol.bundles import Bundle, decode_bundle
 from probatum.protocol.custody import Release
-from probatum.protocol.dsse import Envelope, check_envelope, decode_payload
+from probatum.protocol.dsse import Envelope, check_signatures, decode_payload
 from probatum.protocol.hexes import key_from_hex
 from probatum.protocol.primitives import Digest, Salt
-from probatum.protocol.receipts import Receipt, decode_receipt
-from probatum.protocol.requests import compute_request_digest
+from probatum.protocol.receipts import Receipt, read_receipt
 from probatum.protocol.statements import compute_record_digest
 from probatum.protocol.tensors import (
     Tensor,
@@ -110,12 +109,17 @@ def _open(clause: str, text: str) -> CheckLine:
     return CheckLine(clause=clause, standing="not checked", text=text)
 
 
-def check_receipt(envelope: Envelope, branches: tuple[CheckedBranch, ...]) -> Receipt:
+def check_receipt(
+    envelope: Envelope, branches: tuple[CheckedBranch, ...]
+) -> tuple[Receipt, Digest]:
     """Check a receipt against the hand-overs of its request (`RECEIPT-1`, `CUSTODY-1`).
 
     1. It is signed by the operating key that it names.
     2. It is about the request that was handed over.
     3. It cites one of the hand-overs, which its node acknowledged before it began.
+
+    Returns:
+        The receipt and its digest, which is its log entry (`LOG-1`).
 
     Raises:
         Refusal: `dsse.*`, `encoding.*`, `statement.*`, `receipt.wrong-signer-role`,
@@ -123,12 +127,13 @@ def check_receipt(envelope: Envelope, branches: tuple[CheckedBranch, ...]) -> Re
             `receipt.wrong-node`.
     """
     # 1. The key is read from the payload, then the payload is checked under it.
-    receipt = decode_receipt(decode_payload(envelope))
-    check_envelope(envelope, (key_from_hex(receipt.node.key),))
+    payload = decode_payload(envelope)
+    receipt, request_digest = read_receipt(payload)
+    check_signatures(envelope, payload, (key_from_hex(receipt.node.key),))
     # 2.
     first = branches[0].record
-    digest = compute_request_digest(receipt.request).hex()
-    if receipt.request.request_id != first.request_id or digest != first.request_digest:
+    about = (receipt.request.request_id, request_digest.hex())
+    if about != (first.request_id, first.request_digest):
         raise Refusal("receipt.wrong-request", "the receipt answers another request")
     # 3.
     cited = next((b for b in branches if b.digest.hex() == receipt.custody), None)
@@ -138,7 +143,7 @@ def check_receipt(envelope: Envelope, branches: tuple[CheckedBranch, ...]) -> Re
         raise Refusal("receipt.unacknowledged", "the node never accepted the hand-over it cites")
     if cited.record.taker != receipt.node:
         raise Refusal("receipt.wrong-node", "another node answered than accepted")
-    return receipt
+    return receipt, compute_record_digest(payload)
 
 
 def _check_release_matches(release: Release, receipt: Receipt, digest: Digest) -> None:
@@ -163,8 +168,7 @@ def check_records(bundle: Bundle) -> CheckedRecords:
         return CheckedRecords(branches=branches, release=release, receipt=None, receipt_digest=None)
     if release.outcome == "failed":
         raise Refusal("receipt.wrong-release", "a receipt beside a release that says it failed")
-    receipt = check_receipt(bundle.receipt, branches)
-    digest = compute_record_digest(decode_payload(bundle.receipt))
+    receipt, digest = check_receipt(bundle.receipt, branches)
     _check_release_matches(release, receipt, digest)
     return CheckedRecords(
         branches=branches, release=release, receipt=receipt, receipt_digest=digest

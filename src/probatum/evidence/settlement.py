@@ -29,12 +29,15 @@ from probatum.protocol.trust import Trust, check_signed_header
 
 __all__ = [
     "CheckedSettlement",
+    "Signer",
     "check_against_header",
     "check_key_record",
     "check_settlement",
     "decode_header",
+    "decode_key_record",
     "encode_header",
     "list_needed_keys",
+    "list_signers",
 ]
 
 
@@ -51,6 +54,19 @@ class CheckedSettlement:
     header: Header
     log: LogRecord
     keys: tuple[tuple[OperatingKey, KeyRecord], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signer:
+    """A key that signed something of a request, and must have been its party's then.
+
+    Attributes:
+        signed_at: The last height that its party stated: good then, it was good before.
+    """
+
+    key: OperatingKey
+    party: Party
+    signed_at: int
 
 
 def encode_header(signed: SignedHeader) -> str:
@@ -97,6 +113,22 @@ def list_needed_keys(
     )
 
 
+def list_signers(receipt: Receipt, branches: tuple[CheckedBranch, ...]) -> tuple[Signer, ...]:
+    """List the same keys with when they signed last. Raises as `list_needed_keys`."""
+    return tuple(
+        Signer(
+            key=key,
+            party=party,
+            signed_at=max(
+                branch.record.given_at
+                for branch in branches
+                if party in (branch.record.giver, branch.record.taker)
+            ),
+        )
+        for key, party in list_needed_keys(receipt, branches)
+    )
+
+
 def check_key_record(key: OperatingKey, record: KeyRecord, party: Party, signed_at: int) -> None:
     """Check that a key is its party's, and was not given up before it signed.
 
@@ -123,26 +155,29 @@ def check_key_record(key: OperatingKey, record: KeyRecord, party: Party, signed_
 def _check_keys(
     settlement: Settlement, header: Header, receipt: Receipt, branches: tuple[CheckedBranch, ...]
 ) -> tuple[tuple[OperatingKey, KeyRecord], ...]:
-    needed = list_needed_keys(receipt, branches)
-    if len(settlement.keys) != len(needed):
+    signers = list_signers(receipt, branches)
+    if len(settlement.keys) != len(signers):
         raise Refusal(
-            "receipt.wrong-keys", f"{len(settlement.keys)} keys are proven, {len(needed)} signed"
+            "receipt.wrong-keys", f"{len(settlement.keys)} keys are proven, {len(signers)} signed"
         )
     proven = []
-    for (key, party), proof in zip(needed, settlement.keys, strict=True):
-        value = check_state_proof(header.state_root, get_key_key(key), proof)
-        if value is None:
-            raise Refusal("receipt.unknown-key", f"nobody registered the key {key.hex()[:16]}…")
-        record = decode(KeyRecord, value, limit_bytes=limits.STATE_VALUE_BYTES)
-        # The last time that the party signed: if its key was good then, it was good before.
-        signed_at = max(
-            branch.record.given_at
-            for branch in branches
-            if party in (branch.record.giver, branch.record.taker)
-        )
-        check_key_record(key, record, party, signed_at)
-        proven.append((key, record))
+    for signer, proof in zip(signers, settlement.keys, strict=True):
+        value = check_state_proof(header.state_root, get_key_key(signer.key), proof)
+        record = decode_key_record(signer.key, value)
+        check_key_record(signer.key, record, signer.party, signer.signed_at)
+        proven.append((signer.key, record))
     return tuple(proven)
+
+
+def decode_key_record(key: OperatingKey, value: bytes | None) -> KeyRecord:
+    """Decode what the ledger proves of a key.
+
+    Raises:
+        Refusal: `receipt.unknown-key`, `encoding.*`.
+    """
+    if value is None:
+        raise Refusal("receipt.unknown-key", f"nobody registered the key {key.hex()[:16]}…")
+    return decode(KeyRecord, value, limit_bytes=limits.STATE_VALUE_BYTES)
 
 
 def check_settlement(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from probatum.protocol import limits
@@ -17,7 +18,14 @@ from probatum.protocol.encoding import Document, decode_document, encode_documen
 from probatum.protocol.hexes import HexDigest
 from probatum.protocol.mapproof import StateProof
 
-__all__ = ["BUNDLE_FORMAT", "Bundle", "Settlement", "decode_bundle", "encode_bundle"]
+__all__ = [
+    "BUNDLE_FORMAT",
+    "Bundle",
+    "Settlement",
+    "add_settlement",
+    "decode_bundle",
+    "encode_bundle",
+]
 
 BUNDLE_FORMAT = "probatum-bundle/1"
 
@@ -55,6 +63,36 @@ class Bundle(Document, frozen=True, kw_only=True):
     release: Envelope
     receipt: Envelope | None = None
     settlement: Settlement | None = None
+
+
+class _EncodedSettlement(msgspec.Struct, frozen=True, kw_only=True):
+    """A `Settlement` whose proofs are encoded already; the same fields in the same order."""
+
+    inclusion: tuple[str, ...]
+    header: str
+    log: msgspec.Raw
+    keys: tuple[msgspec.Raw, ...]
+
+
+def add_settlement(
+    pending: bytes, *, inclusion: tuple[str, ...], header: str, log: bytes, keys: tuple[bytes, ...]
+) -> bytes:
+    """Make a pending bundle a settled one without decoding it: the settlement is its last field.
+
+    Args:
+        pending: The canonical encoding of a bundle with a receipt and without a settlement.
+        inclusion: As `Settlement` has it, and `header`.
+        header: Whom all is proven against.
+        log: The canonical encoding of the `StateProof`.
+        keys: Those of the keys' proofs.
+    """
+    settlement = _EncodedSettlement(
+        inclusion=inclusion,
+        header=header,
+        log=msgspec.Raw(log),
+        keys=tuple(msgspec.Raw(key) for key in keys),
+    )
+    return b'%b,"settlement":%b}' % (pending[:-1], msgspec.json.encode(settlement))
 
 
 def encode_bundle(bundle: Bundle) -> bytes:

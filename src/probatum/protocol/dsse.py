@@ -29,6 +29,7 @@ __all__ = [
     "add_signature",
     "check_added_signature",
     "check_envelope",
+    "check_signatures",
     "compute_key_id",
     "decode_payload",
     "pae",
@@ -90,12 +91,14 @@ def sign_envelope(payload: bytes, signers: tuple[OperatingSigner, ...]) -> Envel
     """
     if len(payload) > limits.STATEMENT_BYTES:
         raise Misuse("dsse.too-large", f"{len(payload)} bytes of payload")
-    envelope = Envelope(
-        payload=b64encode(payload).decode("ascii"), payloadType=PAYLOAD_TYPE, signatures=()
+    if len(signers) > limits.ENVELOPE_SIGNATURES:
+        raise _too_many()
+    message = pae(PAYLOAD_TYPE, payload)
+    return Envelope(
+        payload=b64encode(payload).decode("ascii"),
+        payloadType=PAYLOAD_TYPE,
+        signatures=tuple(_sign(message, signer) for signer in signers),
     )
-    for signer in signers:
-        envelope = add_signature(envelope, signer)
-    return envelope
 
 
 def add_signature(envelope: Envelope, signer: OperatingSigner) -> Envelope:
@@ -106,18 +109,25 @@ def add_signature(envelope: Envelope, signer: OperatingSigner) -> Envelope:
         Misuse: `dsse.too-many-signatures`.
     """
     if len(envelope.signatures) >= limits.ENVELOPE_SIGNATURES:
-        raise Misuse(
-            "dsse.too-many-signatures", f"an envelope has at most {limits.ENVELOPE_SIGNATURES}"
-        )
-    signature = signer.sign(pae(envelope.payloadType, decode_payload(envelope)))
-    added = EnvelopeSignature(
-        keyid=compute_key_id(signer.key), sig=b64encode(signature).decode("ascii")
-    )
+        raise _too_many()
+    message = pae(envelope.payloadType, decode_payload(envelope))
     return Envelope(
         payload=envelope.payload,
         payloadType=envelope.payloadType,
-        signatures=(*envelope.signatures, added),
+        signatures=(*envelope.signatures, _sign(message, signer)),
     )
+
+
+def _sign(message: bytes, signer: OperatingSigner) -> EnvelopeSignature:
+    signature = signer.sign(message)
+    return EnvelopeSignature(
+        keyid=compute_key_id(signer.key), sig=b64encode(signature).decode("ascii")
+    )
+
+
+def _too_many() -> Misuse:
+    why = f"an envelope has at most {limits.ENVELOPE_SIGNATURES}"
+    return Misuse("dsse.too-many-signatures", why)
 
 
 def _decode_base64(text: str) -> bytes:
@@ -193,6 +203,18 @@ def check_envelope(envelope: Envelope, keys: tuple[OperatingKey, ...]) -> bytes:
             `dsse.bad-signature`, and as `decode_payload`.
         Misuse: `dsse.no-keys`: an envelope that nobody must have signed proves nothing.
     """
+    payload = decode_payload(envelope)
+    check_signatures(envelope, payload, keys)
+    return payload
+
+
+def check_signatures(envelope: Envelope, payload: bytes, keys: tuple[OperatingKey, ...]) -> None:
+    """Check the same of an envelope whose payload is decoded already, by `decode_payload`.
+
+    Raises:
+        Refusal: as `check_envelope`, but for the payload's.
+        Misuse: `dsse.no-keys`.
+    """
     if not keys:
         raise Misuse("dsse.no-keys", "at least one key must be asked for")
     if len(set(keys)) != len(keys):
@@ -202,8 +224,6 @@ def check_envelope(envelope: Envelope, keys: tuple[OperatingKey, ...]) -> bytes:
             "dsse.signature-count",
             f"{len(envelope.signatures)} signatures where {len(keys)} are asked for",
         )
-    payload = decode_payload(envelope)
     message = pae(envelope.payloadType, payload)
     for position, (key, entry) in enumerate(zip(keys, envelope.signatures, strict=True)):
         _check_entry(position, entry, key, message)
-    return payload

@@ -63,6 +63,9 @@ def _split(size: int) -> int:
 
 def _range_hash(start: int, size: int, get_hash: GetHash) -> bytes:
     """Root of the leaves from `start`, which is aligned as RFC 6962's splits leave it."""
+    if size & (size - 1) == 0:  # one whole subtree, as nearly always
+        level = size.bit_length() - 1
+        return get_hash(level, start >> level)
     parts = []
     while size:
         level = size.bit_length() - 1

@@ -16,7 +16,7 @@ from probatum.protocol import limits
 from probatum.protocol.encoding import Document
 from probatum.protocol.hexes import HexDigest
 from probatum.protocol.parties import EvidenceClass, Party
-from probatum.protocol.primitives import Amount, Height, Index
+from probatum.protocol.primitives import Amount, Digest, Height, Index
 from probatum.protocol.requests import RequestFacts, compute_request_digest
 from probatum.protocol.statements import (
     Statement,
@@ -79,10 +79,19 @@ def decode_receipt(payload: bytes) -> Receipt:
     Raises:
         Refusal: `encoding.*`, `statement.*`, `receipt.wrong-signer-role`.
     """
+    return read_receipt(payload)[0]
+
+
+def read_receipt(payload: bytes) -> tuple[Receipt, Digest]:
+    """Decode a receipt and return its request's digest too, which this has to compute.
+
+    Raises:
+        Refusal: `encoding.*`, `statement.*`, `receipt.wrong-signer-role`.
+    """
     statement = decode_statement(Statement[Receipt], RECEIPT_TYPE, payload)
     receipt = statement.predicate
-    digest = compute_request_digest(receipt.request).hex()
-    check_subject(statement, receipt.request.request_id, digest)
+    digest = compute_request_digest(receipt.request)
+    check_subject(statement, receipt.request.request_id, digest.hex())
     if receipt.node.role != "inference":
         raise Refusal("receipt.wrong-signer-role", f"a {receipt.node.role} node signs no receipts")
-    return receipt
+    return receipt, digest

@@ -17,9 +17,11 @@ from typing import Final
 from probatum.errors import Misuse, Refusal
 from probatum.protocol import merkle
 from probatum.protocol.merkle import MerkleLog, Proof
+from probatum.protocol.primitives import Digest
 
 __all__ = [
     "TILE_WIDTH",
+    "ProvenTiles",
     "TileName",
     "TileReader",
     "consistency_from_tiles",
@@ -204,6 +206,36 @@ class TileReader:
         # A subtree of more than one hash of this tile: its halves are of this tile too.
         left, right = self.get_hash(level - 1, 2 * index), self.get_hash(level - 1, 2 * index + 1)
         return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+class ProvenTiles:
+    """Reads entries of a log out of fetched tiles, as far as its root proves them.
+
+    Entries of one leaf tile share their proofs from that tile's own hash upwards, and below it
+    every hash is computed from the tile's leaves. So the first proof that leads to the root proves
+    the whole tile, and with it all other proofs of its entries.
+    """
+
+    def __init__(self, size: int, root: Digest, tiles: Mapping[str, bytes]) -> None:
+        """Read tiles of a tree of a size and root that the caller trusts; see `TileReader`."""
+        self._size = size
+        self._root = root
+        self._reader = TileReader(size, tiles)
+        self._proven: set[int] = set()
+
+    def prove(self, index: int) -> tuple[bytes, Proof]:
+        """Get the leaf hash of an entry with its inclusion proof.
+
+        Raises:
+            Refusal: `merkle.*` and `tile.*` if these are not the log's tiles.
+        """
+        leaf = self._reader.get_hash(0, index)
+        proof = self._reader.prove_inclusion(index)
+        tile = index // TILE_WIDTH
+        if tile not in self._proven:
+            merkle.check_inclusion(leaf, index, self._size, proof, self._root)
+            self._proven.add(tile)
+        return leaf, proof
 
 
 def needed_tiles(index: int, size: int) -> tuple[str, ...]:

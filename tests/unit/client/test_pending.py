@@ -396,3 +396,12 @@ def test_what_is_finished_holds_the_same_records():
     settled = decode_bundle(finished[ids[2]])
     pending = make_pending(2).bundle
     assert msgspec.structs.replace(settled, settlement=None) == pending
+
+
+def test_a_settled_bundle_is_the_canonical_encoding_of_the_pending_one_and_its_proofs():
+    world, collector, ids = prepare([5], 9)
+    finished, _, _ = world.run(collector, collector.look(MOMENT))
+    settled = decode_bundle(finished[ids[5]])
+    pending = decode_bundle(make_pending(5).data)
+    assert msgspec.structs.replace(settled, settlement=None) == pending
+    assert settled.settlement.log == world.state.prove(get_log_key(NODE.account, 0))

@@ -1,3 +1,5 @@
+import random
+
 import pytest
 
 from probatum.errors import Misuse, Refusal
@@ -175,3 +177,42 @@ def test_a_reader_proves_many_entries_and_sees_each_tile_once():
         assert reader.get_hash(0, index) == LOG.get_hashes(0, index, index + 1)
     with pytest.raises(Refusal, match="needs tile/0/001"):
         tiles.TileReader(size, {}).get_hash(0, 256)
+
+
+def list_all_tiles(size):
+    wanted = {path for index in range(size) for path in tiles.needed_tiles(index, size)}
+    wanted |= {tiles.tile_path(0, at // 256, min(256, size - at)) for at in range(0, size, 256)}
+    return fetch(LOG, sorted(wanted))
+
+
+@pytest.mark.parametrize("size", [1, 2, 255, 256, 257, 266, 700, 1024])
+def test_the_root_proves_each_tile_once_and_all_its_entries(size):
+    proven = tiles.ProvenTiles(size, LOG.root(size), list_all_tiles(size))
+    for index in range(size):
+        leaf, proof = proven.prove(index)
+        assert leaf == LOG.get_hashes(0, index, index + 1)
+        merkle.check_inclusion(leaf, index, size, proof, LOG.root(size))
+
+
+@pytest.mark.parametrize("size", [3, 256, 266, 700])
+@pytest.mark.parametrize("seed", range(12))
+def test_no_spoilt_tile_proves_anything_that_the_root_does_not(size, seed):
+    chance = random.Random(seed)
+    found = list_all_tiles(size)
+    path = chance.choice(sorted(found))
+    spoilt = bytearray(found[path])
+    spoilt[chance.randrange(len(spoilt))] ^= 1 << chance.randrange(8)
+    proven = tiles.ProvenTiles(size, LOG.root(size), found | {path: bytes(spoilt)})
+    codes = set()
+    indexes = list(range(size))
+    chance.shuffle(indexes)
+    for index in indexes:
+        try:
+            leaf, proof = proven.prove(index)
+        except Refusal as refusal:
+            codes.add(refusal.code)
+        else:
+            assert leaf == LOG.get_hashes(0, index, index + 1)
+            merkle.check_inclusion(leaf, index, size, proof, LOG.root(size))
+    assert codes <= {"merkle.not-included"}
+    assert codes or path != f"tile/0/000{'' if size > 255 else f'.p/{size}'}"

@@ -62,10 +62,11 @@ class Branch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedAnswer:
-    """A node's answer that passed every check."""
+    """A node's answer that passed every check; `entry` is the receipt's digest, in its log."""
 
     envelope: Envelope
     receipt: Receipt
+    entry: Digest
     message: Answered
 
 
@@ -173,7 +174,7 @@ def check_answered(
     """
     # 1
     envelope = decode_document(Envelope, message.receipt, limit_bytes=limits.ENVELOPE_BYTES)
-    receipt = check_receipt(envelope, tuple(known.checked for known in branches))
+    receipt, entry = check_receipt(envelope, tuple(known.checked for known in branches))
     # 2
     if receipt.node != branch.record.taker:
         raise Refusal("gateway.wrong-answer", "the receipt is by another node than was asked")
@@ -211,4 +212,4 @@ def check_answered(
     except Refusal as refusal:
         why = f"the outputs are not the model's: {refusal.message}"
         raise Refusal("gateway.wrong-answer", why) from None
-    return CheckedAnswer(envelope=envelope, receipt=receipt, message=message)
+    return CheckedAnswer(envelope=envelope, receipt=receipt, entry=entry, message=message)

@@ -281,9 +281,10 @@ class Gateway:
         if not ticket.startswith(BUNDLE):
             return ()
         wishes, answered = self._desk.take_durable(ticket.removeprefix(BUNDLE))
-        if answered is not None and answered.receipt is not None:
+        if answered is not None and answered.answer is not None:
             branches = tuple(branch.checked for branch in answered.branches)
-            item = make_pending(answered.bundle, answered.receipt, branches)
+            answer = answered.answer
+            item = make_pending(answered.bundle, answer.receipt, answer.entry, branches)
             self._collector.hold(answered.request_id, item)
         return wishes
 

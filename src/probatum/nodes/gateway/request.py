@@ -18,7 +18,7 @@ from probatum.nodes.gateway.settings import GatewaySettings
 from probatum.protocol import limits
 from probatum.protocol.bundles import Bundle, encode_bundle
 from probatum.protocol.custody import Release, encode_release
-from probatum.protocol.dsse import decode_payload, sign_envelope
+from probatum.protocol.dsse import sign_envelope
 from probatum.protocol.encoding import encode, encode_document
 from probatum.protocol.hashing import hash_tagged, sha256
 from probatum.protocol.manifests import Manifest
@@ -35,7 +35,6 @@ from probatum.protocol.primitives import (
 )
 from probatum.protocol.receipts import Receipt
 from probatum.protocol.requests import ModelRef, RequestFacts
-from probatum.protocol.statements import compute_record_digest
 from probatum.protocol.tensors import (
     Tensor,
     TensorHead,
@@ -78,7 +77,7 @@ class OpenRequest:
         tried: Operators that were tried in this round.
         rounds: How often all nodes were tried.
         reason: Why the last branch failed.
-        outcome: Set once the release is on its way to the disk; `bundle` with it, and `receipt`
+        outcome: Set once the release is on its way to the disk; `bundle` with it, and `answer`
             if there is one.
     """
 
@@ -98,7 +97,7 @@ class OpenRequest:
     rounds: int = 0
     reason: str = "gateway.no-node"
     outcome: Outcome | None = None
-    receipt: Receipt | None = None
+    answer: CheckedAnswer | None = None
     bundle: bytes = b""
 
     @property
@@ -230,7 +229,7 @@ def release(
             if len(branch.envelope.signatures) > 1
         ),
         previous=branches[0],
-        receipt=compute_record_digest(decode_payload(answer.envelope)).hex() if answer else None,
+        receipt=answer.entry.hex() if answer else None,
         answered_branch=receipt.custody if receipt else None,
         reason=None if receipt else request.reason[: limits.NAME_CHARS],
     )

@@ -301,7 +301,7 @@ class RequestDesk:
         self._failover.close(request)
         bundle = release(request, answer, self._settings, self._view.height)
         if answer is not None:
-            request.receipt = answer.receipt
+            request.answer = answer
             request.outcome = Answer(
                 request_id=request.request_id,
                 outputs=answer.message.outputs,

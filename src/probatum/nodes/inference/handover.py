@@ -15,7 +15,7 @@ from probatum.errors import Refusal
 from probatum.nodes.inference.settings import InferenceSettings
 from probatum.protocol import limits
 from probatum.protocol.custody import HandOver, decode_handover
-from probatum.protocol.dsse import Envelope, add_signature, check_envelope, decode_payload
+from probatum.protocol.dsse import Envelope, add_signature, check_signatures, decode_payload
 from probatum.protocol.ed25519 import OperatingSigner
 from probatum.protocol.encoding import decode_document, encode_document
 from probatum.protocol.hashing import sha256
@@ -87,7 +87,7 @@ def read_handover(
     record = decode_handover(payload)
     # 2
     key = key_from_hex(record.giver.key)
-    check_envelope(envelope, (key,))
+    check_signatures(envelope, payload, (key,))
     # 3
     giver = view.get_node(address_from_document(record.giver.account))
     if giver is None or giver.operating_key != key or record.giver.role != "gateway":
