@@ -1,0 +1,112 @@
+"""A prosecutor that follows the decisions convicts cheaters, and leaves honest nodes alone."""
+
+import pytest
+
+from probatum.errors import Refusal
+from probatum.evidence.prosecution import Accuse, Done, FetchTiles, Wait, find_rivals, prosecute
+from probatum.protocol.transactions.kinds import (
+    ChallengeReceipt,
+    CloseChallenge,
+    ConvictOmission,
+    ReportTwoReceipts,
+    ReportWrongEntry,
+)
+from tests.cases import ChainFacts, hold, tiles_of
+from tests.chain import Chain, account, key, make_test_genesis
+from tests.unit.ledger.handlers.test_offences import (
+    PARAMS,
+    REPORTER,
+    challenge,
+    make_log,
+    make_payload,
+    pass_blocks,
+    settle,
+)
+
+FIRST, SECOND = make_payload(), make_payload(salt=b"other")
+
+
+@pytest.fixture
+def chain():
+    made = Chain(make_test_genesis(params=PARAMS))
+    made.register()
+    assert made.do(account(0), made.opening()) == "ok"
+    return made
+
+
+def decide(chain, payload=FIRST, **named):
+    facts = ChainFacts(chain)
+    return prosecute(hold(payload), facts, facts.windows, **named)
+
+
+def act(chain, decision, kind):
+    assert isinstance(decision, Accuse)
+    assert isinstance(decision.body, kind)
+    assert chain.do(REPORTER, decision.body) == "ok"
+
+
+def test_an_omission_is_followed_to_its_end(chain):
+    decision = decide(chain)
+    assert isinstance(decision, Wait)
+    assert decision.until == 6
+    pass_blocks(chain, decision.until)
+    act(chain, decide(chain), ChallengeReceipt)
+    decision = decide(chain)
+    assert isinstance(decision, Wait)
+    pass_blocks(chain, decision.until)
+    act(chain, decide(chain), ConvictOmission)
+    end = decide(chain)
+    assert isinstance(end, Done)
+    assert end.convicted
+
+
+def test_a_late_node_pays_its_fee_and_no_more(chain):
+    pass_blocks(chain, 6)
+    act(chain, decide(chain), ChallengeReceipt)
+    log = make_log(FIRST, b"after")
+    assert settle(chain, log) == "ok"
+    decision = decide(chain)
+    assert isinstance(decision, FetchTiles)
+    assert decision.size == 2
+    act(chain, decide(chain, tiles=tiles_of(log, decision.paths)), CloseChallenge)
+    end = decide(chain, tiles=tiles_of(log, decision.paths))
+    assert isinstance(end, Done)
+    assert not end.convicted
+
+
+def test_another_entry_convicts_and_bad_tiles_do_not(chain):
+    log, other = make_log(SECOND, b"after"), make_log(b"x", b"y")
+    assert settle(chain, log) == "ok"
+    paths = decide(chain).paths
+    with pytest.raises(Refusal, match="not in the tree"):
+        decide(chain, tiles=tiles_of(other, paths))
+    act(chain, decide(chain, tiles=tiles_of(log, paths)), ReportWrongEntry)
+
+
+def test_rivals_are_found_and_convict(chain):
+    held = [hold(make_payload(3)), hold(FIRST), hold(SECOND), hold(FIRST)]
+    ((first, second),) = find_rivals(held)
+    assert (first.payload, second.payload) == (FIRST, SECOND)
+    act(chain, decide(chain, rival=second), ReportTwoReceipts)
+    assert find_rivals([hold(FIRST), hold(make_payload(opener=None, salt=b"x"))]) == ()
+
+
+def test_what_a_receipt_cannot_show(chain):
+    for payload, words in (
+        (make_payload(opener=None), "does not say who opened"),
+        (make_payload(opener="ab" * 32), "another life"),
+        (make_payload(session=1), "no such log session"),
+    ):
+        end = decide(chain, payload)
+        assert isinstance(end, Done)
+        assert words in end.why
+
+
+def test_a_retired_key_is_challenged_only_while_it_can_still_settle(chain):
+    assert chain.do(account(0), chain.registration(operating=key(5))) == "ok"
+    retired = chain.engine.height
+    pass_blocks(chain, retired + 16)
+    assert isinstance(decide(chain), Accuse)
+    pass_blocks(chain, retired + 17)
+    assert isinstance(decide(chain), Done)
+    assert chain.do(REPORTER, challenge(FIRST)) == "ledger.key-retired"
