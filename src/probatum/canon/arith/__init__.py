@@ -1,0 +1,4 @@
+"""Exact numbers and their one rounding, from integers alone (`CANON-1`, `CANON-3`).
+
+Read `formats`, then `rounding`, `sums`, and `functions`.
+"""
