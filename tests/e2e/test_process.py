@@ -152,7 +152,7 @@ def remove_config(home):
 
 
 def spoil_config(home):
-    (home / "node.toml").write_text('role = "gateway"\n')
+    (home / "node.toml").write_text('role = "full"\nport = -1\n')
     return "config.malformed"
 
 

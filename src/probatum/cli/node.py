@@ -8,9 +8,8 @@ from __future__ import annotations
 import importlib
 import shutil
 import socket
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias, assert_never, overload
+from typing import Annotated, Literal, assert_never, overload
 
 import msgspec
 from cyclopts import App, Parameter
@@ -25,9 +24,12 @@ from probatum.cli.registering import NodePlan, register_node
 from probatum.cli.settings import DEFAULTS, Common
 from probatum.errors import Fault, Refusal
 from probatum.nodes.shell.config import (
+    AnyConfig,
     FullConfig,
     GatewayConfig,
     InferenceConfig,
+    change_config,
+    load_any_config,
     load_config,
     load_node_key,
     load_payer_key,
@@ -44,7 +46,6 @@ app.command(api_key.app)
 
 Home = Annotated[Path, Parameter(help="The node's home folder.")]
 Owner = Annotated[str | None, Parameter(help="The operator's account: a name or a key file.")]
-_Config: TypeAlias = FullConfig | GatewayConfig | InferenceConfig
 
 
 @app.command
@@ -127,7 +128,7 @@ def add_model(
     examine_packages([load_package(package)], VerdictShelf(home / "verdicts"))
     digest = PackageStore(home / "packages").add(package).hex()
     if config.serve is not None and digest not in config.serve:
-        write_config(home, msgspec.structs.replace(config, serve=(*config.serve, digest)))
+        change_config(home, msgspec.structs.replace(config, serve=(*config.serve, digest)))
     if common.json:
         print_json({"package": digest, "home": str(home)})
         return
@@ -152,7 +153,7 @@ def register(
 
     Example: probatum node register ./my-node
     """
-    config = _load(home)
+    config = load_any_config(home)
     if isinstance(config, FullConfig):
         raise Refusal("node.no-registration", "a full node needs no registration")
     operator = load_signer(common, account)
@@ -184,7 +185,7 @@ def run(home: Home, /) -> int:
 
     Example: probatum node run ./my-node
     """
-    page = importlib.import_module(f"probatum.nodes.{_get_role(_load(home))}.run")
+    page = importlib.import_module(f"probatum.nodes.{_get_role(load_any_config(home))}.run")
     code: int = page.main(["--home", str(home)])
     return code
 
@@ -192,7 +193,7 @@ def run(home: Home, /) -> int:
 @app.command
 def status(home: Home, /, *, common: Common = DEFAULTS) -> None:
     """Show what the ledger knows of a node."""
-    config = _load(home)
+    config = load_any_config(home)
     if isinstance(config, FullConfig):
         raise Refusal(
             "node.no-registration",
@@ -228,28 +229,11 @@ def status(home: Home, /, *, common: Common = DEFAULTS) -> None:
     )
 
 
-def _load(home: Path) -> _Config:
-    """Load a home's configuration, whatever role it is of."""
-    loaders: tuple[Callable[[], _Config], ...] = (
-        lambda: load_config(home, FullConfig),
-        lambda: load_config(home, GatewayConfig),
-        lambda: load_config(home, InferenceConfig),
-    )
-    for load in loaders:
-        try:
-            return load()
-        except Refusal as refusal:
-            # A file of another role names that role where this one's name is due.
-            if refusal.code != "config.malformed" or "`$.role`" not in refusal.message:
-                raise
-    raise Refusal("config.malformed", f"{home / 'node.toml'} names no role that is known")
-
-
 @overload
 def _get_role(config: GatewayConfig | InferenceConfig) -> Role: ...
 @overload
 def _get_role(config: FullConfig) -> Literal["full"]: ...
-def _get_role(config: _Config) -> Literal["full", "gateway", "inference"]:
+def _get_role(config: AnyConfig) -> Literal["full", "gateway", "inference"]:
     match config:
         case FullConfig():
             return "full"

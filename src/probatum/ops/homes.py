@@ -12,6 +12,7 @@ from probatum.nodes.shell.config import (
     FullConfig,
     GatewayConfig,
     InferenceConfig,
+    change_config,
     load_config,
     write_config,
 )
@@ -30,7 +31,7 @@ def write_home(folder: NetworkFolder, name: str, *, ledger: str | None) -> None:
         ledger: The ledger's endpoint; None for the ledger itself.
 
     Raises:
-        Refusal: `config.malformed`, `key.*`.
+        Refusal: `config.*`, `key.*`.
         Fault: `config.unwritable`, `config.unreadable`.
     """
     home = folder.get_home(name)
@@ -47,7 +48,7 @@ def write_home(folder: NetworkFolder, name: str, *, ledger: str | None) -> None:
             if name == GATEWAY
             else load_config(home, InferenceConfig)
         )
-        config = msgspec.structs.replace(config, ledger=ledger)
+        change_config(home, msgspec.structs.replace(config, ledger=ledger))
     else:
         operator = address_to_hex(folder.load_account(name).address)
         config = (
@@ -55,4 +56,4 @@ def write_home(folder: NetworkFolder, name: str, *, ledger: str | None) -> None:
             if name == GATEWAY
             else InferenceConfig(operator=operator, ledger=ledger)
         )
-    write_config(home, config)
+        write_config(home, config)

@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
-from probatum.errors import ProbatumError, Refusal
+from probatum.errors import ProbatumError
 from probatum.hub.package import load_package
 from probatum.ledger.genesis import GENESIS_BYTES, compute_genesis_hash, decode_genesis
 from probatum.nodes.shell.config import (
+    AnyConfig,
     FullConfig,
-    GatewayConfig,
     InferenceConfig,
-    load_config,
+    load_any_config,
     load_node_key,
     load_payer_key,
     load_trust,
@@ -28,9 +27,7 @@ from probatum.protocol.hexes import digest_from_hex
 from probatum.protocol.primitives import address_to_hex
 from probatum.protocol.trust import Trust
 
-__all__ = ["AnyConfig", "Home", "inspect_home"]
-
-AnyConfig: TypeAlias = FullConfig | GatewayConfig | InferenceConfig
+__all__ = ["Home", "inspect_home"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +55,7 @@ def inspect_home(home: Path) -> tuple[Home, tuple[Finding, ...]]:
 
     def look_at_config() -> str:
         nonlocal config
-        config = _load_any_config(home)
+        config = load_any_config(home)
         return f"role {type(config).__name__.removesuffix('Config').lower()}"
 
     def look_at_keys() -> str:
@@ -80,25 +77,6 @@ def inspect_home(home: Path) -> tuple[Home, tuple[Finding, ...]]:
     if isinstance(config, InferenceConfig):
         findings += _inspect_packages(home / "packages", config)
     return Home(config=config, trust=trust, operating_key=key), tuple(findings)
-
-
-def _load_any_config(home: Path) -> AnyConfig:
-    """Load the configuration of whatever role it is of."""
-    said: list[Refusal] = []
-    for load in (
-        lambda: load_config(home, InferenceConfig),
-        lambda: load_config(home, GatewayConfig),
-        lambda: load_config(home, FullConfig),
-    ):
-        try:
-            config: AnyConfig = load()
-        except Refusal as refusal:
-            said.append(refusal)
-        else:
-            return config
-    # The role's own complaint is worth reading, not that it is none of the others.
-    own = [refusal for refusal in said if "`$.role`" not in refusal.message]
-    raise (own or said)[0]
 
 
 def _load_trust(home: Path, config: AnyConfig | None) -> Trust:

@@ -8,37 +8,30 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from probatum.consensus.embedded.engine import EmbeddedEngine
 from probatum.consensus.embedded.sqlite_store import SqliteStore
 from probatum.ledger.genesis import GENESIS_BYTES, compute_genesis_hash, decode_genesis
 from probatum.nodes.full.app import make_app
 from probatum.nodes.full.machine import FullNode, FullSettings
-from probatum.nodes.shell.config import FullConfig, load_config, load_node_key, read_small_file
-from probatum.nodes.shell.process import Party, Site, make_world, parse_arguments, run_process
+from probatum.nodes.shell.config import FullConfig, load_node_key, read_small_file
+from probatum.nodes.shell.process import Party, Site, make_world, run_process
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a full node until it ends; return the process's exit code."""
-    return run_process("full", parse_arguments("full", arguments), _listen, _build)
+    return run_process(FullConfig, _build, arguments)
 
 
-def _listen(home: Path) -> tuple[str, int, str | None]:
-    config = load_config(home, FullConfig)
-    return config.host, config.port, config.endpoint
-
-
-def _build(site: Site) -> Party:
-    config = load_config(site.home, FullConfig)
+def _build(site: Site[FullConfig]) -> Party:
     genesis = decode_genesis(read_small_file(site.home / "genesis.json", limit_bytes=GENESIS_BYTES))
     signer = load_node_key(site.home)
     store = SqliteStore.open(site.home / "ledger.sqlite")
     try:
         engine = EmbeddedEngine.open(store=store, genesis=genesis, signer=signer)
-        machine = FullNode(engine, FullSettings(block_interval_ms=config.block_interval_ms))
+        machine = FullNode(engine, FullSettings(block_interval_ms=site.config.block_interval_ms))
     except BaseException:
         store.close()
         raise

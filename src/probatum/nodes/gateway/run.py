@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -17,37 +18,29 @@ from probatum.nodes.gateway.app import DoorRules, make_app
 from probatum.nodes.gateway.machine import Gateway
 from probatum.nodes.gateway.settings import GatewaySettings
 from probatum.nodes.shell.api_keys import ApiKeys
-from probatum.nodes.shell.config import GatewayConfig, load_config, load_node_key, load_trust
+from probatum.nodes.shell.config import GatewayConfig, load_node_key, load_trust
 from probatum.nodes.shell.gate import Gate, GateRules
-from probatum.nodes.shell.journal import open_journal
 from probatum.nodes.shell.logs import write_report
 from probatum.nodes.shell.process import (
+    AFTER_GRACE_S,
     Party,
     Site,
     make_world,
-    parse_arguments,
-    report_recovery,
+    recover_journal,
     run_process,
 )
 from probatum.protocol.hexes import address_from_document
 
 __all__ = ["main"]
 
-_AFTER_GRACE_S = 2.0
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a gateway until it ends; return the process's exit code."""
-    return run_process("gateway", parse_arguments("gateway", arguments), _listen, _build)
+    return run_process(GatewayConfig, _build, arguments)
 
 
-def _listen(home: Path) -> tuple[str, int, str | None]:
-    config = load_config(home, GatewayConfig)
-    return config.host, config.port, config.endpoint
-
-
-def _build(site: Site) -> Party:
-    config = load_config(site.home, GatewayConfig)
+def _build(site: Site[GatewayConfig]) -> Party:
+    config = site.config
     settings = GatewaySettings(
         operator=address_from_document(config.operator),
         signer=load_node_key(site.home),
@@ -56,22 +49,23 @@ def _build(site: Site) -> Party:
         request_timeout_ms=config.request_timeout_ms,
         accept_timeout_ms=config.accept_timeout_ms,
         branch_timeout_ms=config.branch_timeout_ms,
+        bundle_bytes=config.bundle_bytes,
+        recent_bytes=config.recent_bytes,
+        stop_grace_ms=config.stop_grace_ms,
     )
     rules = _make_rules(site.home, config)
-    journal, recovered = open_journal(site.home / "journal")
-    try:
-        report_recovery(recovered)
-        machine = Gateway(settings, recovered.records)
-    except BaseException:
-        journal.close()
-        raise
+    with ExitStack() as held:
+        journal, records = recover_journal(site.home)
+        held.callback(journal.close)
+        machine = Gateway(settings, records)
+        close = held.pop_all().close
     return Party(
         machine=machine,
         world=make_world(journal=journal, transport=HttpTransport()),
         make_app=partial(make_app, gateway=machine, rules=rules),
-        close=journal.close,
+        close=close,
         ready={"operator": config.operator, "key": settings.signer.key.hex()},
-        grace_s=settings.stop_grace_ms / 1000 + _AFTER_GRACE_S,
+        grace_s=settings.stop_grace_ms / 1000 + AFTER_GRACE_S,
         halts_itself=True,
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -24,18 +25,16 @@ from probatum.nodes.inference.machine import InferenceNode
 from probatum.nodes.inference.settings import InferenceSettings
 from probatum.nodes.shell.config import (
     InferenceConfig,
-    load_config,
     load_node_key,
     load_payer_key,
     load_trust,
 )
-from probatum.nodes.shell.journal import open_journal
 from probatum.nodes.shell.process import (
+    AFTER_GRACE_S,
     Party,
     Site,
     make_world,
-    parse_arguments,
-    report_recovery,
+    recover_journal,
     run_process,
 )
 from probatum.protocol.hexes import address_from_document, digest_from_hex
@@ -45,21 +44,14 @@ from probatum.runtime.worker import ComputePool
 
 __all__ = ["main"]
 
-_AFTER_GRACE_S = 2.0
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run an inference node until it ends; return the process's exit code."""
-    return run_process("inference", parse_arguments("inference", arguments), _listen, _build)
+    return run_process(InferenceConfig, _build, arguments)
 
 
-def _listen(home: Path) -> tuple[str, int, str | None]:
-    config = load_config(home, InferenceConfig)
-    return config.host, config.port, config.endpoint
-
-
-def _build(site: Site) -> Party:
-    config = load_config(site.home, InferenceConfig)
+def _build(site: Site[InferenceConfig]) -> Party:
+    config = site.config
     packages = _open_packages(site.home / "packages", config)
     examine_packages(packages.values(), VerdictShelf(site.home / "verdicts"))
     settings = InferenceSettings(
@@ -72,20 +64,18 @@ def _build(site: Site) -> Party:
         price_units=config.price_units,
         fee_units=config.fee_units,
         settle_every_blocks=config.settle_every_blocks,
+        open_requests=config.requests_at_once,
+        open_bytes=config.held_bytes,
+        recent_bytes=config.recent_bytes,
+        stop_grace_ms=config.stop_grace_ms,
     )
-    journal, recovered = open_journal(site.home / "journal")
-    try:
-        report_recovery(recovered)
-        machine = InferenceNode(settings, recovered.records)
+    with ExitStack() as held:
+        journal, records = recover_journal(site.home)
+        held.callback(journal.close)
+        machine = InferenceNode(settings, records)
         pool = _start_pool(packages, config.threads)
-    except BaseException:
-        journal.close()
-        raise
-
-    def close() -> None:
-        pool.close()
-        journal.close()
-
+        held.callback(pool.close)
+        close = held.pop_all().close
     return Party(
         machine=machine,
         world=make_world(journal=journal, transport=HttpTransport(), compute=pool),
@@ -102,7 +92,7 @@ def _build(site: Site) -> Party:
             "key": settings.signer.key.hex(),
             "packages": ",".join(digest.hex() for digest in packages),
         },
-        grace_s=settings.stop_grace_ms / 1000 + _AFTER_GRACE_S,
+        grace_s=settings.stop_grace_ms / 1000 + AFTER_GRACE_S,
         halts_itself=True,
     )
 

@@ -82,15 +82,17 @@ def load_keys(home: Path) -> tuple[ApiKey, ...]:
     """Load all keys of a home, none if there is no file.
 
     Raises:
-        Refusal: `api-key.loose-file` if others may write it, `api-key.malformed`.
+        Refusal: `api-key.loose-file` if others may read or write it, `api-key.malformed`.
         Fault: `api-key.unreadable`.
     """
     path = home / FILE_NAME
     try:
         with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_mode & 0o022:
+            if os.fstat(file.fileno()).st_mode & 0o077:
                 raise Refusal(
-                    "api-key.loose-file", f"others may write {path}", hint=f"chmod 600 {path}"
+                    "api-key.loose-file",
+                    f"others may read or write {path}",
+                    hint=f"chmod 600 {path}; if others could write it, look for keys not yours",
                 )
             data = file.read(_FILE_BYTES + 1)
     except FileNotFoundError:

@@ -8,28 +8,34 @@ role has them. Environment variables configure nothing. Must not know machines.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
-
-import msgspec
-from msgspec import Meta
+from types import MappingProxyType
+from typing import Final, TypeVar
 
 from probatum.errors import Fault, Refusal
-from probatum.nodes.shell.api_keys import AtOnce, Rate
+from probatum.nodes.shell.config_text import change_text, decode_text, encode_text
 from probatum.nodes.shell.keys import load_account_key, load_operating_key
+from probatum.nodes.shell.node_settings import (
+    AnyConfig,
+    FullConfig,
+    GatewayConfig,
+    InferenceConfig,
+    NodeConfig,
+)
 from probatum.protocol import limits
 from probatum.protocol.ed25519 import OperatingSigner
-from probatum.protocol.hexes import HexAddress, HexDigest
-from probatum.protocol.parties import Endpoint
-from probatum.protocol.primitives import Amount
 from probatum.protocol.secp256k1 import AccountSigner
 from probatum.protocol.trust import Trust, decode_trust
 
 __all__ = [
+    "AnyConfig",
     "FullConfig",
     "GatewayConfig",
     "InferenceConfig",
     "NodeConfig",
+    "change_config",
+    "load_any_config",
     "load_config",
     "load_node_key",
     "load_payer_key",
@@ -38,125 +44,62 @@ __all__ = [
     "write_config",
 ]
 
-_CONFIG_BYTES: Final = 64 * limits.KIB
-_Blocks = Annotated[int, Meta(ge=1, le=1_000_000)]
-_Patience = Annotated[int, Meta(ge=50, le=3_600_000)]
-
-
-class NodeConfig(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="role"
-):
-    """What every role's file says.
-
-    Attributes:
-        host: Address to listen on.
-        port: Port to listen on; 0 takes a free one.
-        endpoint: How others reach the node, if not at that host and port.
-    """
-
-    host: Annotated[str, Meta(min_length=1, max_length=255)] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65_535)] = 0
-    endpoint: Endpoint | None = None
-
-
-class FullConfig(NodeConfig, frozen=True, kw_only=True, tag="full"):
-    """A full node's file; `genesis.json` and the engine's operating key lie beside it."""
-
-    block_interval_ms: _Patience = 1_000
-
-
-class InferenceConfig(NodeConfig, frozen=True, kw_only=True, tag="inference"):
-    """An inference node's file.
-
-    Attributes:
-        operator: The account that registered the node.
-        ledger: The full node that it follows.
-        price_units: Price of its offers.
-        fee_units: Fee of each of its transactions, paid by ``keys/account.json``.
-        settle_every_blocks: Blocks between two settlements.
-        threads: Requests computed side by side.
-        serve: Digests of the packages to serve; absent for all under ``packages/``.
-    """
-
-    operator: HexAddress
-    ledger: Endpoint
-    price_units: Amount = 0
-    fee_units: Amount = 1_000
-    settle_every_blocks: _Blocks = 2
-    threads: Annotated[int, Meta(ge=1, le=256)] = 1
-    serve: Annotated[tuple[HexDigest, ...], Meta(max_length=1_024)] | None = None
-
-
-class GatewayConfig(NodeConfig, frozen=True, kw_only=True, tag="gateway"):
-    """A gateway's file.
-
-    Attributes:
-        operator: The account that registered the gateway.
-        ledger: The full node that it follows.
-        request_timeout_ms: Longest time for one request.
-        accept_timeout_ms: A node that has not accepted after this is passed by.
-        branch_timeout_ms: A node that has not answered after this is passed by.
-        request_bytes: Body of one request.
-        held_bytes: Bodies of all requests that are answered, together.
-        requests_at_once: Requests answered at one time; one more is refused as busy.
-        anonymous: Whether anybody may ask, or only who has an API key.
-        anonymous_per_s: Requests a second of one address without a key; absent for no limit.
-        anonymous_at_once: Requests at one time of one address without a key; ditto.
-    """
-
-    operator: HexAddress
-    ledger: Endpoint
-    request_timeout_ms: _Patience = 30_000
-    accept_timeout_ms: _Patience = 2_000
-    branch_timeout_ms: _Patience = 10_000
-    request_bytes: Annotated[int, Meta(ge=limits.KIB, le=limits.REQUEST_BYTES)] = (
-        limits.REQUEST_BYTES
-    )
-    held_bytes: Annotated[int, Meta(ge=limits.MIB, le=1 << 40)] = 512 * limits.MIB
-    requests_at_once: AtOnce = 1_024
-    anonymous: bool = True
-    anonymous_per_s: Rate | None = None
-    anonymous_at_once: AtOnce | None = None
-
-
-_C = TypeVar("_C", FullConfig, InferenceConfig, GatewayConfig)
+FILE_NAME: Final = "node.toml"
+_CONFIG_BYTES: Final = 256 * limits.KIB
+_KINDS: Final[Mapping[str, type[AnyConfig]]] = MappingProxyType(
+    {"full": FullConfig, "inference": InferenceConfig, "gateway": GatewayConfig}
+)
+_C = TypeVar("_C", bound=NodeConfig)
 
 
 def load_config(home: Path, kind: type[_C]) -> _C:
     """Load ``node.toml`` of one role.
 
     Raises:
-        Refusal: `config.missing`, `config.malformed`.
+        Refusal: `config.missing`, `config.malformed`, `config.other-role`,
+            `config.unknown-setting`.
         Fault: `config.unreadable`.
     """
-    path = home / "node.toml"
-    data = read_small_file(path, limit_bytes=_CONFIG_BYTES)
+    return _decode(home, _read(home), kind)
+
+
+def load_any_config(home: Path) -> AnyConfig:
+    """Load ``node.toml`` of whatever role it names. Errors as `load_config`."""
+    text = _read(home)
     try:
-        return msgspec.convert(tomllib.loads(data.decode()), kind, strict=True)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        role = tomllib.loads(text).get("role", "full")
+    except tomllib.TOMLDecodeError:
+        role = "full"  # whichever: it is refused as it should be
+    kind = _KINDS.get(role) if isinstance(role, str) else None
+    if kind is None:
         raise Refusal(
-            "config.malformed",
-            f"{path}: {error}",
-            hint="docs/operating describes every setting",
-        ) from None
+            "config.other-role",
+            f"{home / FILE_NAME}: there is no role {role!s:.40}",
+            hint="role is one of " + ", ".join(_KINDS),
+        )
+    return _decode(home, text, kind)
 
 
-def write_config(home: Path, config: FullConfig | InferenceConfig | GatewayConfig) -> None:
-    """Write ``node.toml``, replacing what is there; absent settings keep their defaults.
+def write_config(home: Path, config: AnyConfig) -> None:
+    """Write ``node.toml`` anew, with all there is to know of each setting.
 
     Raises:
         Fault: `config.unwritable`.
     """
-    values = msgspec.to_builtins(config)
-    lines = [
-        f"{name} = {_write_value(value)}" for name, value in values.items() if value is not None
-    ]
-    fresh = home / "node.toml.new"
-    try:
-        fresh.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        fresh.replace(home / "node.toml")
-    except OSError as error:
-        raise Fault("config.unwritable", f"cannot write {fresh}: {error.strerror}") from None
+    _write(home, encode_text(config))
+
+
+def change_config(home: Path, config: AnyConfig) -> None:
+    """Change what ``node.toml`` says, and leave the rest of its text as people wrote it.
+
+    Raises:
+        Refusal: as `load_config`.
+        Fault: `config.unwritable`, `config.unreadable`.
+    """
+    text = _read(home)
+    changed = change_text(text, config)
+    if changed != text:
+        _write(home, changed)
 
 
 def load_trust(home: Path) -> Trust:
@@ -195,6 +138,26 @@ def read_small_file(path: Path, *, limit_bytes: int) -> bytes:
     return data
 
 
-def _write_value(value: str | float | list[str]) -> str:
-    # JSON's strings, numbers and arrays of strings are TOML's too.
-    return msgspec.json.encode(value).decode()
+def _read(home: Path) -> str:
+    path = home / FILE_NAME
+    try:
+        return read_small_file(path, limit_bytes=_CONFIG_BYTES).decode()
+    except UnicodeDecodeError:
+        raise Refusal("config.malformed", f"{path} is not UTF-8 text") from None
+
+
+def _decode(home: Path, text: str, kind: type[_C]) -> _C:
+    try:
+        return decode_text(text, kind)
+    except Refusal as refusal:
+        message = f"{home / FILE_NAME}: {refusal.message}"
+        raise Refusal(refusal.code, message, hint=refusal.hint) from None
+
+
+def _write(home: Path, text: str) -> None:
+    fresh = home / (FILE_NAME + ".new")
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(home / FILE_NAME)
+    except OSError as error:
+        raise Fault("config.unwritable", f"cannot write {fresh}: {error.strerror}") from None

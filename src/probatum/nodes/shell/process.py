@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import msgspec
 import uvloop
@@ -28,21 +28,28 @@ from starlette.types import ASGIApp
 from probatum.errors import Fault, Misuse, ProbatumError, Refusal
 from probatum.machine.machine import Machine
 from probatum.machine.wishes import Report
+from probatum.nodes.shell.config import NodeConfig, load_config
+from probatum.nodes.shell.chance import Chance
 from probatum.nodes.shell.drive import Driver, Ended, World
-from probatum.nodes.shell.journal import Recovered, lock_home
+from probatum.nodes.shell.journal import Journal, lock_home, open_journal
 from probatum.nodes.shell.logs import write_report, write_through
 from probatum.nodes.shell.meter import Meter, MetricsDoor
 from probatum.nodes.shell.serve import bind, make_server
 
 __all__ = [
+    "AFTER_GRACE_S",
     "EXIT_CODES",
     "Party",
     "Site",
     "make_world",
     "parse_arguments",
-    "report_recovery",
+    "recover_journal",
     "run_process",
 ]
+
+AFTER_GRACE_S: Final = 2.0
+"""How much longer than its own patience a party that halts itself may take to stop."""
+_C = TypeVar("_C", bound=NodeConfig)
 
 EXIT_CODES: Final[Mapping[str, int]] = {
     "ok": 0,
@@ -56,15 +63,17 @@ EXIT_CODES: Final[Mapping[str, int]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class Site(Generic[_C]):
     """Where a party runs.
 
     Attributes:
         home: Its folder.
+        config: What its ``node.toml`` says, with what the command line says instead.
         endpoint: The address that others reach it at.
     """
 
     home: Path
+    config: _C
     endpoint: str
 
 
@@ -137,43 +146,43 @@ def make_world(**parts: object) -> World:
     """
     return World(
         clock_ms=lambda: time.time_ns() // 1_000_000,
-        entropy=lambda: os.urandom(32),
+        entropy=Chance().draw,
         report=write_report,
         **parts,  # type: ignore[arg-type]
     )
 
 
-def report_recovery(recovered: Recovered) -> None:
-    """Say what an opened journal held, and what was torn."""
+def recover_journal(home: Path) -> tuple[Journal, tuple[bytes, ...]]:
+    """Open a home's journal, and say what was torn. Errors as `open_journal`."""
+    journal, recovered = open_journal(home / "journal")
     if recovered.cut_bytes:
         message = f"cut {recovered.cut_bytes} bytes of an unfinished write off the journal"
         write_report(Report("warning", "journal.torn", message))
+    return journal, recovered.records
 
 
 def run_process(
-    role: str,
-    arguments: Arguments,
-    listen: Callable[[Path], tuple[str, int, str | None]],
-    build: Callable[[Site], Party],
+    kind: type[_C], build: Callable[[Site[_C]], Party], arguments: Sequence[str] | None
 ) -> int:
     """Run a party until it ends.
 
     Args:
-        role: Its role, for the ready line.
-        arguments: The command line.
-        listen: Reads the configured host, port and public endpoint from a home.
+        kind: What its configuration is.
         build: Builds the party; everything that can be refused is refused here.
+        arguments: The command line; None for this process's own.
 
     Returns:
         One of `EXIT_CODES`.
     """
+    role = str(kind.__struct_config__.tag)
+    said = parse_arguments(role, arguments)
     write_through()
     try:
-        if arguments.parent_fd is not None:
-            watch_parent(arguments.parent_fd)
-        lock = lock_home(arguments.home)
+        if said.parent_fd is not None:
+            watch_parent(said.parent_fd)
+        lock = lock_home(said.home)
         try:
-            return _run(role, arguments, listen, build)
+            return _run(role, said.home, _load(said, kind), build)
         finally:
             os.close(lock)
     except ProbatumError as error:
@@ -216,26 +225,27 @@ def watch_parent(descriptor: int) -> None:
     threading.Thread(target=wait, name="watch-parent", daemon=True).start()
 
 
-def _run(
-    role: str,
-    arguments: Arguments,
-    listen: Callable[[Path], tuple[str, int, str | None]],
-    build: Callable[[Site], Party],
-) -> int:
-    host, port, public = listen(arguments.home)
-    host = arguments.host or host
-    port = port if arguments.port is None else arguments.port
-    door = bind(host, port)
+def _load(arguments: Arguments, kind: type[_C]) -> _C:
+    config = load_config(arguments.home, kind)
+    return msgspec.structs.replace(
+        config,
+        host=arguments.host or config.host,
+        port=config.port if arguments.port is None else arguments.port,
+        metrics_for_anyone=arguments.metrics_for_anyone or config.metrics_for_anyone,
+    )
+
+
+def _run(role: str, home: Path, config: _C, build: Callable[[Site[_C]], Party]) -> int:
+    door = bind(config.host, config.port)
     try:
         taken: int = door.getsockname()[1]
-        shown = f"[{host}]" if ":" in host else host
-        site = Site(home=arguments.home, endpoint=public or f"http://{shown}:{taken}")
+        shown = f"[{config.host}]" if ":" in config.host else config.host
+        endpoint = config.endpoint or f"http://{shown}:{taken}"
+        site = Site(home=home, config=config, endpoint=endpoint)
         party = build(site)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                ended = runner.run(
-                    _live(role, site, party, door, anyone=arguments.metrics_for_anyone)
-                )
+                ended = runner.run(_live(role, site, party, door))
         finally:
             party.close()
     finally:
@@ -247,7 +257,7 @@ def _run(
     return EXIT_CODES["ok" if ended.halt.code.endswith(".stopped-early") else "halt"]
 
 
-async def _live(role: str, site: Site, party: Party, door: socket.socket, *, anyone: bool) -> Ended:
+async def _live(role: str, site: Site[_C], party: Party, door: socket.socket) -> Ended:
     meter = Meter(party.machine)
     driver = Driver(meter, meter.watch(party.world))
     loop = asyncio.get_running_loop()
@@ -276,7 +286,7 @@ async def _live(role: str, site: Site, party: Party, door: socket.socket, *, any
         sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
         sys.stdout.flush()
 
-    app = MetricsDoor(party.make_app(driver), meter, anyone=anyone)
+    app = MetricsDoor(party.make_app(driver), meter, anyone=site.config.metrics_for_anyone)
     server = make_server(app, say_ready)
     living = loop.create_task(driver.run())
     serving = loop.create_task(server.serve(sockets=[door]))

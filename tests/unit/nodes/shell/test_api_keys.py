@@ -92,10 +92,11 @@ def test_files_that_are_none_are_refused(tmp_path):
         with pytest.raises(Refusal) as caught:
             load_keys(tmp_path)
         assert caught.value.code == "api-key.malformed"
-    path.chmod(0o622)
-    with pytest.raises(Refusal) as caught:
-        ApiKeys(tmp_path)
-    assert caught.value.code == "api-key.loose-file"
+    for mode in (0o640, 0o604, 0o622):
+        path.chmod(mode)
+        with pytest.raises(Refusal) as caught:
+            ApiKeys(tmp_path)
+        assert caught.value.code == "api-key.loose-file"
     path.unlink()
     path.mkdir()
     with pytest.raises(Fault):
