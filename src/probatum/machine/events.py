@@ -1,13 +1,15 @@
 """Events: everything that the world can tell a party. One event, one step.
 
 Tickets (`conversation`, `call`, `ticket`, `job`, `timer`) are strings that the party or its
-driver chose; the driver gives them back unchanged. Must not know who acts.
+driver chose; the driver gives them back unchanged. Events and wishes are structs, not data
+classes: they are made for every request, and cost a third so. Must not know who acts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 from probatum.errors import Fault, Refusal
 from probatum.protocol.messages import Message
@@ -28,8 +30,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(msgspec.Struct, frozen=True):
     """Time and chance of one step.
 
     Attributes:
@@ -41,18 +42,15 @@ class Moment:
     entropy: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(msgspec.Struct, frozen=True):
     """The party may act: sent once, after it was built or recovered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stopping:
+class Stopping(msgspec.Struct, frozen=True):
     """The operator wants the party to end soon: take no new work, finish what is held."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(msgspec.Struct, frozen=True):
     """A message opened a conversation with this party.
 
     `caller` is who says it, as the door established: ``key:`` and the public part of an API key;
@@ -64,15 +62,13 @@ class Arrived:
     caller: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Hung:
+class Hung(msgspec.Struct, frozen=True):
     """The other side of a conversation went away; replies to it go nowhere."""
 
     conversation: str
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
+class Returned(msgspec.Struct, frozen=True):
     """A reply to an earlier `Send`; `last` when no more can come."""
 
     call: str
@@ -80,31 +76,27 @@ class Returned:
     last: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Unreachable:
+class Unreachable(msgspec.Struct, frozen=True):
     """An earlier `Send` ended without a last reply: refused, cut, or out of time."""
 
     call: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Durable:
+class Durable(msgspec.Struct, frozen=True):
     """What an earlier `Journal` or `Commit` asked for is on disk."""
 
     ticket: str
 
 
-@dataclass(frozen=True, slots=True)
-class Computed:
+class Computed(msgspec.Struct, frozen=True):
     """A `Compute` has ended: outputs, or why not."""
 
     job: str
     outcome: tuple[Tensor, ...] | Refusal | Fault
 
 
-@dataclass(frozen=True, slots=True)
-class Fired:
+class Fired(msgspec.Struct, frozen=True):
     """A timer ran out."""
 
     timer: str

@@ -6,14 +6,16 @@ them in order. Must not know how a wish is granted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+import msgspec
 
 from probatum.protocol.messages import Message
 from probatum.protocol.primitives import Digest
 from probatum.protocol.tensors import Tensor
 
 __all__ = [
+    "CancelTimer",
     "Commit",
     "Compute",
     "Halt",
@@ -26,8 +28,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True):
     """Open a conversation: replies come as `Returned`, its failure as `Unreachable`.
 
     Attributes:
@@ -42,8 +43,7 @@ class Send:
     timeout_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """Answer a conversation; `last` ends it."""
 
     conversation: str
@@ -51,8 +51,7 @@ class Reply:
     last: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Journal:
+class Journal(msgspec.Struct, frozen=True):
     """Append records to the party's journal and flush them; `Durable` follows.
 
     Records become durable in the order of the wishes; after a crash a prefix of them is found.
@@ -62,8 +61,7 @@ class Journal:
     records: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(msgspec.Struct, frozen=True):
     """Write rows atomically to the party's table store; `Durable` follows.
 
     Attributes:
@@ -74,8 +72,7 @@ class Commit:
     rows: tuple[tuple[str, bytes, bytes | None], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Compute:
+class Compute(msgspec.Struct, frozen=True):
     """Run a model; `Computed` follows."""
 
     job: str
@@ -83,31 +80,34 @@ class Compute:
     inputs: tuple[Tensor, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SetTimer:
+class SetTimer(msgspec.Struct, frozen=True):
     """Wake the party after a while; setting a timer of the same name again replaces it."""
 
     timer: str
     after_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class CancelTimer(msgspec.Struct, frozen=True):
+    """Take a timer back; harmless if it is not set, or has fired."""
+
+    timer: str
+
+
+class Report(msgspec.Struct, frozen=True):
     """Tell the operator: one structured log line. Level is ``info``, ``warning`` or ``error``."""
 
     level: str
     code: str
     message: str
-    fields: tuple[tuple[str, str], ...] = field(default=())
+    fields: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Halt:
+class Halt(msgspec.Struct, frozen=True):
     """Stop the party for good: going on would break a promise (`LOG-1`)."""
 
     code: str
     message: str
 
 
-Wish: TypeAlias = Send | Reply | Journal | Commit | Compute | SetTimer | Report | Halt
+Wish: TypeAlias = Send | Reply | Journal | Commit | Compute | SetTimer | CancelTimer | Report | Halt
 """Everything that a party can ask."""

@@ -226,6 +226,8 @@ class Kernel:
                 self._compute(party, life, wish)
             case wishes.SetTimer():
                 self._set_timer(party, life, wish)
+            case wishes.CancelTimer(timer=timer):
+                party.timers.pop(timer, None)
             case wishes.Report():
                 self.trace.note(self.loop.now_ms, f"{party.name} reports {wish.level} {wish.code}")
                 self.trace.count(f"report {wish.level} {wish.code}")

@@ -167,6 +167,8 @@ class World:
                 self._numbers += 1
                 party.timers[wish.timer] = self._numbers
                 self._push(wish.after_ms, endpoint, events.Fired(wish.timer), self._numbers)
+            case wishes.CancelTimer(timer=timer):
+                party.timers.pop(timer, None)
             case wishes.Report():
                 party.reports.append(wish)
             case wishes.Halt():

@@ -8,7 +8,7 @@ import sys
 
 from probatum.errors import Fault
 from probatum.machine.events import Computed, Durable, Fired, Started
-from probatum.machine.wishes import Compute, Halt, Journal, Report, SetTimer
+from probatum.machine.wishes import CancelTimer, Compute, Halt, Journal, Report, SetTimer
 from probatum.protocol.primitives import make_digest
 from probatum.protocol.tensors import Tensor
 from probatum.storm.kernel import START_MS
@@ -39,6 +39,14 @@ def test_setting_a_timer_again_replaces_it():
     toy = world.add("a", on_start(SetTimer("t", 250), SetTimer("u", 10), SetTimer("t", 30)))
     world.run()
     assert [(at - START_MS, e.timer) for at, e in toy.seen[1:]] == [(10, "u"), (30, "t")]
+
+
+def test_a_timer_taken_back_does_not_fire():
+    world = World()
+    start = on_start(SetTimer("t", 20), SetTimer("u", 10))
+    toy = world.add("a", start | {Fired: (CancelTimer("t"),)})
+    world.run()
+    assert [event.timer for event in toy.of(Fired)] == ["u"]
 
 
 def test_a_timer_set_when_it_fires_runs_again():

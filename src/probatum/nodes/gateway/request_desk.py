@@ -12,7 +12,7 @@ from probatum.client.ledger_view import LedgerView
 from probatum.errors import Refusal
 from probatum.machine.budget import Held, Recent
 from probatum.machine.events import Moment
-from probatum.machine.wishes import Journal, Reply, SetTimer, Wish
+from probatum.machine.wishes import CancelTimer, Journal, Reply, SetTimer, Wish
 from probatum.nodes.gateway.branches import Branch
 from probatum.nodes.gateway.bundle_store import BundleStore
 from probatum.nodes.gateway.failover import ACCEPT, AGAIN, HAND, SILENCE, FailOver, Progress
@@ -65,6 +65,13 @@ def refuse(conversation: str, refusal: Refusal) -> Reply:
             retryable=refusal.code in _TRY_LATER,
         ),
     )
+
+
+def _let_go(request: OpenRequest) -> tuple[Wish, ...]:
+    """Take back the timers of a request that is decided: at load there are thousands of them."""
+    branches = range(len(request.branches))
+    names = [f"{kind}{request.request_id}:{n}" for n in branches for kind in (ACCEPT, SILENCE)]
+    return tuple(CancelTimer(name) for name in (f"{DEADLINE}{request.request_id}", *names))
 
 
 def _weigh(told: tuple[Digest, Outcome]) -> int:
@@ -314,4 +321,4 @@ class RequestDesk:
         record = ReleasedRecord(
             request_id=request.request_id, bundle=bundle, answered=answer is not None
         )
-        return (Journal(f"{BUNDLE}{request.request_id}", (encode(record),)),)
+        return (Journal(f"{BUNDLE}{request.request_id}", (encode(record),)), *_let_go(request))

@@ -33,6 +33,7 @@ from probatum.machine.events import (
 )
 from probatum.machine.machine import Machine
 from probatum.machine.wishes import (
+    CancelTimer,
     Commit,
     Compute,
     Halt,
@@ -251,6 +252,8 @@ class Driver:
                 self._compute(wish)
             case SetTimer():
                 self._set_timer(wish)
+            case CancelTimer(timer=timer):
+                self._cancel_timer(timer)
             case Report():
                 self._world.report(wish)
             case Halt():
@@ -350,12 +353,15 @@ class Driver:
             self._fail(outcome)
 
     def _set_timer(self, wish: SetTimer) -> None:
-        old = self._timers.pop(wish.timer, None)
-        if old is not None:
-            old.cancel()
+        self._cancel_timer(wish.timer)
         self._timers[wish.timer] = self._loop.call_later(
             wish.after_ms / 1000, self._fire, wish.timer
         )
+
+    def _cancel_timer(self, timer: str) -> None:
+        old = self._timers.pop(timer, None)
+        if old is not None:
+            old.cancel()
 
     def _fire(self, timer: str) -> None:
         self._timers.pop(timer, None)

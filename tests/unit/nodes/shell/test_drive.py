@@ -222,6 +222,17 @@ def test_a_timer_set_again_is_replaced():
     assert machine.seen == [events.Started(), events.Fired("t"), events.Fired("end")]
 
 
+def test_a_timer_can_be_taken_back():
+    def say(event):
+        if event == events.Started():
+            taken_back = (wishes.CancelTimer("t"), wishes.CancelTimer("never set"))
+            return [wishes.SetTimer("t", 5), *taken_back, wishes.SetTimer("end", 30)]
+        return [HALT] if event == events.Fired("end") else []
+
+    _, machine, _ = drive(say)
+    assert machine.seen == [events.Started(), events.Fired("end")]
+
+
 def test_a_conversation_goes_both_ways_and_can_be_hung_up():
     waiting = GetHeader(height=1)
 
