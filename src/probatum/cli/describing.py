@@ -25,6 +25,7 @@ _KINDS: Final[tuple[tuple[bytes, type[LedgerValue]], ...]] = (
     (records.CHALLENGE, records.ChallengeRecord),
     (records.KEY, records.KeyRecord),
     (records.LOG, records.LogRecord),
+    (records.LOSS, records.LossRecord),
     (records.MODEL, records.ModelRecord),
     (records.NAME, records.NameRecord),
     (records.NODE, records.NodeRecord),
@@ -33,18 +34,20 @@ _KINDS: Final[tuple[tuple[bytes, type[LedgerValue]], ...]] = (
     (records.PACKAGE, records.PackageNameRecord),
     (records.PUBLISHER, records.PublisherRecord),
     (records.PUBLISHER_KEY, records.PublisherKeyRecord),
+    (records.RETURNED, records.ReturnRecord),
     (records.STAKE, records.StakeRecord),
     (records.SUPPLY_KEY, records.Supply),
     (records.PARAMS_KEY, Params),
 )
 _BY_ACCOUNT: Final = {
     "account": records.get_account_key,
+    "loss": records.get_loss_key,
     "node": records.get_node_key,
     "publisher": records.get_publisher_key,
     "stake": records.get_stake_key,
 }
 _FORMS: Final = (
-    "params, supply, account/0x…, stake/0x…, node/0x…, key/<hex>, log/0x…/<session>, "
+    "params, supply, account/0x…, stake/0x…, node/0x…, key/<hex>, log/0x…/<session>, loss/0x…, "
     "name/<name>, model/<name>/<version>, publisher/0x…, publisher-key/<id>, "
     "or the key's bytes as 0x<hex>"
 )

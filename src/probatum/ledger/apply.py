@@ -20,6 +20,7 @@ from probatum.ledger.context import Context
 from probatum.ledger.handlers.challenge_receipt import apply_challenge_receipt
 from probatum.ledger.handlers.close_challenge import apply_close_challenge
 from probatum.ledger.handlers.convict_omission import apply_convict_omission
+from probatum.ledger.handlers.declare_loss import apply_declare_loss
 from probatum.ledger.handlers.heartbeat import apply_heartbeat
 from probatum.ledger.handlers.offer import apply_offer
 from probatum.ledger.handlers.open_log import apply_open_log
@@ -29,6 +30,7 @@ from probatum.ledger.handlers.register_publisher_key import apply_register_publi
 from probatum.ledger.handlers.report_no_prefix import apply_report_no_prefix
 from probatum.ledger.handlers.report_two_receipts import apply_report_two_receipts
 from probatum.ledger.handlers.report_wrong_entry import apply_report_wrong_entry
+from probatum.ledger.handlers.return_receipt import apply_return_receipt
 from probatum.ledger.handlers.settle_checkpoint import apply_settle_checkpoint
 from probatum.ledger.handlers.stake import apply_stake
 from probatum.ledger.handlers.transfer import apply_transfer
@@ -47,15 +49,18 @@ from probatum.protocol.transactions.kinds import (
     ChallengeReceipt,
     CloseChallenge,
     ConvictOmission,
+    DeclareLoss,
     Heartbeat,
     Offer,
     OpenLog,
     PublishModel,
+    Recovery,
     RegisterNode,
     RegisterPublisherKey,
     ReportNoPrefix,
     ReportTwoReceipts,
     ReportWrongEntry,
+    ReturnReceipt,
     SettleCheckpoint,
     Stake,
     Transfer,
@@ -241,10 +246,12 @@ def _handle(state: State, context: Context, sender: Address, body: Body) -> None
         case RegisterPublisherKey():
             apply_register_publisher_key(state, context, sender, body)
         case _:
-            _handle_accusation(state, context, sender, body)
+            _handle_log_case(state, context, sender, body)
 
 
-def _handle_accusation(state: State, context: Context, sender: Address, body: Accusation) -> None:
+def _handle_log_case(
+    state: State, context: Context, sender: Address, body: Accusation | Recovery
+) -> None:
     match body:
         case ReportTwoReceipts():
             apply_report_two_receipts(state, context, sender, body)
@@ -258,5 +265,9 @@ def _handle_accusation(state: State, context: Context, sender: Address, body: Ac
             apply_close_challenge(state, context, sender, body)
         case ConvictOmission():
             apply_convict_omission(state, context, sender, body)
+        case DeclareLoss():
+            apply_declare_loss(state, context, sender, body)
+        case ReturnReceipt():
+            apply_return_receipt(state, context, sender, body)
         case _:
             assert_never(body)

@@ -14,7 +14,13 @@ from probatum.ledger.context import Context
 from probatum.ledger.state import State
 from probatum.protocol.primitives import Address
 from probatum.protocol.records import NodeRecord
-from probatum.protocol.transactions.kinds import Heartbeat, Offer, OpenLog, WithdrawOffer
+from probatum.protocol.transactions.kinds import (
+    DeclareLoss,
+    Heartbeat,
+    Offer,
+    OpenLog,
+    WithdrawOffer,
+)
 from probatum.protocol.transactions.signed import check_authority
 
 __all__ = ["authorise", "get_node"]
@@ -32,7 +38,7 @@ def authorise(
     state: State,
     context: Context,
     sender: Address,
-    body: Offer | WithdrawOffer | Heartbeat | OpenLog,
+    body: Offer | WithdrawOffer | Heartbeat | OpenLog | DeclareLoss,
     *,
     staked: bool = True,
 ) -> NodeRecord:

@@ -18,6 +18,7 @@ from probatum.protocol.records import (
     ChallengeRecord,
     KeyRecord,
     LogRecord,
+    LossRecord,
     ModelRecord,
     NameRecord,
     NodeRecord,
@@ -25,6 +26,7 @@ from probatum.protocol.records import (
     PackageNameRecord,
     PublisherKeyRecord,
     PublisherRecord,
+    ReturnRecord,
     StakeRecord,
     Supply,
 )
@@ -96,6 +98,12 @@ def _check_step(key: bytes, before: LedgerValue, now: LedgerValue | None) -> Non
                 and now.size > before.size
                 and now.settled_at > before.settled_at
             )
+        case LossRecord(), LossRecord():
+            holds = (
+                now.session > before.session
+                and now.declared_at > before.declared_at
+                and now.losses > before.losses
+            )
         case KeyRecord(), KeyRecord():
             holds = now.account == before.account and before.retired_at is None
         case PublisherKeyRecord(), PublisherKeyRecord():
@@ -109,11 +117,11 @@ def _check_step(key: bytes, before: LedgerValue, now: LedgerValue | None) -> Non
             holds = now.account == before.account
         case ((ModelRecord() | NameRecord() | PackageNameRecord() | OffenceRecord()), _):
             holds = False
-        case ChallengeRecord(), ChallengeRecord():
+        case (ChallengeRecord(), ChallengeRecord()) | (ReturnRecord(), _):
             holds = False
         case ((Account() | Supply() | NodeRecord() | LogRecord() | KeyRecord()), None):
             holds = False
-        case ((PublisherRecord() | PublisherKeyRecord()), None):
+        case ((PublisherRecord() | PublisherKeyRecord() | LossRecord()), None):
             holds = False
         case _:
             pass

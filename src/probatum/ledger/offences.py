@@ -44,7 +44,8 @@ def convict(
 ) -> None:
     """Slash an operator, reward the reporter, burn the rest, and write it down.
 
-    An open challenge of the same entry ends with it: what it asked for is decided.
+    An open challenge of the same entry ends with it: what it asked for is decided. A loss is
+    reported by the node itself, and rewards nobody.
 
     Raises:
         Refusal: `ledger.convicted-already`.
@@ -52,11 +53,11 @@ def convict(
     check_not_convicted(state, log, kind, index)
     params = context.params
     taken = take_stake(state, log.operator, get_slash(params, kind))
-    reward = taken * params.reporter_share_permille // 1000
+    reward = 0 if kind == "loss" else taken * params.reporter_share_permille // 1000
     credit(state, reporter, reward)
     burn(state, taken - reward)
     challenge = state.get_challenge(log.operator, log.session, index)
-    if kind != "fork" and challenge is not None:
+    if kind in ("entry", "omission") and challenge is not None:
         end_challenge(state, challenge)
     state.put_offence(
         OffenceRecord(

@@ -83,6 +83,14 @@ _SlashOmission: TypeAlias = Annotated[
     int,
     Meta(ge=0, le=_MAXIMUM, description="Slashed for each receipt left out of the log."),
 ]
+_SlashLoss: TypeAlias = Annotated[
+    int,
+    Meta(ge=0, le=_MAXIMUM, description="Slashed for a log lost again within an epoch."),
+]
+_LossEpoch: TypeAlias = Annotated[
+    int,
+    Meta(ge=1, le=_SPAN, description="Blocks after a lost log in which another one costs stake."),
+]
 _ReporterShare: TypeAlias = Annotated[
     int,
     Meta(
@@ -98,7 +106,8 @@ class Params(LedgerValue, frozen=True, kw_only=True):
 
     The defaults suit blocks of a second: a receipt is settled within 40 s, a node that fell
     silent leaves routing after 30 s, unbonding takes ten minutes: longer than a receipt's
-    window and a challenge's together, so nobody is gone before they can be convicted.
+    window and a challenge's together, so nobody is gone before they can be convicted. A node may
+    lose its log once a day.
     """
 
     min_fee_units: _MinFee = 1_000
@@ -115,6 +124,8 @@ class Params(LedgerValue, frozen=True, kw_only=True):
     slash_fork_units: _SlashFork = UNITS_PER_TOKEN
     slash_omission_units: _SlashOmission = UNITS_PER_TOKEN // 10
     reporter_share_permille: _ReporterShare = 100
+    slash_loss_units: _SlashLoss = UNITS_PER_TOKEN // 2
+    loss_epoch_blocks: _LossEpoch = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +171,8 @@ def get_slash(params: Params, kind: OffenceKind) -> int:
             return params.slash_entry_units
         case "fork":
             return params.slash_fork_units
+        case "loss":
+            return params.slash_loss_units
         case "omission":
             return params.slash_omission_units
         case _:

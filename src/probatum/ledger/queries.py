@@ -22,6 +22,7 @@ _KINDS: Final[tuple[tuple[bytes, type[LedgerValue]], ...]] = (
     (records.CHALLENGE, records.ChallengeRecord),
     (records.KEY, records.KeyRecord),
     (records.LOG, records.LogRecord),
+    (records.LOSS, records.LossRecord),
     (records.MODEL, records.ModelRecord),
     (records.NAME, records.NameRecord),
     (records.NODE, records.NodeRecord),
@@ -30,6 +31,7 @@ _KINDS: Final[tuple[tuple[bytes, type[LedgerValue]], ...]] = (
     (records.PACKAGE, records.PackageNameRecord),
     (records.PUBLISHER, records.PublisherRecord),
     (records.PUBLISHER_KEY, records.PublisherKeyRecord),
+    (records.RETURNED, records.ReturnRecord),
     (records.STAKE, records.StakeRecord),
 )
 

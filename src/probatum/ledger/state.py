@@ -23,6 +23,7 @@ from probatum.protocol.records import (
     ChallengeRecord,
     KeyRecord,
     LogRecord,
+    LossRecord,
     ModelRecord,
     NameRecord,
     NodeRecord,
@@ -32,12 +33,14 @@ from probatum.protocol.records import (
     PackageNameRecord,
     PublisherKeyRecord,
     PublisherRecord,
+    ReturnRecord,
     StakeRecord,
     Supply,
     get_account_key,
     get_challenge_key,
     get_key_key,
     get_log_key,
+    get_loss_key,
     get_model_key,
     get_name_key,
     get_node_key,
@@ -46,6 +49,7 @@ from probatum.protocol.records import (
     get_package_name_key,
     get_publisher_key,
     get_publisher_key_key,
+    get_return_key,
     get_stake_key,
 )
 
@@ -244,6 +248,23 @@ class State:
         """Delete a challenge that ended."""
         key = get_challenge_key(record.operator, record.session, record.index)
         self._put(key, None, ChallengeRecord)
+
+    def get_loss(self, operator: Address) -> LossRecord | None:
+        """Get the last loss that an operator's node declared."""
+        return self._get(get_loss_key(operator), LossRecord)
+
+    def put_loss(self, record: LossRecord) -> None:
+        """Write the last loss of an operator's node."""
+        self._put(get_loss_key(record.operator), record, LossRecord)
+
+    def get_return(self, operator: Address, session: int, index: int) -> ReturnRecord | None:
+        """Get where a lost entry is now."""
+        return self._get(get_return_key(operator, session, index), ReturnRecord)
+
+    def put_return(self, record: ReturnRecord) -> None:
+        """Write where a lost entry is now."""
+        key = get_return_key(record.operator, record.session, record.index)
+        self._put(key, record, ReturnRecord)
 
     def get_offence(
         self, operator: Address, session: int, kind: OffenceKind, index: int

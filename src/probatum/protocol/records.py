@@ -35,6 +35,7 @@ __all__ = [
     "CHALLENGE",
     "KEY",
     "LOG",
+    "LOSS",
     "MODEL",
     "NAME",
     "NODE",
@@ -44,12 +45,14 @@ __all__ = [
     "PARAMS_KEY",
     "PUBLISHER",
     "PUBLISHER_KEY",
+    "RETURNED",
     "STAKE",
     "SUPPLY_KEY",
     "Account",
     "ChallengeRecord",
     "KeyRecord",
     "LogRecord",
+    "LossRecord",
     "ModelRecord",
     "NameRecord",
     "NodeRecord",
@@ -59,6 +62,7 @@ __all__ = [
     "PackageNameRecord",
     "PublisherKeyRecord",
     "PublisherRecord",
+    "ReturnRecord",
     "Roles",
     "StakeRecord",
     "Supply",
@@ -67,6 +71,7 @@ __all__ = [
     "get_challenge_key",
     "get_key_key",
     "get_log_key",
+    "get_loss_key",
     "get_model_key",
     "get_name_key",
     "get_node_key",
@@ -75,6 +80,7 @@ __all__ = [
     "get_package_name_key",
     "get_publisher_key",
     "get_publisher_key_key",
+    "get_return_key",
     "get_stake_key",
 ]
 
@@ -82,6 +88,7 @@ ACCOUNT: Final = b"account/"
 CHALLENGE: Final = b"challenge/"
 KEY: Final = b"key/"
 LOG: Final = b"log/"
+LOSS: Final = b"loss/"
 MODEL: Final = b"model/"
 NAME: Final = b"name/"
 NODE: Final = b"node/"
@@ -90,6 +97,7 @@ OFFER: Final = b"offer/"
 PACKAGE: Final = b"package/"
 PUBLISHER: Final = b"publisher/"
 PUBLISHER_KEY: Final = b"publisher-key/"
+RETURNED: Final = b"returned/"
 STAKE: Final = b"stake/"
 SUPPLY_KEY: Final = b"supply"
 PARAMS_KEY: Final = b"params"
@@ -97,11 +105,12 @@ PARAMS_KEY: Final = b"params"
 Roles = Annotated[tuple[Role, ...], Meta(min_length=1, max_length=8)]
 """Distinct roles in alphabetical order."""
 
-OffenceKind: TypeAlias = Literal["entry", "fork", "omission"]
+OffenceKind: TypeAlias = Literal["entry", "fork", "loss", "omission"]
 """What a node can be convicted of (`LOG-1`).
 
 ``entry``: what it signed for one index is not one thing. ``fork``: what it signed of one session is
-not one log. ``omission``: it left a receipt out, challenged and all.
+not one log. ``loss``: it lost its log twice within an epoch. ``omission``: it left a receipt out,
+challenged and all.
 """
 
 
@@ -242,11 +251,42 @@ class ChallengeRecord(LedgerValue, frozen=True, kw_only=True):
     deadline_at: Height
 
 
+class LossRecord(LedgerValue, frozen=True, kw_only=True):
+    """The last time that a node said that it lost its log (`LOG-1`).
+
+    Attributes:
+        session: The newest session that it is about; all before it are lost too.
+        losses: How often the node said so.
+    """
+
+    operator: Address
+    session: Index
+    declared_at: Height
+    losses: Index
+
+
+class ReturnRecord(LedgerValue, frozen=True, kw_only=True):
+    """Where the entry of a lost log is now; it stays for ever, so that it is made good once.
+
+    Attributes:
+        session: The lost session that promised it.
+        in_session: The session that has it, at `in_index`, settled.
+    """
+
+    operator: Address
+    session: Index
+    index: Index
+    entry: Digest
+    in_session: Index
+    in_index: Index
+    returned_at: Height
+
+
 class OffenceRecord(LedgerValue, frozen=True, kw_only=True):
     """A conviction; it stays for ever, so that nothing is punished twice (`LOG-1`).
 
     Attributes:
-        index: The entry that it is about; 0 for a fork, which is one for its whole session.
+        index: The entry that it is about; 0 for a fork or loss, which is one for its session.
         reporter: Who proved it.
         slashed_units: What was taken, reward included.
         reward_units: The reporter's part; the rest was burned.
@@ -327,6 +367,16 @@ def get_log_key(operator: Address, session: int) -> bytes:
 def get_challenge_key(operator: Address, session: int, index: int) -> bytes:
     """Key of a `ChallengeRecord`."""
     return CHALLENGE + operator + session.to_bytes(8, "big") + index.to_bytes(8, "big")
+
+
+def get_loss_key(operator: Address) -> bytes:
+    """Key of a `LossRecord`."""
+    return LOSS + operator
+
+
+def get_return_key(operator: Address, session: int, index: int) -> bytes:
+    """Key of a `ReturnRecord`: by the place that was promised."""
+    return RETURNED + operator + session.to_bytes(8, "big") + index.to_bytes(8, "big")
 
 
 def get_offence_key(operator: Address, session: int, kind: OffenceKind, index: int) -> bytes:

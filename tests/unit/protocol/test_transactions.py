@@ -68,6 +68,8 @@ BODIES = (
     kinds.ChallengeReceipt(operator=A, receipt=b"{}", signature=NOBODY),
     kinds.CloseChallenge(operator=A, session=1, index=2, inclusion=(D,)),
     kinds.ConvictOmission(operator=A, session=1, index=2),
+    kinds.DeclareLoss(operator=A, session=1, sequence=2, authority=NOBODY),
+    kinds.ReturnReceipt(operator=A, session=1, index=2, in_session=3, in_index=4, inclusion=(D,)),
 )
 
 

@@ -26,7 +26,8 @@ def apply_challenge_receipt(
 
     Raises:
         Refusal: as `open_receipt`; `ledger.not-overdue` up to the receipt's height;
-            `ledger.covered` if the settled log reaches it; `ledger.convicted-already`;
+            `ledger.covered` if the settled log reaches it; `ledger.returned` if it was lost and is
+            in a later session since; `ledger.convicted-already`;
             `ledger.challenged-already`; `ledger.key-retired` if the session's key cannot settle
             up to the deadline; `ledger.balance-too-low` for the bond.
     """
@@ -36,6 +37,12 @@ def apply_challenge_receipt(
         raise Refusal("ledger.not-overdue", f"the receipt is good up to height {place.include_by}")
     if place.index < log.size:
         raise Refusal("ledger.covered", f"the log is settled up to {log.size} entries")
+    returned = state.get_return(log.operator, log.session, place.index)
+    if returned is not None:
+        raise Refusal(
+            "ledger.returned",
+            f"the entry is in session {returned.in_session}, at index {returned.in_index}",
+        )
     check_not_convicted(state, log, "entry", place.index)
     check_not_convicted(state, log, "omission", place.index)
     if state.get_challenge(log.operator, log.session, place.index) is not None:

@@ -16,7 +16,10 @@ __all__ = ["apply_convict_omission"]
 def apply_convict_omission(
     state: State, context: Context, sender: Address, body: ConvictOmission
 ) -> None:
-    """Convict the operator, reward who says so, give the challenger the bond back.
+    """Convict the operator, reward the challenger and give the bond back, whoever says so.
+
+    The challenger's bond was at risk of time and of the node's answer; saying that the deadline
+    passed takes nothing, and anybody could say it first.
 
     What is settled after the deadline but before this is late, not left out. Whether the session's
     key could settle up to the deadline was checked when the challenge was opened.
@@ -25,6 +28,7 @@ def apply_convict_omission(
         Refusal: `ledger.no-such-log`, `ledger.no-such-challenge`; `ledger.not-overdue` up to the
             deadline; `ledger.covered` if the settled log reaches the entry.
     """
+    del sender
     log = get_log(state, body.operator, body.session)
     challenge = state.get_challenge(body.operator, body.session, body.index)
     if challenge is None:
@@ -35,4 +39,4 @@ def apply_convict_omission(
         )
     if body.index < log.size:
         raise Refusal("ledger.covered", f"the log is settled up to {log.size} entries")
-    convict(state, context, log, kind="omission", index=body.index, reporter=sender)
+    convict(state, context, log, kind="omission", index=body.index, reporter=challenge.challenger)

@@ -41,16 +41,19 @@ __all__ = [
     "ChallengeReceipt",
     "CloseChallenge",
     "ConvictOmission",
+    "DeclareLoss",
     "Heartbeat",
     "NodeBody",
     "Offer",
     "OpenLog",
     "PublishModel",
+    "Recovery",
     "RegisterNode",
     "RegisterPublisherKey",
     "ReportNoPrefix",
     "ReportTwoReceipts",
     "ReportWrongEntry",
+    "ReturnReceipt",
     "SettleCheckpoint",
     "Stake",
     "Transfer",
@@ -330,6 +333,46 @@ class ConvictOmission(LedgerValue, frozen=True, kw_only=True, tag=18):
     index: Index
 
 
+class DeclareLoss(LedgerValue, frozen=True, kw_only=True, tag=30):
+    """Say that the node lost what it had of its sessions up to one (`LOG-1`).
+
+    The node must have opened a later session: what it lost is handed back into that.
+    """
+
+    EIP712: ClassVar[FieldTypes] = (
+        ("operator", "address"),
+        ("session", "uint64"),
+        ("sequence", "uint64"),
+        ("authority", "bytes"),
+    )
+    operator: Address
+    session: Index
+    sequence: Index
+    authority: OperatingSignature
+
+
+class ReturnReceipt(LedgerValue, frozen=True, kw_only=True, tag=31):
+    """Close a challenge of a lost entry: it is in a later session and settled there (`LOG-1`).
+
+    Whoever sends it pays the receipt's price back to who paid it.
+    """
+
+    EIP712: ClassVar[FieldTypes] = (
+        ("operator", "address"),
+        ("session", "uint64"),
+        ("index", "uint64"),
+        ("in_session", "uint64"),
+        ("in_index", "uint64"),
+        ("inclusion", "bytes32[]"),
+    )
+    operator: Address
+    session: Index
+    index: Index
+    in_session: Index
+    in_index: Index
+    inclusion: Proof
+
+
 Accusation: TypeAlias = (
     ReportTwoReceipts
     | ReportWrongEntry
@@ -339,6 +382,9 @@ Accusation: TypeAlias = (
     | ConvictOmission
 )
 """Bodies by which anybody holds a node to what it signed (`LOG-1`)."""
+
+Recovery: TypeAlias = DeclareLoss | ReturnReceipt
+"""Bodies by which a node makes good for a log that it lost (`LOG-1`)."""
 
 Body: TypeAlias = (
     Transfer
@@ -354,8 +400,9 @@ Body: TypeAlias = (
     | Heartbeat
     | RegisterPublisherKey
     | Accusation
+    | Recovery
 )
 """Every kind of transaction body."""
 
-NodeBody: TypeAlias = RegisterNode | Offer | WithdrawOffer | OpenLog | Heartbeat
+NodeBody: TypeAlias = RegisterNode | Offer | WithdrawOffer | OpenLog | Heartbeat | DeclareLoss
 """Bodies that carry an `authority` by the node's operating key."""

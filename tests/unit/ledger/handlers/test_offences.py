@@ -350,7 +350,8 @@ def test_an_overdue_receipt_is_challenged_and_left_out(chain):
     assert chain.do(account(1), omission()) == "ok"
     assert get_offence(chain, "omission").slashed_units == TOKEN // 2
     assert chain.record(get_challenge_key(OPERATOR, 0, 0), ChallengeRecord) is None
-    assert get_balance(chain, REPORTER) == balance - FEE
+    # The bond is back, and the reward is the challenger's, whoever said that the time was up.
+    assert get_balance(chain, REPORTER) == balance - FEE + TOKEN // 8
     assert chain.do(REPORTER, challenge(FIRST)) == "ledger.convicted-already"
 
 
