@@ -62,7 +62,7 @@ def ask(
 
     Example: probatum ask my-net x=[0.5,1.5]
     """
-    from probatum.client.client import Client  # noqa: PLC0415 - brings numpy and aiohttp along
+    from probatum.client.client import Client  # noqa: PLC0415 - brings numpy and asyncio along
 
     name, version = split_model(model)
     specs: tuple[TensorSpec, ...] | None = None

@@ -11,9 +11,9 @@ from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
 from typing import Final, Self
 
-import aiohttp
 import msgspec
 
+from probatum.client.lines import Line, LineCut, Lines, Where, locate
 from probatum.errors import Fault, Refusal
 from probatum.protocol import limits
 from probatum.protocol.frames import FrameReader, encode_frame
@@ -23,9 +23,8 @@ from probatum.protocol.primitives import Code
 __all__ = ["HttpTransport"]
 
 _FRAMES: Final = "application/x-probatum-frames"
-_HEADERS: Final = {"Content-Type": _FRAMES, "Accept": _FRAMES}
-_CONNECT_S: Final = 5.0
-_CONNECTIONS: Final = 256
+_FRAMES_BYTES: Final = _FRAMES.encode()
+_CONVERSATIONS: Final = 256
 _PROBLEM_BYTES: Final = 64 * limits.KIB
 _REPLY_BYTES: Final = limits.FRAME_BYTES + limits.MIB
 """All replies of one conversation together."""
@@ -48,11 +47,8 @@ class HttpTransport:
         Args:
             api_keys: By endpoint, what to show at its door; nobody else sees it.
         """
-        self._headers = {
-            endpoint: {**_HEADERS, "Authorization": f"Bearer {key}"}
-            for endpoint, key in (api_keys or {}).items()
-        }
-        self._session: aiohttp.ClientSession | None = None
+        self._api_keys = dict(api_keys or {})
+        self._lines: Lines | None = None
 
     async def __aenter__(self) -> Self:
         """Enter; leaving closes all connections."""
@@ -69,9 +65,9 @@ class HttpTransport:
 
     async def close(self) -> None:
         """Close all connections; the transport can be used again."""
-        if self._session is not None:
-            session, self._session = self._session, None
-            await session.close()
+        if self._lines is not None:
+            lines, self._lines = self._lines, None
+            lines.close()
 
     async def converse(
         self, endpoint: str, message: Message, timeout_s: float
@@ -90,45 +86,56 @@ class HttpTransport:
             Refusal: `frame.*`, `encoding.*` for replies that are none; the door's own code where
                 it refuses what was said.
         """
-        session = self._get_session()
-        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(_CONNECT_S, timeout_s))
+        if self._lines is None:
+            self._lines = Lines(limit=_CONVERSATIONS)
+        lines, line = self._lines, None
         try:
-            async with session.post(
-                endpoint + "/message",
-                data=encode_frame(message),
-                headers=self._headers.get(endpoint, _HEADERS),
-                timeout=timeout,
-                allow_redirects=False,
-            ) as response:
-                if response.status != 200 or response.content_type != _FRAMES:
-                    raise await _explain(endpoint, response)
-                reader, taken = FrameReader(), 0
-                async for piece in response.content.iter_any():
-                    taken += len(piece)
-                    if taken > _REPLY_BYTES:
-                        raise _bad_reply(endpoint, "more bytes than any reply has")
-                    for reply in reader.feed(piece):
-                        yield reply
-                reader.finish()
-        except aiohttp.ClientConnectorError as error:
-            raise Fault(
-                "transport.unreachable",
-                f"nobody answers at {endpoint}: {error.os_error.strerror or error.os_error}",
-                hint="is the network running, or the address another?",
-            ) from None
+            where = locate(endpoint)
+            head = self._make_head(endpoint, where)
+            line = await lines.send(where, head, encode_frame(message), timeout_s)
+            if line.status != 200 or line.content_type != _FRAMES:
+                raise await _explain(endpoint, line)
+            reader, taken = FrameReader(), 0
+            while piece := await line.read():
+                taken += len(piece)
+                if taken > _REPLY_BYTES:
+                    raise _bad_reply(endpoint, "more bytes than any reply has")
+                for reply in reader.feed(piece):
+                    yield reply
+            reader.finish()
         except TimeoutError:
             raise Fault(
                 "transport.timeout", f"{endpoint} did not answer within {timeout_s:g} s"
             ) from None
+        except LineCut as error:
+            raise Fault("transport.cut", f"{endpoint} broke off: {error}") from None
         except ValueError:
-            # `InvalidURL`, and what resolvers and header writers raise for odd names.
+            # Also what resolvers raise for odd names.
             raise Refusal(
                 "transport.bad-address",
                 f"{endpoint[:200]!r} is no address of a party",
                 hint="scheme, host and port: http://127.0.0.1:8080",
             ) from None
-        except (aiohttp.ClientError, ConnectionError) as error:
-            raise Fault("transport.cut", f"{endpoint} broke off: {error}") from None
+        except OSError as error:
+            raise Fault(
+                "transport.unreachable",
+                f"nobody answers at {endpoint}: {error.strerror or error}",
+                hint="is the network running, or the address another?",
+            ) from None
+        finally:
+            if line is not None:
+                lines.put_back(line)
+
+    def _make_head(self, endpoint: str, where: Where) -> bytes:
+        """Make a request's head. Raises ValueError for an API key that cannot stand in one."""
+        head = b"POST %b/message HTTP/1.1\r\nHost: %b" % (where.path, where.name)
+        head += b"\r\nContent-Type: %b\r\nAccept: %b" % (_FRAMES_BYTES, _FRAMES_BYTES)
+        key = self._api_keys.get(endpoint)
+        if key is None:
+            return head
+        if not (key.isascii() and key.isprintable()):
+            raise ValueError("an API key has printable characters")
+        return b"%b\r\nAuthorization: Bearer %b" % (head, key.encode())
 
     async def ask(self, endpoint: str, message: Message, timeout_s: float) -> Message:
         """Hold a conversation of one reply.
@@ -144,15 +151,6 @@ class HttpTransport:
             raise Fault("transport.cut", f"{endpoint} said nothing")
         return last
 
-    def _get_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=_CONNECTIONS),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-            )
-        return self._session
-
 
 def _bad_reply(endpoint: str, what: str) -> Fault:
     return Fault(
@@ -162,18 +160,20 @@ def _bad_reply(endpoint: str, what: str) -> Fault:
     )
 
 
-async def _explain(endpoint: str, response: aiohttp.ClientResponse) -> Refusal | Fault:
+async def _explain(endpoint: str, line: Line) -> Refusal | Fault:
     """Make an error of a response that is no stream of frames."""
-    body = await response.content.read(_PROBLEM_BYTES)
+    body = b""
+    while len(body) < _PROBLEM_BYTES and (piece := await line.read()):
+        body += piece
     try:
-        problem = msgspec.json.decode(body, type=_Problem)
+        problem = msgspec.json.decode(body[:_PROBLEM_BYTES], type=_Problem)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         problem = _Problem()
     if not problem.code:
-        return _bad_reply(endpoint, f"HTTP status {response.status}")
+        return _bad_reply(endpoint, f"HTTP status {line.status}")
     # What a stranger wrote ends up in terminals and logs.
     detail = "".join(mark for mark in problem.detail if mark.isprintable())
     what = f"{endpoint}: {detail or problem.code}"
-    if response.status >= 500 or response.status in {408, 429}:
+    if line.status >= 500 or line.status in {408, 429}:
         return Fault("transport.unavailable", f"{what} ({problem.code})", hint=problem.hint)
     return Refusal(problem.code, what, hint=problem.hint)

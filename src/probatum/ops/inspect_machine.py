@@ -17,8 +17,8 @@ __all__ = ["inspect_machine"]
 _LEAST_PYTHON: Final = (3, 11)
 _DISK_FAIL_BYTES: Final = 256 << 20
 _DISK_WARN_BYTES: Final = 2 << 30
-_NODE_LIBRARIES: Final = ("onnxruntime", "starlette", "uvicorn", "httptools", "uvloop")
-_LIBRARIES: Final = ("aiohttp", "blake3", "coincurve", "msgspec", "numpy", "pynacl")
+_NODE_LIBRARIES: Final = ("onnxruntime", "starlette", "uvicorn", "uvloop")
+_LIBRARIES: Final = ("blake3", "coincurve", "httptools", "msgspec", "numpy", "pynacl")
 
 
 def inspect_machine(folder: Path) -> tuple[Finding, ...]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-import aiohttp
-
+from probatum.client.lines import Lines, locate
 from probatum.errors import Fault, Refusal
 from probatum.hub.fetch import file_url
 from probatum.machine.budget import Recent
@@ -101,19 +100,21 @@ class TokenShelf:
 
 async def _get(url: str, entry: FileEntry) -> bytes | None:
     """Fetch a file of known size and digest; None if this source does not have it."""
-    timeout = aiohttp.ClientTimeout(total=_FETCH_S)
+    lines = Lines(limit=1)
     data = bytearray()
     try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session,
-            session.get(url, allow_redirects=False) as response,
-        ):
-            if response.status != 200:
+        where = locate(url)
+        head = b"GET %b HTTP/1.1\r\nHost: %b" % (where.path, where.name)
+        line = await lines.send(where, head, b"", _FETCH_S)
+        try:
+            if line.status != 200:
                 return None
-            async for piece in response.content.iter_any():
+            while len(data) <= entry.size and (piece := await line.read()):
                 data += piece
-                if len(data) > entry.size:
-                    return None
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+        finally:
+            lines.put_back(line)
+    except (TimeoutError, OSError, ValueError):
         return None
+    finally:
+        lines.close()
     return bytes(data) if sha256(bytes(data)).hex() == entry.sha256 else None
