@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -135,6 +136,14 @@ def test_two_processes_cannot_have_one_home(home):
             out, err = second.communicate(timeout=10)
         assert (second.returncode, out) == (69, "")
         assert codes_of(err) == ["home.locked"]
+
+
+def test_no_core_file_will_hold_its_keys(home):
+    with start(home) as child:
+        read_ready(child)
+        limits = Path(f"/proc/{child.pid}/limits").read_text()
+    (line,) = [line for line in limits.splitlines() if line.startswith("Max core file size")]
+    assert line.split()[4:6] == ["0", "0"]
 
 
 def test_a_taken_port_is_said(home):

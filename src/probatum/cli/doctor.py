@@ -11,7 +11,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from probatum.cli.failures import OK, REFUSED
+from probatum.cli.failures import OK, REFUSED, WARNED
 from probatum.cli.output import print_json, print_lines
 from probatum.cli.settings import DEFAULTS, Common
 from probatum.ops.doctor import examine
@@ -28,20 +28,24 @@ def doctor(
     *,
     common: Common = DEFAULTS,
 ) -> int:
-    """Examine this machine, a node's folder or a network; exit code 1 if something is wrong.
+    """Examine this machine, a node's folder or a network; nothing is changed.
+
+    The exit code says the worst that was found: 0 all well, 4 a warning, 1 a failure.
 
     Example: probatum doctor ./my-node
     """
     pointer = common.get_pointer()
     ledger = common.ledger or (pointer.ledger if pointer else None)
     findings = examine(node, ledger, common.find_trust_path())
-    failed = any(finding.status == "fail" for finding in findings)
+    found = {finding.status for finding in findings}
+    code = REFUSED if "fail" in found else WARNED if "warn" in found else OK
     if common.json:
-        found = [dataclasses.asdict(finding) for finding in findings]
-        print_json({"well": not failed, "findings": found})
-        return REFUSED if failed else OK
+        rows = [dataclasses.asdict(finding) for finding in findings]
+        worst = {REFUSED: "fail", WARNED: "warn", OK: "ok"}[code]
+        print_json({"well": "fail" not in found, "worst": worst, "findings": rows})
+        return code
     for finding in findings:
         print_lines((f"{_MARKS[finding.status]}  {finding.check}: {finding.detail}",))
         if finding.advice and finding.status in {"warn", "fail"}:
             print_lines((f"      -> {finding.advice}",))
-    return REFUSED if failed else OK
+    return code

@@ -14,12 +14,24 @@ from typing import Final
 from probatum.cli.output import note, print_json
 from probatum.errors import Fault, Misuse, ProbatumError
 
-__all__ = ["BUG", "FAULT", "INTERRUPTED", "OK", "REFUSED", "USAGE", "report_bug", "report_error"]
+__all__ = [
+    "BUG",
+    "FAULT",
+    "INTERRUPTED",
+    "OK",
+    "REFUSED",
+    "USAGE",
+    "WARNED",
+    "report_bug",
+    "report_error",
+]
 
 OK: Final = 0
 REFUSED: Final = 1
 USAGE: Final = 2
 FAULT: Final = 3
+WARNED: Final = 4
+"""It works, but somebody should look."""
 BUG: Final = 70
 """EX_SOFTWARE of `sysexits`."""
 INTERRUPTED: Final = 130

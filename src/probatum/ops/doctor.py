@@ -2,21 +2,30 @@
 
 Looks at the machine, at a node's home, at the ledger, and at the node's place in it, as far as
 each is named; never changes anything. Read next: `inspect_machine`, `inspect_home`,
-`inspect_ledger`.
+`inspect_process`, `inspect_ledger`, `inspect_node`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import assert_never
 
 from probatum.client.transport import HttpTransport
 from probatum.errors import ProbatumError
-from probatum.nodes.shell.config import FullConfig, read_small_file
+from probatum.nodes.shell.config import (
+    AnyConfig,
+    FullConfig,
+    GatewayConfig,
+    InferenceConfig,
+    read_small_file,
+)
 from probatum.ops.findings import Finding, from_error
 from probatum.ops.inspect_home import Home, inspect_home
-from probatum.ops.inspect_ledger import inspect_ledger, inspect_node
-from probatum.ops.inspect_machine import inspect_machine
+from probatum.ops.inspect_ledger import inspect_ledger
+from probatum.ops.inspect_machine import inspect_limits, inspect_machine
+from probatum.ops.inspect_node import Registrant, inspect_node
+from probatum.ops.inspect_process import inspect_process
 from probatum.protocol import limits
 from probatum.protocol.hexes import address_from_document
 from probatum.protocol.trust import Trust, decode_trust
@@ -38,10 +47,12 @@ def examine(
         A row for each check, in the order in which to mend things.
     """
     findings = list(inspect_machine(home or Path.cwd()))
-    found = Home(config=None, trust=None, operating_key=None)
+    found = Home()
     if home is not None:
         found, rows = inspect_home(home)
         findings += rows
+        findings += inspect_process(home)
+    findings += inspect_limits(_add_up(found.config))
     believed = found.trust
     if trust is not None:
         try:
@@ -67,5 +78,21 @@ async def _examine_network(ledger: str, trust: Trust | None, home: Home) -> tupl
             return rows
         operator = address_from_document(config.operator)
         return rows + await inspect_node(
-            transport.converse, ledger, trust, operator, home.operating_key
+            transport.converse,
+            ledger,
+            trust,
+            Registrant(operator=operator, key=home.operating_key, payer=home.payer),
         )
+
+
+def _add_up(config: AnyConfig | None) -> int:
+    """Add up what a node's settings let it hold in memory, its models apart."""
+    match config:
+        case GatewayConfig():
+            return config.held_bytes + config.bundle_bytes + config.recent_bytes
+        case InferenceConfig():
+            return config.held_bytes + config.recent_bytes
+        case FullConfig() | None:
+            return 0
+        case _:
+            assert_never(config)

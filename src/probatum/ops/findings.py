@@ -24,7 +24,7 @@ class Finding:
         status: ``ok``; ``warn``: works, but not for long or not well; ``fail``: does not work;
             ``skip``: could not be looked at.
         detail: What was seen.
-        advice: What to do; empty if nothing.
+        advice: What to do; empty only if there is nothing to do.
     """
 
     check: str
@@ -35,6 +35,6 @@ class Finding:
 
 def from_error(check: str, error: ProbatumError, *, status: Status = "fail") -> Finding:
     """Make a row of an error that a check met."""
-    return Finding(
-        check=check, status=status, detail=f"{error.code}: {error.message}", advice=error.hint
-    )
+    advice = error.hint or f"look {error.code} up in docs/spec/refusals.md"
+    detail = f"{error.code}: {error.message}"
+    return Finding(check=check, status=status, detail=detail, advice=advice)

@@ -5,16 +5,19 @@ Reads only; a node that runs there is not disturbed. Must not know networks. Rea
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from probatum.errors import ProbatumError
+from probatum.errors import ProbatumError, Refusal
 from probatum.hub.package import load_package
 from probatum.ledger.genesis import GENESIS_BYTES, compute_genesis_hash, decode_genesis
+from probatum.nodes.shell.api_keys import load_keys
 from probatum.nodes.shell.config import (
     AnyConfig,
     FullConfig,
+    GatewayConfig,
     InferenceConfig,
     load_any_config,
     load_node_key,
@@ -24,7 +27,7 @@ from probatum.nodes.shell.config import (
 )
 from probatum.ops.findings import Finding, from_error
 from probatum.protocol.hexes import digest_from_hex
-from probatum.protocol.primitives import address_to_hex
+from probatum.protocol.primitives import Address, address_to_hex
 from probatum.protocol.trust import Trust
 
 __all__ = ["Home", "inspect_home"]
@@ -34,9 +37,10 @@ __all__ = ["Home", "inspect_home"]
 class Home:
     """What could be read of a home; None where it could not."""
 
-    config: AnyConfig | None
-    trust: Trust | None
-    operating_key: str | None
+    config: AnyConfig | None = None
+    trust: Trust | None = None
+    operating_key: str | None = None
+    payer: Address | None = None
 
 
 def inspect_home(home: Path) -> tuple[Home, tuple[Finding, ...]]:
@@ -52,6 +56,7 @@ def inspect_home(home: Path) -> tuple[Home, tuple[Finding, ...]]:
     config: AnyConfig | None = None
     trust: Trust | None = None
     key: str | None = None
+    payer: Address | None = None
 
     def look_at_config() -> str:
         nonlocal config
@@ -59,12 +64,19 @@ def inspect_home(home: Path) -> tuple[Home, tuple[Finding, ...]]:
         return f"role {type(config).__name__.removesuffix('Config').lower()}"
 
     def look_at_keys() -> str:
-        nonlocal key
+        nonlocal key, payer
         key = load_node_key(home).key.hex()
+        _check_folder(home / "keys")
         if isinstance(config, FullConfig | None) or not (home / "keys" / "account.json").exists():
             return f"operating key {key[:16]}…, readable by its owner alone"
-        payer = address_to_hex(load_payer_key(home).address)
-        return f"operating key {key[:16]}…, fees from {payer}, readable by their owner alone"
+        payer = load_payer_key(home).address
+        shown = address_to_hex(payer)
+        return f"operating key {key[:16]}…, fees from {shown}, readable by their owner alone"
+
+    def look_at_api_keys() -> str:
+        found = load_keys(home)
+        revoked = sum(one.revoked for one in found)
+        return f"{len(found) - revoked} valid, {revoked} revoked"
 
     def look_at_trust() -> str:
         nonlocal trust
@@ -74,9 +86,23 @@ def inspect_home(home: Path) -> tuple[Home, tuple[Finding, ...]]:
     attempt("configuration", look_at_config)
     attempt("keys", look_at_keys)
     attempt("trust", look_at_trust)
+    if isinstance(config, GatewayConfig):
+        attempt("API keys", look_at_api_keys)
     if isinstance(config, InferenceConfig):
         findings += _inspect_packages(home / "packages", config)
-    return Home(config=config, trust=trust, operating_key=key), tuple(findings)
+    read = Home(config=config, trust=trust, operating_key=key, payer=payer)
+    return read, tuple(findings)
+
+
+def _check_folder(folder: Path) -> None:
+    """Check that nobody else may put other keys in the place of these."""
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & 0o022:
+        raise Refusal(
+            "key.loose-permissions",
+            f"others may change what is in {folder} (mode {mode:04o})",
+            hint=f"chmod 700 {folder}",
+        )
 
 
 def _load_trust(home: Path, config: AnyConfig | None) -> Trust:

@@ -1,6 +1,6 @@
-"""Whether the ledger is there, signed by whom it should be, and moving; and a node's place in it.
+"""Whether the ledger is there, signed by whom it should be, and moving; and this machine's clock.
 
-Must not know homes' files. Read next: `doctor`.
+Must not know homes' files, nor nodes. Read next: `inspect_node`.
 """
 
 from __future__ import annotations
@@ -11,27 +11,15 @@ from dataclasses import replace
 from typing import Final
 
 from probatum.errors import Fault, ProbatumError
-from probatum.ledger.params import Params, decode_params
 from probatum.ops.findings import Finding, from_error
 from probatum.ops.onboarding import Converse, LedgerDesk
-from probatum.protocol import limits
 from probatum.protocol.eip712 import Domain
-from probatum.protocol.encoding import decode
 from probatum.protocol.headers import Header, SignedHeader
-from probatum.protocol.messages import (
-    GetHeader,
-    GetLogFile,
-    GetState,
-    GotHeader,
-    GotLogFile,
-    GotState,
-)
-from probatum.protocol.notes import log_origin, open_checkpoint
-from probatum.protocol.primitives import Address, make_digest
-from probatum.protocol.records import PARAMS_KEY, NodeRecord, get_node_key
-from probatum.protocol.trust import Trust, check_signed_header, get_domain
+from probatum.protocol.messages import GetHeader, GotHeader
+from probatum.protocol.primitives import make_digest
+from probatum.protocol.trust import Trust, check_signed_header
 
-__all__ = ["inspect_ledger", "inspect_node"]
+__all__ = ["inspect_ledger", "make_desk"]
 
 _MOVING_S: Final = 15.0
 _POLL_S: Final = 0.1
@@ -42,7 +30,8 @@ _NO_DOMAIN: Final = Domain(
 )  # nothing is signed here
 
 
-def _make_desk(converse: Converse, endpoint: str) -> LedgerDesk:
+def make_desk(converse: Converse, endpoint: str) -> LedgerDesk:
+    """Make a desk that asks and signs nothing."""
     return LedgerDesk(converse=converse, endpoint=endpoint, domain=_NO_DOMAIN)
 
 
@@ -56,7 +45,7 @@ async def inspect_ledger(
         endpoint: Where it is.
         trust: Whose signature makes its headers true; None believes them.
     """
-    desk = _make_desk(converse, endpoint)
+    desk = make_desk(converse, endpoint)
     try:
         first = await _get_header(desk, trust)
     except ProbatumError as error:
@@ -85,7 +74,8 @@ async def inspect_ledger(
             detail=f"still at height {first.height} after {_MOVING_S:.0f} s",
             advice="whoever runs the ledger must look at it: deadlines stand still too",
         )
-        return reached, moves
+        detail = "no fresh block to hold this machine's clock against"
+        return reached, moves, Finding(check="clock", status="skip", detail=detail)
     if header.height < first.height:
         detail = f"went from height {first.height} back to {header.height}"
         advice = "do not use this full node: a ledger never goes back"
@@ -114,80 +104,3 @@ async def _get_header(desk: LedgerDesk, trust: Trust | None) -> Header:
 
 def _check(signed: SignedHeader, trust: Trust | None) -> Header:
     return signed.header if trust is None else check_signed_header(trust, signed)
-
-
-async def inspect_node(
-    converse: Converse, ledger: str, trust: Trust, operator: Address, key: str | None
-) -> tuple[Finding, ...]:
-    """Look at what the ledger knows of a node, and whether the node's newest log is its own.
-
-    Args:
-        converse: How to reach others.
-        ledger: A full node.
-        trust: The network.
-        operator: The node's operator.
-        key: The operating key in the node's home, in hex; None if there is none to compare.
-    """
-    try:
-        record, params, height = await _get_place(_make_desk(converse, ledger), trust, operator)
-    except ProbatumError as error:
-        return (from_error("registration", error),)
-    if record is None:
-        advice = "stake, then register the node with its operator's account"
-        detail = "the ledger does not know this operator's node"
-        return (Finding(check="registration", status="fail", detail=detail, advice=advice),)
-    if key is not None and record.operating_key.hex() != key:
-        advice = "register this home's key, or use the home that has the registered one"
-        detail = f"registered with another key: {record.operating_key.hex()[:16]}…"
-        return (Finding(check="registration", status="fail", detail=detail, advice=advice),)
-    detail = f"{', '.join(record.roles)} at {record.endpoint}"
-    registered = Finding(check="registration", status="ok", detail=detail)
-    if "inference" not in record.roles:
-        return (registered,)
-    session = await _inspect_session(converse, trust, record)
-    return registered, _judge_heartbeat(record, params, height), session
-
-
-async def _get_place(
-    desk: LedgerDesk, trust: Trust, operator: Address
-) -> tuple[NodeRecord | None, Params, int]:
-    reply = await desk.ask(GetState(keys=(get_node_key(operator), PARAMS_KEY), prove=False))
-    if not isinstance(reply, GotState) or len(reply.items) != 2:
-        raise Fault("network.odd-reply", f"the full node replied {type(reply).__name__}")
-    height = _check(reply.header, trust).height
-    value, params = (item.value for item in reply.items)
-    record = (
-        None if value is None else decode(NodeRecord, value, limit_bytes=limits.STATE_VALUE_BYTES)
-    )
-    return record, decode_params(params or b""), height
-
-
-def _judge_heartbeat(record: NodeRecord, params: Params, height: int) -> Finding:
-    age = height - record.heartbeat_at
-    detail = f"last heartbeat {age} blocks ago, {params.heartbeat_window_blocks} are allowed"
-    if age <= params.heartbeat_window_blocks:
-        return Finding(check="heartbeat", status="ok", detail=detail)
-    advice = "start the node; if it runs, look into its log and at its payer's balance"
-    return Finding(check="heartbeat", status="fail", detail=detail, advice=advice)
-
-
-async def _inspect_session(converse: Converse, trust: Trust, record: NodeRecord) -> Finding:
-    """Ask the node itself for a signed checkpoint of the newest session that the ledger knows."""
-    check = "log session"
-    if record.sessions == 0:
-        return Finding(check=check, status="fail", detail="none opened", advice="start the node")
-    newest = record.sessions - 1
-    node = _make_desk(converse, record.endpoint)
-    try:
-        reply = await node.ask(GetLogFile(session=newest, path="checkpoint"))
-        data = reply.data if isinstance(reply, GotLogFile) else b""
-        origin = log_origin(get_domain(trust), record.account, newest)
-        checkpoint = open_checkpoint(data, origin, record.operating_key)
-    except Fault as error:
-        return from_error(check, error)
-    except ProbatumError as error:
-        advice = "stop every copy of this node but one; one that sees a newer session stops itself"
-        detail = f"the node does not hold its newest session {newest}: {error.code}"
-        return Finding(check=check, status="fail", detail=detail, advice=advice)
-    detail = f"the newest, {newest}, is its own and has {checkpoint.size} entries"
-    return Finding(check=check, status="ok", detail=detail)

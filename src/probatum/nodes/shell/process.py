@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import resource
 import signal
 import socket
 import sys
@@ -28,8 +29,8 @@ from starlette.types import ASGIApp
 from probatum.errors import Fault, Misuse, ProbatumError, Refusal
 from probatum.machine.machine import Machine
 from probatum.machine.wishes import Report
-from probatum.nodes.shell.config import NodeConfig, load_config
 from probatum.nodes.shell.chance import Chance
+from probatum.nodes.shell.config import NodeConfig, load_config
 from probatum.nodes.shell.drive import Driver, Ended, World
 from probatum.nodes.shell.journal import Journal, lock_home, open_journal
 from probatum.nodes.shell.logs import write_report, write_through
@@ -174,6 +175,8 @@ def run_process(
     Returns:
         One of `EXIT_CODES`.
     """
+    # A core file would hold the party's keys.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     role = str(kind.__struct_config__.tag)
     said = parse_arguments(role, arguments)
     write_through()
