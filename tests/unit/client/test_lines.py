@@ -163,7 +163,7 @@ def test_more_exchanges_than_there_is_room_for_wait():
 
     async def story(lines, where):
         found = await asyncio.gather(*(exchange(lines, where) for _ in range(20)))
-        held = await lines.send(where, HEAD, b"", 5), await lines.post(where, HEAD, b"", 5)
+        held = await lines.send(where, HEAD, b"", 5), await lines.send(where, HEAD, b"", 5)
         with pytest.raises(TimeoutError):
             await lines.send(where, HEAD, b"", 0.05)
         for line in held:
