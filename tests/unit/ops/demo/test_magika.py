@@ -69,8 +69,9 @@ def test_files_joined_are_answered_as_alone(session, repository):
     features = tuple(read_features(path) for path in paths)
     (joined,) = session.run((make_input(features),))
     alone = [session.run((make_input((each,)),))[0].data for each in features]
+    # Another batch size is another order of sums in float32.
     np.testing.assert_allclose(
-        np.frombuffer(joined.data, "<f4"), np.frombuffer(b"".join(alone), "<f4"), atol=1e-6
+        np.frombuffer(joined.data, "<f4"), np.frombuffer(b"".join(alone), "<f4"), atol=1e-4
     )
 
 
