@@ -22,11 +22,15 @@ R = TypeVar("R", bound=LedgerValue)
 
 _KINDS: Final[tuple[tuple[bytes, type[LedgerValue]], ...]] = (
     (records.ACCOUNT, records.Account),
+    (records.CHALLENGE, records.ChallengeRecord),
     (records.KEY, records.KeyRecord),
     (records.LOG, records.LogRecord),
+    (records.LOSS, records.LossRecord),
     (records.MODEL, records.ModelRecord),
     (records.NODE, records.NodeRecord),
+    (records.OFFENCE, records.OffenceRecord),
     (records.OFFER, records.OfferRecord),
+    (records.RETURNED, records.ReturnRecord),
     (records.STAKE, records.StakeRecord),
     (records.SUPPLY_KEY, records.Supply),
     (records.PARAMS_KEY, Params),
@@ -58,6 +62,7 @@ class LedgerView:
         self._records: dict[bytes, LedgerValue] = {}
         self._offers: dict[bytes, set[bytes]] = {}
         self._models: dict[bytes, set[bytes]] = {}
+        self._challenges: dict[bytes, set[bytes]] = {}
 
     @property
     def height(self) -> int:
@@ -96,6 +101,7 @@ class LedgerView:
             self._records.clear()
             self._offers.clear()
             self._models.clear()
+            self._challenges.clear()
         for key, record in read:
             self._put(key, record)
         self.header = block.header
@@ -110,6 +116,9 @@ class LedgerView:
         elif key.startswith(records.MODEL):
             name = key[len(records.MODEL) :].partition(b"/")[0]
             _note(self._models, name, key, there=record is not None)
+        elif key.startswith(records.CHALLENGE):
+            operator = key[len(records.CHALLENGE) :][:20]
+            _note(self._challenges, operator, key, there=record is not None)
 
     def _get(self, key: bytes, kind: type[R]) -> R | None:
         record = self._records.get(key)
@@ -153,6 +162,36 @@ class LedgerView:
     def get_log(self, operator: Address, session: int) -> records.LogRecord | None:
         """Get a log session with its last settled size and root."""
         return self._get(records.get_log_key(operator, session), records.LogRecord)
+
+    def get_challenges(self, operator: Address) -> tuple[records.ChallengeRecord, ...]:
+        """List the open challenges of an operator's receipts, by session and index."""
+        keys = sorted(self._challenges.get(operator, ()))
+        found = (self._get(key, records.ChallengeRecord) for key in keys)
+        return tuple(challenge for challenge in found if challenge is not None)
+
+    def get_challenge(
+        self, operator: Address, session: int, index: int
+    ) -> records.ChallengeRecord | None:
+        """Get the open challenge of an entry."""
+        key = records.get_challenge_key(operator, session, index)
+        return self._get(key, records.ChallengeRecord)
+
+    def get_offence(
+        self, operator: Address, session: int, kind: records.OffenceKind, index: int
+    ) -> records.OffenceRecord | None:
+        """Get a conviction."""
+        key = records.get_offence_key(operator, session, kind, index)
+        return self._get(key, records.OffenceRecord)
+
+    def get_loss(self, operator: Address) -> records.LossRecord | None:
+        """Get the last loss that an operator's node declared."""
+        return self._get(records.get_loss_key(operator), records.LossRecord)
+
+    def get_return(
+        self, operator: Address, session: int, index: int
+    ) -> records.ReturnRecord | None:
+        """Get where a lost entry is now."""
+        return self._get(records.get_return_key(operator, session, index), records.ReturnRecord)
 
     def get_key(self, key: OperatingKey) -> records.KeyRecord | None:
         """Get whose operating key this is or was."""

@@ -124,7 +124,7 @@ class Params(LedgerValue, frozen=True, kw_only=True):
     slash_fork_units: _SlashFork = UNITS_PER_TOKEN
     slash_omission_units: _SlashOmission = UNITS_PER_TOKEN // 10
     reporter_share_permille: _ReporterShare = 100
-    slash_loss_units: _SlashLoss = UNITS_PER_TOKEN // 2
+    slash_loss_units: _SlashLoss = UNITS_PER_TOKEN // 10
     loss_epoch_blocks: _LossEpoch = 86_400
 
 

@@ -14,14 +14,16 @@ import msgspec
 from probatum.client.ledger_view import LedgerView
 from probatum.machine.events import Event, Moment
 from probatum.machine.wishes import Report, Wish
+from probatum.nodes.inference.challenges import ChallengeDesk
 from probatum.nodes.inference.errands import Errands
+from probatum.nodes.inference.journal_records import ReturnedEntry
 from probatum.nodes.inference.logbook import Logbook, SessionLog
 from probatum.nodes.inference.sessions import SESSION, SessionOpening
 from probatum.nodes.inference.settings import InferenceSettings
 from probatum.nodes.inference.settlement import LogSettlement
 from probatum.protocol.primitives import Digest, make_operating_signature
 from probatum.protocol.records import NodeRecord, OfferRecord
-from probatum.protocol.transactions.kinds import Heartbeat, Offer, WithdrawOffer
+from probatum.protocol.transactions.kinds import DeclareLoss, Heartbeat, Offer, WithdrawOffer
 from probatum.protocol.transactions.signed import sign_authority
 
 __all__ = ["Duties"]
@@ -31,7 +33,7 @@ _BEATS_PER_WINDOW = 3
 """Two heartbeats may be lost before a node counts as dead."""
 _UNSIGNED = make_operating_signature(bytes(64))
 
-B = TypeVar("B", Offer, WithdrawOffer, Heartbeat)
+B = TypeVar("B", Offer, WithdrawOffer, Heartbeat, DeclareLoss)
 
 
 class Duties:
@@ -43,6 +45,7 @@ class Duties:
         book: Logbook,
         view: LedgerView,
         taken: frozenset[int],
+        returned: tuple[ReturnedEntry, ...] = (),
     ) -> None:
         """Make the duties of a node that has done none yet.
 
@@ -51,12 +54,14 @@ class Duties:
             book: Its logs.
             view: The ledger as it follows it.
             taken: Session numbers that earlier lives wrote down.
+            returned: Entries of lost sessions that they put into their logs.
         """
         self._settings = settings
         self._view = view
         self._errands = Errands(settings, view)
         self._opening = SessionOpening(settings, book, view, self._errands, taken)
         self._settlement = LogSettlement(settings, book, view, self._errands)
+        self._challenges = ChallengeDesk(settings, book, view, self._errands, returned)
         self._complaint = ""
 
     @property
@@ -83,6 +88,10 @@ class Duties:
         """Go on once the session's number is written down."""
         return self._opening.take_durable()
 
+    def take_returned_durable(self, ticket: str) -> None:
+        """Go on once an entry of a lost session is written down in this one."""
+        self._challenges.take_durable(ticket)
+
     def plan(self, moment: Moment, *, stopping: bool) -> tuple[Wish, ...]:
         """Do what the ledger's last block and the node's logs make due."""
         if self._view.header is None:
@@ -95,7 +104,9 @@ class Duties:
         wishes: list[Wish] = []
         if self.log is not None or stopping:
             # Not before: a node that starts is ready the sooner, and the logs lose two blocks.
-            wishes += self._settlement.plan(hurry=stopping)
+            wishes += self._settlement.plan(hurry=stopping or self._challenges.is_pressing)
+        if self.log is not None:
+            wishes += self._challenges.plan(self.log)
         if not stopping:
             wishes += self._opening.plan(record, moment)
             if self.log is not None and self._errands.is_free(_AUTHORITY):
@@ -130,6 +141,17 @@ class Duties:
     def _plan_authority(self, record: NodeRecord) -> tuple[Wish, ...]:
         """Send the most urgent body that needs an authority, if any is due."""
         operator, sequence = self._settings.operator, record.sequence
+        lost = None if self.log is None else self._challenges.find_loss(self.log)
+        if lost is not None:
+            loss = DeclareLoss(
+                operator=operator, session=lost, sequence=sequence, authority=_UNSIGNED
+            )
+            report = Report(
+                "error",
+                "node.log-lost",
+                f"entries of sessions up to {lost} are not in this node's journal: declaring it",
+            )
+            return (report, *self._errands.submit(_AUTHORITY, self._authorise(loss)))
         params = self._view.get_params()
         window = params.heartbeat_window_blocks if params else 0
         beat_at = record.heartbeat_at + max(1, window // _BEATS_PER_WINDOW)

@@ -23,6 +23,7 @@ __all__ = [
     "AcceptedRecord",
     "AnsweredRecord",
     "JournalRecord",
+    "ReturnedEntry",
     "SessionOpened",
     "decode_journal_record",
 ]
@@ -78,7 +79,23 @@ class AnsweredRecord(LedgerValue, frozen=True, kw_only=True, tag=3):
     outputs: Annotated[tuple[Tensor, ...], Meta(max_length=limits.TENSORS_PER_REQUEST)]
 
 
-JournalRecord: TypeAlias = SessionOpened | AcceptedRecord | AnsweredRecord
+class ReturnedEntry(LedgerValue, frozen=True, kw_only=True, tag=9):
+    """A log entry that stands for one of a lost session, written before it is settled (`LOG-1`).
+
+    Attributes:
+        session: The session whose log it is in now, at `index`.
+        entry: What was challenged; the receipt itself is its holder's.
+        lost_session: The session that promised it, at `lost_index`.
+    """
+
+    session: Index
+    index: Index
+    entry: Digest
+    lost_session: Index
+    lost_index: Index
+
+
+JournalRecord: TypeAlias = SessionOpened | AcceptedRecord | AnsweredRecord | ReturnedEntry
 """Everything that the journal holds."""
 
 

@@ -14,7 +14,7 @@ from probatum.protocol.ed25519 import OperatingSigner
 from probatum.protocol.eip712 import Domain
 from probatum.protocol.merkle import MerkleLog, Proof, leaf_hash
 from probatum.protocol.notes import Checkpoint, log_origin, sign_checkpoint
-from probatum.protocol.primitives import Address, Digest, OperatingKey
+from probatum.protocol.primitives import Address, Digest, OperatingKey, make_digest
 from probatum.protocol.tiles import (
     TILE_WIDTH,
     encode_entry_bundle,
@@ -62,6 +62,16 @@ class SessionLog:
     def get_consistency(self, old_size: int, size: int) -> Proof:
         """Build a consistency proof. Raises Refusal `merkle.bad-range`."""
         return self._tree.consistency_proof(old_size, size)
+
+    def get_inclusion(self, index: int, size: int) -> Proof:
+        """Build an inclusion proof. Raises Refusal `merkle.bad-range`."""
+        return self._tree.inclusion_proof(index, size)
+
+    def get_entry(self, index: int) -> Digest:
+        """Get an entry. Raises Refusal `merkle.bad-range`."""
+        if not 0 <= index < len(self):
+            raise Refusal("merkle.bad-range", f"the log has {len(self)} entries, not {index + 1}")
+        return make_digest(bytes(self._entries[_ENTRY_BYTES * index :][:_ENTRY_BYTES]))
 
     def get_tile(self, path: str) -> bytes:
         """Get the bytes of a tile or of an entry bundle, of durable entries only.

@@ -26,6 +26,7 @@ from probatum.machine.events import (
     Stopping,
 )
 from probatum.machine.wishes import Halt, Reply, Report, SetTimer, Wish
+from probatum.nodes.inference.challenges import RETURNED
 from probatum.nodes.inference.duties import Duties
 from probatum.nodes.inference.handover import Tree
 from probatum.nodes.inference.logbook import Logbook
@@ -72,6 +73,8 @@ class InferenceNode:
             records.OFFER,
             records.MODEL,
             records.LOG + settings.operator,
+            records.CHALLENGE + settings.operator,
+            records.LOSS + settings.operator,
             records.PARAMS_KEY,
         )
         self._follower = LedgerFollower(
@@ -79,7 +82,9 @@ class InferenceNode:
         )
         view = self._follower.view
         self._desk = WorkDesk(settings, view, answers, self._recovered.answered)
-        self._duties = Duties(settings, self._book, view, self._recovered.sessions)
+        self._duties = Duties(
+            settings, self._book, view, self._recovered.sessions, self._recovered.returned
+        )
         self._stopping = False
         self._halted = False
 
@@ -188,6 +193,9 @@ class InferenceNode:
     def _take_durable(self, ticket: str, moment: Moment) -> tuple[Wish, ...]:
         if ticket == SESSION:
             return self._duties.take_session_durable()
+        if ticket.startswith(RETURNED):
+            self._duties.take_returned_durable(ticket)
+            return self._duties.plan(moment, stopping=self._stopping)
         if ticket.startswith(ACCEPT):
             return self._desk.take_accepted(ticket.removeprefix(ACCEPT))
         if ticket.startswith(ANSWER):

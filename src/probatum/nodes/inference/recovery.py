@@ -14,6 +14,7 @@ from probatum.nodes.inference.handover import Tree, find_tree
 from probatum.nodes.inference.journal_records import (
     AcceptedRecord,
     AnsweredRecord,
+    ReturnedEntry,
     SessionOpened,
     decode_journal_record,
 )
@@ -24,7 +25,7 @@ from probatum.protocol.dsse import Envelope, decode_payload
 from probatum.protocol.encoding import decode_document
 from probatum.protocol.hashing import sha256
 from probatum.protocol.headers import SignedHeader
-from probatum.protocol.primitives import OperatingKey, RequestId
+from probatum.protocol.primitives import Digest, OperatingKey, RequestId
 from probatum.protocol.tensors import Tensor
 
 __all__ = ["ANSWERED_TREES", "GivenAnswer", "Recovered", "recover"]
@@ -67,12 +68,14 @@ class Recovered:
         sessions: Session numbers that were ever taken; none is used again.
         lapses: Accepted and never answered: request, and height by which it was due.
         answered: The custody trees that were answered last, also where the answer is forgotten.
+        returned: Entries of lost sessions that are in later ones now.
     """
 
     seen: SignedHeader | None
     sessions: frozenset[int]
     lapses: tuple[tuple[RequestId, int], ...]
     answered: Recent[Tree, None]
+    returned: tuple[ReturnedEntry, ...]
 
 
 def recover(
@@ -97,6 +100,7 @@ def recover(
     sessions: set[int] = set()
     accepted: dict[bytes, AcceptedRecord] = {}
     trees: Recent[Tree, None] = Recent(limit=ANSWERED_TREES)
+    returned: list[ReturnedEntry] = []
     for data in journal:
         match decode_journal_record(data):
             case SessionOpened(session=session) as opened:
@@ -108,14 +112,23 @@ def recover(
             case AcceptedRecord() as record:
                 accepted[record.record_digest] = record
             case AnsweredRecord() as answered:
-                log = _restore_entry(answered, book)
+                log = _restore_entry(answered, book, sha256(answered.payload))
                 promise = accepted.pop(answered.record_digest, None)
                 if promise is not None and log.key == key:
                     tree, answer = _restore_answer(promise, answered)
                     answers.put(tree, answer)
                     trees.put(tree, None)
+            case ReturnedEntry() as entry:
+                _restore_entry(entry, book, entry.entry)
+                returned.append(entry)
     lapses = tuple((record.request_id, record.answer_by) for record in accepted.values())
-    return Recovered(seen=seen, sessions=frozenset(sessions), lapses=lapses, answered=trees)
+    return Recovered(
+        seen=seen,
+        sessions=frozenset(sessions),
+        lapses=lapses,
+        answered=trees,
+        returned=tuple(returned),
+    )
 
 
 def _broken(why: str) -> Fault:
@@ -127,11 +140,13 @@ def _broken(why: str) -> Fault:
     )
 
 
-def _restore_entry(answered: AnsweredRecord, book: Logbook) -> SessionLog:
-    log = book.get(answered.session)
-    if log is None or answered.index != len(log):
-        raise _broken(f"entry {answered.index} of session {answered.session} is out of place")
-    log.append(sha256(answered.payload))
+def _restore_entry(
+    record: AnsweredRecord | ReturnedEntry, book: Logbook, entry: Digest
+) -> SessionLog:
+    log = book.get(record.session)
+    if log is None or record.index != len(log):
+        raise _broken(f"entry {record.index} of session {record.session} is out of place")
+    log.append(entry)
     log.mark_durable(len(log))
     return log
 

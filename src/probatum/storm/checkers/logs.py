@@ -12,6 +12,7 @@ from probatum.consensus.tables import RECORD
 from probatum.nodes.inference.journal_records import (
     AcceptedRecord,
     AnsweredRecord,
+    ReturnedEntry,
     SessionOpened,
     decode_journal_record,
 )
@@ -19,7 +20,7 @@ from probatum.protocol import limits
 from probatum.protocol.encoding import decode
 from probatum.protocol.hashing import sha256
 from probatum.protocol.merkle import compute_root, leaf_hash
-from probatum.protocol.primitives import Address, address_to_hex
+from probatum.protocol.primitives import Address, Digest, address_to_hex
 from probatum.protocol.records import LogRecord, get_log_key
 from probatum.storm.checkers.chain import Replay
 from probatum.storm.people import derive_account
@@ -30,9 +31,9 @@ __all__ = ["check_logs", "is_settled"]
 
 @dataclass(slots=True)
 class _Book:
-    """What one node's disk holds."""
+    """What one node's disk holds: the log entries of each session, and what it accepted."""
 
-    entries: dict[int, list[bytes]] = field(default_factory=dict)
+    entries: dict[int, list[Digest]] = field(default_factory=dict)
     accepted: set[bytes] = field(default_factory=set)
 
 
@@ -48,7 +49,7 @@ def check_logs(world: World, done: Replay) -> None:
     trace = world.kernel.trace
     for (account, session, index), payload in sorted(world.witness.receipts.items()):
         found = books[account].entries.get(session, []) if account in books else []
-        if index >= len(found) or found[index] != payload:
+        if index >= len(found) or found[index] != sha256(payload):
             trace.find(
                 "logs.not-on-disk",
                 account,
@@ -67,7 +68,7 @@ def is_settled(world: World) -> bool:
         sizes: dict[int, int] = {}
         for data in world.kernel.parties[name].disk.journal:
             record = decode_journal_record(data)
-            if isinstance(record, AnsweredRecord):
+            if isinstance(record, AnsweredRecord | ReturnedEntry):
                 sizes[record.session] = record.index + 1
         for session, size in sizes.items():
             value = stored.get(get_log_key(operator, session))
@@ -91,29 +92,36 @@ def _read(world: World, name: str) -> _Book:
             case AcceptedRecord(record_digest=digest):
                 book.accepted.add(digest)
             case AnsweredRecord() as record:
-                entries = book.entries.setdefault(record.session, [])
-                if record.index != len(entries):
-                    trace.find(
-                        "logs.index-used-twice",
-                        name,
-                        f"entry {record.index} of session {record.session} follows "
-                        f"{len(entries)} entries",
-                    )
                 world.witness.take_payload(name, record.payload)
-                entries.append(record.payload)
+                _take_entry(world, name, book, record, sha256(record.payload))
+            case ReturnedEntry() as record:
+                _take_entry(world, name, book, record, record.entry)
     return book
+
+
+def _take_entry(
+    world: World, name: str, book: _Book, record: AnsweredRecord | ReturnedEntry, entry: Digest
+) -> None:
+    entries = book.entries.setdefault(record.session, [])
+    if record.index != len(entries):
+        world.kernel.trace.find(
+            "logs.index-used-twice",
+            name,
+            f"entry {record.index} of session {record.session} follows {len(entries)} entries",
+        )
+    entries.append(entry)
 
 
 def _check_settled(world: World, done: Replay, name: str, operator: Address, book: _Book) -> None:
     trace = world.kernel.trace
-    for session, payloads in sorted(book.entries.items()):
+    for session, entries in sorted(book.entries.items()):
         value = done.state.get(get_log_key(operator, session))
         if value is None:
-            if payloads:
+            if entries:
                 trace.find("logs.never-opened", name, f"session {session} is not in the ledger")
             continue
         record = _decode_log(value)
-        leaves = [leaf_hash(sha256(payload)) for payload in payloads]
+        leaves = [leaf_hash(entry) for entry in entries]
         if record.size < len(leaves):
             trace.find(
                 "logs.not-settled",
