@@ -118,7 +118,7 @@ def test_after_the_storm_nothing_is_held(offset, seed_round):
     world.meddle = lambda _, message: message
     world.run(35_000)
     replies = [world.replies[name] for name in names]
-    assert sum(isinstance(reply, Answer) for told in replies for reply in told) > 5
+    assert sum(isinstance(reply, Answer) for told in replies for reply in told) > 2
     assert max(map(len, replies)) == 1
     party = world.parties[GATEWAY]
     desk, collector = party.machine._desk, party.machine._collector

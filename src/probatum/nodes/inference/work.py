@@ -1,8 +1,9 @@
 """Work that a node has accepted: from the hand-over to the signed answer (`CUSTODY-1`, `LOG-1`).
 
-The order of the promises: accepted → flushed → countersigned and said → computed → appended to the
-log (this gives the index) → flushed → signed → answered. Whoever asks again is told the same. Must
-not know the ledger's duties.
+The order of the promises: accepted → flushed → countersigned and said; computed → appended to the
+log (this gives the index) → flushed → signed → answered. Computing begins at once, so that a fast
+model's answer goes to disk together with its acceptance; the journal keeps their order. Whoever
+asks again is told the same. Must not know the ledger's duties.
 """
 
 from __future__ import annotations
@@ -73,7 +74,6 @@ class _Work:
     handed: HandedOver
     manifest: Manifest
     salt: Salt
-    inputs: tuple[Tensor, ...]
     input_bytes: int
     accepted: bytes
     log: SessionLog
@@ -156,17 +156,13 @@ class WorkDesk:
         return ()
 
     def take_accepted(self, digest: str) -> tuple[Wish, ...]:
-        """Begin to compute: the acceptance is on disk."""
+        """Say that the work is accepted: that is on disk now."""
         work = self._held.get(digest)
         if work is None:
             return ()
         work.durable = True
-        inputs, work.inputs = work.inputs, ()
-        said = tuple(
-            Reply(asker, Accepted(record=work.accepted), last=False) for asker in work.askers
-        )
-        package = Digest(bytes.fromhex(work.handed.facts.model.package))
-        return (*said, Compute(digest, package, inputs))
+        said = Accepted(record=work.accepted)
+        return tuple(Reply(asker, said, last=False) for asker in work.askers)
 
     def take_computed(
         self, digest: str, outcome: tuple[Tensor, ...] | Refusal | Fault
@@ -190,6 +186,8 @@ class WorkDesk:
                 first.askers[asker] = None
                 self._waiting[asker] = self._answering[tree]
             # The receipt will cite the other branch's acceptance, which they may never have heard.
+            if not first.durable:
+                return ()  # they hear of it with the others
             said = Accepted(record=first.accepted)
             return tuple(Reply(asker, said, last=False) for asker in work.askers)
         try:
@@ -263,7 +261,6 @@ class WorkDesk:
             handed=handed,
             manifest=manifest,
             salt=message.salt,
-            inputs=message.inputs,
             input_bytes=size,
             accepted=countersign(handed, self._settings.signer),
             log=log,
@@ -279,7 +276,12 @@ class WorkDesk:
             envelope=work.accepted,
             answer_by=handed.record.answer_by,
         )
-        return (Journal(f"{ACCEPT}{digest}", (encode(record),)),)
+        # Nobody is told anything before it is on disk; until then computing costs nobody but us.
+        package = Digest(bytes.fromhex(handed.facts.model.package))
+        return (
+            Journal(f"{ACCEPT}{digest}", (encode(record),)),
+            Compute(digest, package, message.inputs),
+        )
 
     def _join(self, conversation: str, work: _Work) -> tuple[Wish, ...]:
         if len(work.askers) >= _ASKERS:

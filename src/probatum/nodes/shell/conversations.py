@@ -37,12 +37,20 @@ class Conversation:
 
     async def next(self) -> Reply | None:
         """Wait for the next reply; None when none will come (hung up, or the party ended)."""
-        while not self._replies:
-            if self._ended:
-                return None
+        await self._wait()
+        return self._replies.popleft() if self._replies else None
+
+    async def take(self) -> tuple[Reply, ...]:
+        """Wait for a reply and take along what else is there; empty when none will come."""
+        await self._wait()
+        taken = tuple(self._replies)
+        self._replies.clear()
+        return taken
+
+    async def _wait(self) -> None:
+        while not (self._replies or self._ended):
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
-        return self._replies.popleft()
 
     def hang_up(self) -> None:
         """Say that nobody listens any more. Harmless when the conversation has ended."""

@@ -65,6 +65,8 @@ OPEN_CALLS: Final = 4_096
 REPLIES_PER_CALL: Final = 16
 """More replies than any conversation has: the other side is not well."""
 GROUP_RECORDS: Final = 1_024
+LINGER_S: Final = 0.002
+"""How long a flush waits for more records while there are many."""
 
 
 class RecordSink(Protocol):
@@ -387,6 +389,7 @@ class Driver:
             done=lambda ticket: self.post(Durable(ticket)),
             failed=self._fail,
             group_pieces=group_pieces,
+            linger_s=LINGER_S,
         )
 
     def _write_records(self, pieces: list[tuple[bytes, ...]]) -> None:

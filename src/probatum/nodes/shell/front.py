@@ -231,21 +231,20 @@ async def respond(
 
 
 async def _stream(conversation: Conversation, send: Send) -> None:
-    reply = await conversation.next()
-    if reply is None:
-        raise _cut()
-    if reply.last:
-        await respond(send, HTTPStatus.OK, encode_frame(reply.message), FRAMES_TYPE)
-        return
-    head = [(b"content-type", FRAMES_TYPE)]
-    await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": head})
-    while reply is not None:
-        frame = encode_frame(reply.message)
-        more = not reply.last
-        await send({"type": "http.response.body", "body": frame, "more_body": more})
+    started = False
+    while replies := await conversation.take():
+        frames = b"".join(encode_frame(reply.message) for reply in replies)
+        more = not replies[-1].last
+        if not (started or more):
+            await respond(send, HTTPStatus.OK, frames, FRAMES_TYPE)
+            return
+        if not started:
+            head = [(b"content-type", FRAMES_TYPE)]
+            await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": head})
+            started = True
+        await send({"type": "http.response.body", "body": frames, "more_body": more})
         if not more:
             return
-        reply = await conversation.next()
     raise _cut()
 
 

@@ -27,6 +27,7 @@ class GroupWriter(Generic[T]):
         done: Callable[[str], None],
         failed: Callable[[BaseException], None],
         group_pieces: int,
+        linger_s: float = 0.0,
     ) -> None:
         """Make a writer.
 
@@ -35,11 +36,14 @@ class GroupWriter(Generic[T]):
             done: Called on the event loop, in the order of the pieces.
             failed: Called on the event loop with what `write` raised; nothing is written then.
             group_pieces: How many pieces one call of `write` gets at most.
+            linger_s: How long a write waits for more to come along, if the one before had several.
         """
         self._write = write
         self._done = done
         self._failed = failed
         self._group_pieces = group_pieces
+        self._linger_s = linger_s
+        self._crowded = False
         self._waiting: deque[tuple[str, T]] = deque()
         self._flushing: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1)
@@ -65,9 +69,12 @@ class GroupWriter(Generic[T]):
         loop = asyncio.get_running_loop()
         try:
             while self._waiting:
+                if self._crowded:
+                    await asyncio.sleep(self._linger_s)
                 size = min(len(self._waiting), self._group_pieces)
                 group = [self._waiting.popleft() for _ in range(size)]
                 pieces = [piece for _, piece in group]
+                self._crowded = size > 1
                 await loop.run_in_executor(self._thread, self._write, pieces)
                 for ticket, _ in group:
                     self._done(ticket)

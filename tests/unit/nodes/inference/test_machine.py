@@ -2,7 +2,7 @@ import pytest
 from msgspec.structs import replace
 
 from probatum.errors import Fault
-from probatum.machine import events
+from probatum.machine import events, wishes
 from probatum.nodes.inference.journal_records import (
     AcceptedRecord,
     AnsweredRecord,
@@ -115,6 +115,28 @@ def test_nothing_is_said_before_it_is_on_disk(network):
     node = InferenceNode(network.node_settings("a"), tuple(journal))
     assert node.sessions == (0,)
     assert len(node._book.get(0)) == 1
+
+
+def test_an_answer_that_is_there_before_its_acceptance_is_on_disk_waits_for_it(network):
+    machine, moment = network.world.parties[A].machine, events.Moment(0, bytes(32))
+    handing = Handing(height=get_height(network))
+    branch = handing.but(record={"branch": 1, "accepts": False, "previous": handing.digest.hex()})
+    journals, jobs = [], []
+    for conversation, asked in (("first", handing), ("second", branch)):
+        wished = machine.step(events.Arrived(conversation, asked.make()), moment)
+        journal, compute = wished
+        assert (type(journal), type(compute)) == (wishes.Journal, wishes.Compute)
+        journals.append(journal.ticket)
+        jobs.append(compute)
+    (answer,) = machine.step(events.Computed(jobs[0].job, double(jobs[0].inputs)), moment)
+    assert machine.step(events.Computed(jobs[1].job, double(jobs[1].inputs)), moment) == ()
+    said = [
+        (wish.conversation, type(wish.message))
+        for ticket in (*journals, answer.ticket)
+        for wish in machine.step(events.Durable(ticket), moment)
+    ]
+    both = ("first", "second")
+    assert said == [*((who, Accepted) for who in both), *((who, Answered) for who in both)]
 
 
 def test_a_node_is_told_apart_by_what_it_flushed_when_it_dies_in_between(network):

@@ -122,6 +122,26 @@ def test_journal_wishes_become_durable_in_order_and_share_flushes():
     assert threading.get_ident() not in disk.threads
 
 
+def test_while_there_are_many_a_flush_waits_for_more():
+    disk = Disk()
+
+    def say(event):
+        match event:
+            case events.Started():
+                return [wishes.Journal("a", (b"a",)), wishes.Journal("b", (b"b",))]
+            case events.Durable(ticket="b"):
+                return [wishes.Journal("c", (b"c",)), wishes.SetTimer("soon", 0)]
+            case events.Fired():
+                return [wishes.Journal("d", (b"d",))]
+            case events.Durable(ticket="d"):
+                return [wishes.Journal("alone", (b"e",))]
+            case events.Durable(ticket="alone"):
+                return [HALT]
+
+    drive(say, journal=disk)
+    assert disk.groups == [(b"a", b"b"), (b"c", b"d"), (b"e",)]
+
+
 def test_commits_are_made_one_by_one():
     disk = Disk()
     rows = [((f"table{n}", b"k", None),) for n in range(5)]
