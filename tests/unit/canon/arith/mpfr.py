@@ -44,6 +44,11 @@ def compute(fmt, function, *arguments, precision=1200):
         context.clear_flags()
         result = function(*values)
         cut = context.inexact
+    return round_to(fmt, result, cut=cut)
+
+
+def round_to(fmt, result, *, cut=False):
+    """Round a number of MPFR's, of which something beyond its last bit may have been cut."""
     if gmpy2.is_nan(result):
         return nan(fmt)
     if gmpy2.is_infinite(result):
@@ -52,7 +57,7 @@ def compute(fmt, function, *arguments, precision=1200):
         return zero(fmt, gmpy2.is_signed(result))
     mantissa, exponent = (int(part) for part in result.as_mantissa_exp())
     # What was cut lies beyond all these bits: one more bit says that there was something.
-    shift = precision + 8 - mantissa.bit_length()
+    shift = result.precision + 8 - mantissa.bit_length()
     sticky = (abs(mantissa) << shift) | cut
     return round_dyadic(fmt, -sticky if mantissa < 0 else sticky, exponent - shift)
 
