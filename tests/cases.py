@@ -12,10 +12,12 @@ from probatum.protocol.records import (
     KeyRecord,
     LogRecord,
     OffenceRecord,
+    ReturnRecord,
     get_challenge_key,
     get_key_key,
     get_log_key,
     get_offence_key,
+    get_return_key,
 )
 from probatum.protocol.tiles import parse_tile_path, tile_bytes
 from tests.chain import Chain, key
@@ -50,6 +52,9 @@ class ChainFacts:
 
     def get_offence(self, operator, session, kind, index):
         return self.chain.record(get_offence_key(operator, session, kind, index), OffenceRecord)
+
+    def get_return(self, operator, session, index):
+        return self.chain.record(get_return_key(operator, session, index), ReturnRecord)
 
 
 def hold(payload, signer=None):

@@ -43,6 +43,11 @@ from probatum.protocol.records import NodeRecord, get_node_key
 
 app = App(name="node", help="Set up, register and run a node.")
 app.command(api_key.app)
+app.command(
+    "probatum.cli.offences:offences",
+    name="offences",
+    help="List convictions, open challenges and lost logs.",
+)
 
 Home = Annotated[Path, Parameter(help="The node's home folder.")]
 Owner = Annotated[str | None, Parameter(help="The operator's account: a name or a key file.")]

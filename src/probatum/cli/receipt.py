@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from probatum.evidence.receipt import CheckedRecords, VerifiedBundle
 
 app = App(name="receipt", help="List, show, fetch and verify receipts.")
+app.command(
+    "probatum.cli.accusing:accuse",
+    name="accuse",
+    help="Say what follows for a receipt, and hold its node to it.",
+)
 
 What = Annotated[str, Parameter(help="A bundle's file, the id of a request kept here, or: last")]
 Id = Annotated[str, Parameter(help="The request id, or: last")]

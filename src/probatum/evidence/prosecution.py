@@ -11,6 +11,7 @@ receipt until there is nothing left to do:
     not settled, overdue                           challenge
     challenged, up to the deadline                 wait
     challenged, past the deadline                  convict
+    lost by its node, and handed back              done
 
 Must not know bonds, fees or who pays: whoever acts on a decision weighs that. Read next:
 `accusing`.
@@ -33,6 +34,7 @@ from probatum.protocol.records import (
     LogRecord,
     OffenceKind,
     OffenceRecord,
+    ReturnRecord,
 )
 from probatum.protocol.tiles import TileReader
 from probatum.protocol.transactions.kinds import Accusation
@@ -76,6 +78,10 @@ class LedgerFacts(Protocol):
         self, operator: Address, session: int, kind: OffenceKind, index: int
     ) -> OffenceRecord | None:
         """Get a conviction."""
+        ...
+
+    def get_return(self, operator: Address, session: int, index: int) -> ReturnRecord | None:
+        """Get where the entry of a lost log is now."""
         ...
 
 
@@ -187,6 +193,10 @@ def prosecute(
             return Accuse(body=body, why=f"two receipts are signed for entry {index}")
         if index < log.size:
             return _judge_settled(held, ledger, log, tiles)
+        returned = ledger.get_return(log.operator, log.session, index)
+        if returned is not None:
+            where = f"entry {returned.in_index} of session {returned.in_session}"
+            return Done(convicted=False, why=f"its node lost that log; it is {where} now")
         return _judge_unsettled(held, ledger, log, windows)
     except Refusal as refusal:
         if not refusal.code.startswith(_CODES_OF_THE_RECEIPT):

@@ -13,6 +13,7 @@ from probatum.protocol.transactions.kinds import (
 )
 from tests.cases import ChainFacts, hold, tiles_of
 from tests.chain import Chain, account, key, make_test_genesis
+from tests.unit.ledger.handlers.test_losses import handed_back, loss
 from tests.unit.ledger.handlers.test_offences import (
     PARAMS,
     REPORTER,
@@ -81,6 +82,19 @@ def test_another_entry_convicts_and_bad_tiles_do_not(chain):
     with pytest.raises(Refusal, match="not in the tree"):
         decide(chain, tiles=tiles_of(other, paths))
     act(chain, decide(chain, tiles=tiles_of(log, paths)), ReportWrongEntry)
+
+
+def test_a_receipt_that_was_handed_back_is_done_with(chain):
+    pass_blocks(chain, 6)
+    act(chain, decide(chain), ChallengeReceipt)
+    assert chain.do(account(0), chain.opening(session=1)) == "ok"
+    assert chain.do(account(1), loss(chain)) == "ok"
+    log = make_log(FIRST)
+    assert settle(chain, log, session=1) == "ok"
+    assert chain.do(account(1), handed_back(log, index=0)) == "ok"
+    end = decide(chain)
+    assert isinstance(end, Done)
+    assert "entry 0 of session 1" in end.why
 
 
 def test_rivals_are_found_and_convict(chain):
