@@ -23,6 +23,7 @@ __all__ = ["describe_header", "describe_record", "describe_value", "parse_state_
 _KINDS: Final[tuple[tuple[bytes, type[LedgerValue]], ...]] = (
     (records.ACCOUNT, records.Account),
     (records.CHALLENGE, records.ChallengeRecord),
+    (records.ESCROW, records.EscrowRecord),
     (records.KEY, records.KeyRecord),
     (records.LOG, records.LogRecord),
     (records.LOSS, records.LossRecord),
@@ -47,8 +48,8 @@ _BY_ACCOUNT: Final = {
     "stake": records.get_stake_key,
 }
 _FORMS: Final = (
-    "params, supply, account/0x…, stake/0x…, node/0x…, key/<hex>, log/0x…/<session>, loss/0x…, "
-    "name/<name>, model/<name>/<version>, publisher/0x…, publisher-key/<id>, "
+    "params, supply, account/0x…, escrow/<id>, stake/0x…, node/0x…, key/<hex>, log/0x…/<session>, "
+    "loss/0x…, name/<name>, model/<name>/<version>, publisher/0x…, publisher-key/<id>, "
     "or the key's bytes as 0x<hex>"
 )
 
@@ -94,6 +95,8 @@ def parse_state_key(text: str) -> bytes:
             return records.SUPPLY_KEY
         case (kind, [account]) if kind in _BY_ACCOUNT:
             return _BY_ACCOUNT[kind](address_from_hex(account))
+        case ("escrow", [escrow]):
+            return records.get_escrow_key(digest_from_hex(escrow))
         case ("key", [key]):
             return records.get_key_key(key_from_hex(key))
         case ("log", [account, session]) if session.isascii() and session.isdigit():

@@ -14,6 +14,7 @@ from typing import Final
 
 from probatum.client.backoff import compute_backoff_ms
 from probatum.errors import Refusal
+from probatum.ledger.fees import count_shares
 from probatum.machine.events import Event, Fired, Moment, Returned, Unreachable
 from probatum.machine.wishes import Report, Send, SetTimer, Wish
 from probatum.protocol import limits
@@ -99,7 +100,10 @@ class TransactionSender:
         *,
         limit: int = limits.MEMPOOL_PER_ACCOUNT,
     ) -> None:
-        """Make a sender that has sent nothing; it holds at most `limit` bodies."""
+        """Make a sender that has sent nothing; it holds at most `limit` bodies.
+
+        `fee_units` is one share: a body with vouchers pays one more for each (`PAY-1`).
+        """
         self._endpoint = endpoint
         self._domain = domain
         self._signer = signer
@@ -235,7 +239,7 @@ class TransactionSender:
                 self._domain,
                 self._signer,
                 nonce=self._nonce,
-                fee_units=self._fee_units,
+                fee_units=self._fee_units * count_shares(body),
                 body=body,
             )
             data = encode(signed)

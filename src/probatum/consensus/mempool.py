@@ -188,7 +188,7 @@ class Mempool:
             )
         if len(waiting) >= self._limit_account:
             raise Refusal("mempool.account-full", f"{len(waiting)} of the account's wait already")
-        check_fee(params, account, transaction.fee_units)
+        check_fee(params, account, transaction)
         # The very next one may always come: what waits behind it must not lock the account.
         waiting_fees = 0 if nonce == account.nonce else self._fees.get(sender, 0)
         if account.balance < waiting_fees + transaction.fee_units:

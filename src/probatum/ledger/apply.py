@@ -17,10 +17,14 @@ from probatum.errors import Refusal
 from probatum.ledger import invariants
 from probatum.ledger.balances import burn
 from probatum.ledger.context import Context
+from probatum.ledger.fees import get_least_fee
 from probatum.ledger.handlers.challenge_receipt import apply_challenge_receipt
 from probatum.ledger.handlers.close_challenge import apply_close_challenge
+from probatum.ledger.handlers.close_escrow import apply_close_escrow
+from probatum.ledger.handlers.collect_vouchers import apply_collect_vouchers
 from probatum.ledger.handlers.convict_omission import apply_convict_omission
 from probatum.ledger.handlers.declare_loss import apply_declare_loss
+from probatum.ledger.handlers.fund_escrow import apply_fund_escrow
 from probatum.ledger.handlers.heartbeat import apply_heartbeat
 from probatum.ledger.handlers.offer import apply_offer
 from probatum.ledger.handlers.open_log import apply_open_log
@@ -28,7 +32,9 @@ from probatum.ledger.handlers.publish_model import apply_publish_model
 from probatum.ledger.handlers.register_node import apply_register_node
 from probatum.ledger.handlers.register_publisher_key import apply_register_publisher_key
 from probatum.ledger.handlers.report_no_prefix import apply_report_no_prefix
+from probatum.ledger.handlers.report_two_charges import apply_report_two_charges
 from probatum.ledger.handlers.report_two_receipts import apply_report_two_receipts
+from probatum.ledger.handlers.report_two_releases import apply_report_two_releases
 from probatum.ledger.handlers.report_wrong_entry import apply_report_wrong_entry
 from probatum.ledger.handlers.return_receipt import apply_return_receipt
 from probatum.ledger.handlers.settle_checkpoint import apply_settle_checkpoint
@@ -36,6 +42,7 @@ from probatum.ledger.handlers.stake import apply_stake
 from probatum.ledger.handlers.transfer import apply_transfer
 from probatum.ledger.handlers.unstake import apply_unstake
 from probatum.ledger.handlers.withdraw import apply_withdraw
+from probatum.ledger.handlers.withdraw_escrow import apply_withdraw_escrow
 from probatum.ledger.handlers.withdraw_offer import apply_withdraw_offer
 from probatum.ledger.params import Params
 from probatum.ledger.state import Reader, State
@@ -48,17 +55,23 @@ from probatum.protocol.transactions.kinds import (
     Body,
     ChallengeReceipt,
     CloseChallenge,
+    CloseEscrow,
+    CollectVouchers,
     ConvictOmission,
     DeclareLoss,
+    FundEscrow,
     Heartbeat,
     Offer,
     OpenLog,
+    PaymentBody,
     PublishModel,
     Recovery,
     RegisterNode,
     RegisterPublisherKey,
     ReportNoPrefix,
+    ReportTwoCharges,
     ReportTwoReceipts,
+    ReportTwoReleases,
     ReportWrongEntry,
     ReturnReceipt,
     SettleCheckpoint,
@@ -66,6 +79,7 @@ from probatum.protocol.transactions.kinds import (
     Transfer,
     Unstake,
     Withdraw,
+    WithdrawEscrow,
     WithdrawOffer,
 )
 from probatum.protocol.transactions.signed import (
@@ -113,17 +127,15 @@ def open_transaction(domain: Domain, data: bytes) -> SignedTransaction:
     return transaction
 
 
-def check_fee(params: Params, account: Account, fee_units: int) -> None:
+def check_fee(params: Params, account: Account, transaction: SignedTransaction) -> None:
     """Check that a fee is high enough and that the account has it.
 
     Raises:
         Refusal: `ledger.fee-too-low`, `ledger.fee-not-covered`.
     """
-    if fee_units < params.min_fee_units:
-        raise Refusal(
-            "ledger.fee-too-low",
-            f"the fee is {fee_units} units, the least is {params.min_fee_units}",
-        )
+    fee_units, least = transaction.fee_units, get_least_fee(params, transaction.body)
+    if fee_units < least:
+        raise Refusal("ledger.fee-too-low", f"the fee is {fee_units} units, the least is {least}")
     if account.balance < fee_units:
         raise Refusal(
             "ledger.fee-not-covered",
@@ -169,7 +181,7 @@ class BlockRun:
                 "ledger.wrong-nonce",
                 f"the account's next nonce is {account.nonce}, not {transaction.nonce}",
             )
-        check_fee(self._context.params, account, fee)
+        check_fee(self._context.params, account, transaction)
         state.put_account(sender, Account(balance=account.balance - fee, nonce=account.nonce + 1))
         burn(state, fee)
 
@@ -250,7 +262,7 @@ def _handle(state: State, context: Context, sender: Address, body: Body) -> None
 
 
 def _handle_log_case(
-    state: State, context: Context, sender: Address, body: Accusation | Recovery
+    state: State, context: Context, sender: Address, body: Accusation | PaymentBody | Recovery
 ) -> None:
     match body:
         case ReportTwoReceipts():
@@ -269,5 +281,23 @@ def _handle_log_case(
             apply_declare_loss(state, context, sender, body)
         case ReturnReceipt():
             apply_return_receipt(state, context, sender, body)
+        case _:
+            _handle_payment(state, context, sender, body)
+
+
+def _handle_payment(state: State, context: Context, sender: Address, body: PaymentBody) -> None:
+    match body:
+        case FundEscrow():
+            apply_fund_escrow(state, context, sender, body)
+        case CollectVouchers():
+            apply_collect_vouchers(state, context, sender, body)
+        case CloseEscrow():
+            apply_close_escrow(state, context, sender, body)
+        case WithdrawEscrow():
+            apply_withdraw_escrow(state, context, sender, body)
+        case ReportTwoCharges():
+            apply_report_two_charges(state, context, sender, body)
+        case ReportTwoReleases():
+            apply_report_two_releases(state, context, sender, body)
         case _:
             assert_never(body)

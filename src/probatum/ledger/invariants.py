@@ -16,6 +16,7 @@ from probatum.protocol.primitives import AMOUNT_BOUND
 from probatum.protocol.records import (
     Account,
     ChallengeRecord,
+    EscrowRecord,
     KeyRecord,
     LogRecord,
     LossRecord,
@@ -45,7 +46,7 @@ def _break(what: str) -> NoReturn:
 
 
 def sum_units(record: LedgerValue | None) -> int:
-    """Units that a record holds: balances, stake, bonds, what was burned, less what was issued."""
+    """Units that a record holds: in accounts, stake, bonds, escrows; burned, less issued."""
     match record:
         case Account():
             return record.balance
@@ -53,6 +54,8 @@ def sum_units(record: LedgerValue | None) -> int:
             return record.bonded + sum(entry.amount for entry in record.unbonding)
         case ChallengeRecord():
             return record.bond_units
+        case EscrowRecord():
+            return record.deposited_units - record.collected_units
         case Supply():
             return record.burned - record.issued
         case _:
@@ -69,6 +72,8 @@ def _check_range(record: LedgerValue | None) -> None:
             amounts = (record.issued, record.burned)
         case ChallengeRecord():
             amounts = (record.bond_units,)
+        case EscrowRecord():
+            amounts = (record.deposited_units, record.collected_units, sum_units(record))
         case _:
             return
     if not all(0 <= amount < AMOUNT_BOUND for amount in amounts):
@@ -98,6 +103,12 @@ def _check_step(key: bytes, before: LedgerValue, now: LedgerValue | None) -> Non
                 and now.size > before.size
                 and now.settled_at > before.settled_at
             )
+        case EscrowRecord(), EscrowRecord():
+            holds = (now.payer, now.payee, now.opened_at) == (
+                before.payer,
+                before.payee,
+                before.opened_at,
+            ) and now.collected_units >= before.collected_units
         case LossRecord(), LossRecord():
             holds = (
                 now.session > before.session
@@ -119,9 +130,10 @@ def _check_step(key: bytes, before: LedgerValue, now: LedgerValue | None) -> Non
             holds = False
         case (ChallengeRecord(), ChallengeRecord()) | (ReturnRecord(), _):
             holds = False
-        case ((Account() | Supply() | NodeRecord() | LogRecord() | KeyRecord()), None):
-            holds = False
-        case ((PublisherRecord() | PublisherKeyRecord() | LossRecord()), None):
+        case (Account() | Supply() | NodeRecord() | LogRecord() | KeyRecord(), None) | (
+            PublisherRecord() | PublisherKeyRecord() | LossRecord() | EscrowRecord(),
+            None,
+        ):
             holds = False
         case _:
             pass

@@ -87,6 +87,14 @@ _SlashLoss: TypeAlias = Annotated[
     int,
     Meta(ge=0, le=_MAXIMUM, description="Slashed for a log lost again within an epoch."),
 ]
+_EscrowDelay: TypeAlias = Annotated[
+    int,
+    Meta(ge=1, le=_SPAN, description="Blocks a payee has to collect after an escrow is closed."),
+]
+_SlashCharge: TypeAlias = Annotated[
+    int,
+    Meta(ge=0, le=_MAXIMUM, description="Slashed for charging twice for one piece of work."),
+]
 _LossEpoch: TypeAlias = Annotated[
     int,
     Meta(ge=1, le=_SPAN, description="Blocks after a lost log in which another one costs stake."),
@@ -107,7 +115,7 @@ class Params(LedgerValue, frozen=True, kw_only=True):
     The defaults suit blocks of a second: a receipt is settled within 40 s, a node that fell
     silent leaves routing after 30 s, unbonding takes ten minutes: longer than a receipt's
     window and a challenge's together, so nobody is gone before they can be convicted. A node may
-    lose its log once a day.
+    lose its log once a day. A payee can settle twice while an escrow closes.
     """
 
     min_fee_units: _MinFee = 1_000
@@ -126,6 +134,8 @@ class Params(LedgerValue, frozen=True, kw_only=True):
     reporter_share_permille: _ReporterShare = 100
     slash_loss_units: _SlashLoss = UNITS_PER_TOKEN // 10
     loss_epoch_blocks: _LossEpoch = 86_400
+    escrow_delay_blocks: _EscrowDelay = 200
+    slash_charge_units: _SlashCharge = UNITS_PER_TOKEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +177,8 @@ def get_minimum_stake(params: Params, roles: tuple[Role, ...]) -> int:
 def get_slash(params: Params, kind: OffenceKind) -> int:
     """Get the stake that one conviction costs."""
     match kind:
+        case "charge":
+            return params.slash_charge_units
         case "entry":
             return params.slash_entry_units
         case "fork":

@@ -20,6 +20,7 @@ __all__ = ["Scanner", "decode_record", "get_items", "list_items"]
 _KINDS: Final[tuple[tuple[bytes, type[LedgerValue]], ...]] = (
     (records.ACCOUNT, records.Account),
     (records.CHALLENGE, records.ChallengeRecord),
+    (records.ESCROW, records.EscrowRecord),
     (records.KEY, records.KeyRecord),
     (records.LOG, records.LogRecord),
     (records.LOSS, records.LossRecord),

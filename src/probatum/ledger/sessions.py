@@ -18,9 +18,9 @@ from probatum.protocol.ed25519 import check_signature
 from probatum.protocol.hashing import sha256
 from probatum.protocol.primitives import Address, Digest, OperatingSignature
 from probatum.protocol.receipts import LogPosition, decode_receipt
-from probatum.protocol.records import LogRecord
+from probatum.protocol.records import KeyRecord, LogRecord
 
-__all__ = ["OpenedReceipt", "check_key", "get_log", "open_receipt"]
+__all__ = ["OpenedReceipt", "check_key", "check_spoken", "get_log", "open_receipt"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +31,15 @@ class OpenedReceipt:
         entry: Its log entry.
         place: Where it was promised to be, and by when.
         log: The session as the ledger has it.
+        custody: The hand-over that it answers, as the receipt names it.
+        price_units: What it charges.
     """
 
     entry: Digest
     place: LogPosition
     log: LogRecord
+    custody: str
+    price_units: int
 
 
 def get_log(state: State, operator: Address, session: int) -> LogRecord:
@@ -54,13 +58,18 @@ def check_key(state: State, context: Context, log: LogRecord, height: int) -> No
     """
     record = state.get_key(log.operating_key)
     assert record is not None, "a session's key without a record"
+    check_spoken(context, record, height)
+
+
+def check_spoken(context: Context, record: KeyRecord, height: int) -> None:
+    """Check that a key speaks for its account at a height. Raises Refusal `ledger.key-retired`."""
     if record.retired_at is None:
         return
     last = record.retired_at + context.params.unbonding_blocks
     if height > last:
         raise Refusal(
             "ledger.key-retired",
-            f"the session's key was retired; it could speak up to height {last}",
+            f"the key was retired; it could speak up to height {last}",
             hint="settle a node's logs before or soon after its key is replaced",
         )
 
@@ -89,4 +98,10 @@ def open_receipt(
         )
     check_session(receipt, log)
     check_signature(log.operating_key, pae(PAYLOAD_TYPE, payload), signature)
-    return OpenedReceipt(entry=sha256(payload), place=receipt.log, log=log)
+    return OpenedReceipt(
+        entry=sha256(payload),
+        place=receipt.log,
+        log=log,
+        custody=receipt.custody,
+        price_units=receipt.price_units,
+    )

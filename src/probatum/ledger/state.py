@@ -21,6 +21,7 @@ from probatum.protocol.records import (
     SUPPLY_KEY,
     Account,
     ChallengeRecord,
+    EscrowRecord,
     KeyRecord,
     LogRecord,
     LossRecord,
@@ -38,6 +39,8 @@ from probatum.protocol.records import (
     Supply,
     get_account_key,
     get_challenge_key,
+    get_charge_key,
+    get_escrow_key,
     get_key_key,
     get_log_key,
     get_loss_key,
@@ -248,6 +251,22 @@ class State:
         """Delete a challenge that ended."""
         key = get_challenge_key(record.operator, record.session, record.index)
         self._put(key, None, ChallengeRecord)
+
+    def get_escrow(self, escrow: Digest) -> EscrowRecord | None:
+        """Get an escrow."""
+        return self._get(get_escrow_key(escrow), EscrowRecord)
+
+    def put_escrow(self, escrow: Digest, record: EscrowRecord) -> None:
+        """Write an escrow."""
+        self._put(get_escrow_key(escrow), record, EscrowRecord)
+
+    def get_charge(self, operator: Address, first_record: Digest) -> OffenceRecord | None:
+        """Get a gateway's conviction."""
+        return self._get(get_charge_key(operator, first_record), OffenceRecord)
+
+    def put_charge(self, first_record: Digest, record: OffenceRecord) -> None:
+        """Write a gateway's conviction."""
+        self._put(get_charge_key(record.operator, first_record), record, OffenceRecord)
 
     def get_loss(self, operator: Address) -> LossRecord | None:
         """Get the last loss that an operator's node declared."""

@@ -14,10 +14,11 @@ from msgspec import Meta
 
 from probatum.errors import Refusal
 from probatum.protocol import limits
+from probatum.protocol.charges import find_charge_fault
 from probatum.protocol.encoding import Document
 from probatum.protocol.hexes import HexDigest
 from probatum.protocol.parties import EvidenceClass, Party
-from probatum.protocol.primitives import Code, Height, RequestId
+from probatum.protocol.primitives import Amount, Code, Height, RequestId
 from probatum.protocol.statements import (
     Statement,
     check_subject,
@@ -61,6 +62,10 @@ class HandOver(Document, frozen=True, kw_only=True):
             branches of a gateway, its own first record.
         accepted_from: Only where the record accepts: the API key that asked, by its public part;
             absent for who asked without one.
+        price_units: The most that the taker may charge for its answer (`PAY-1`).
+        opener: Only where the record accepts: what the gateway's life drew at its start. It is
+            there where an answer will be charged for, so that no two lives of a gateway sign the
+            same first record.
     """
 
     request_id: RequestId
@@ -74,6 +79,8 @@ class HandOver(Document, frozen=True, kw_only=True):
     answer_by: Height
     previous: HexDigest | None = None
     accepted_from: Caller | None = None
+    price_units: Amount = 0
+    opener: HexDigest | None = None
 
 
 class Release(Document, frozen=True, kw_only=True):
@@ -87,6 +94,10 @@ class Release(Document, frozen=True, kw_only=True):
         acknowledged: Those of them that came back countersigned, in the same order: without this
             list a countersignature could be stripped, and with it the duty that it shows.
         previous: Digest of the gateway's first record.
+        price_units: What the gateway charges its client; above 0 only where it answered.
+        escrow: Which escrow it is charged to; present iff there is a price (`PAY-1`).
+        running_total_units: All that was charged to that escrow, this included; present iff there
+            is a price.
     """
 
     request_id: RequestId
@@ -103,6 +114,9 @@ class Release(Document, frozen=True, kw_only=True):
     receipt: HexDigest | None = None
     answered_branch: HexDigest | None = None
     reason: Code | None = None
+    price_units: Amount = 0
+    escrow: HexDigest | None = None
+    running_total_units: Amount | None = None
 
 
 def encode_handover(record: HandOver) -> bytes:
@@ -129,6 +143,8 @@ def decode_handover(payload: bytes) -> HandOver:
         )
     if record.accepted_from is not None and not record.accepts:
         raise Refusal("custody.bad-form", "only a first record says whom it accepts from")
+    if record.opener is not None and not record.accepts:
+        raise Refusal("custody.bad-form", "only a first record names the gateway's life")
     if record.answer_by <= record.given_at:
         raise Refusal("custody.bad-form", "the answer is due before the hand-over")
     if record.giver.key == record.taker.key:
@@ -163,4 +179,14 @@ def decode_release(payload: bytes) -> Release:
         raise Refusal("custody.bad-form", "a release follows the gateway's first record")
     if record.gateway.role != "gateway":
         raise Refusal("custody.bad-form", "only a gateway releases")
+    _check_charge(record)
     return record
+
+
+def _check_charge(record: Release) -> None:
+    """Check that a release charges for an answer only, and that what it states fits together."""
+    if record.price_units and record.outcome != "answered":
+        raise Refusal("custody.bad-form", "a failed release charges nothing")
+    why = find_charge_fault(record.price_units, record.escrow, record.running_total_units)
+    if why is not None:
+        raise Refusal("custody.bad-form", why)

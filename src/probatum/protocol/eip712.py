@@ -109,6 +109,7 @@ _WORDS: Final[Mapping[str, Callable[[Any], bytes]]] = MappingProxyType(
         "bytes": _word_of_bytes,
         "bytes32": _word_of_bytes32,
         "bytes32[]": _word_of_array(_word_of_bytes32),
+        "bytes[]": _word_of_array(_word_of_bytes),
         "string": _word_of_string,
         "string[]": _word_of_array(_word_of_string),
         "uint64": _word_of_uint(64),

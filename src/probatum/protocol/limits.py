@@ -48,6 +48,10 @@ STATE_VALUE_BYTES: Final = 64 * KIB
 # Ledger
 TRANSACTION_BYTES: Final = 160 * KIB
 """Two statements and a proof fit in, so that any two receipts can be held against each other."""
+VOUCHER_BYTES: Final = 256
+"""One signed voucher, encoded."""
+VOUCHERS: Final = 64
+"""Of one transaction: each may cost a signature check."""
 BLOCK_TRANSACTIONS: Final = 20_000
 BLOCK_BYTES: Final = 16 * MIB
 MEMPOOL_TRANSACTIONS: Final = 50_000

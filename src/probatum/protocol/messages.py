@@ -17,6 +17,7 @@ from probatum.protocol.encoding import LedgerValue, decode
 from probatum.protocol.headers import SignedHeader
 from probatum.protocol.parties import EvidenceClass, ModelName, ModelVersion
 from probatum.protocol.primitives import (
+    Amount,
     Code,
     Digest,
     Height,
@@ -28,6 +29,7 @@ from probatum.protocol.primitives import (
     Salt,
 )
 from probatum.protocol.tensors import Tensor
+from probatum.protocol.vouchers import SignedVoucher
 
 __all__ = [
     "Accepted",
@@ -44,6 +46,7 @@ __all__ = [
     "GetOutcome",
     "GetState",
     "GetStatus",
+    "GetTab",
     "GotBlock",
     "GotBundle",
     "GotHeader",
@@ -55,10 +58,12 @@ __all__ = [
     "ListedState",
     "Message",
     "Outcome",
+    "Payment",
     "Refused",
     "StateItem",
     "Status",
     "Submit",
+    "Tab",
     "decode_message",
 ]
 
@@ -83,11 +88,25 @@ class Refused(LedgerValue, frozen=True, kw_only=True, tag=1):
 # Client ↔ gateway
 
 
+class Payment(LedgerValue, frozen=True, kw_only=True):
+    """How a request with a price is paid (`PAY-1`).
+
+    Attributes:
+        voucher: Of the payer's escrow for the gateway's operator. Its total covers what was
+            charged before and what this request may cost.
+        max_price_units: The most that this request may cost.
+    """
+
+    voucher: SignedVoucher
+    max_price_units: Amount
+
+
 class Ask(LedgerValue, frozen=True, kw_only=True, tag=10):
     """A client's request at the front door. Without salt or nonce the gateway draws them.
 
     `request_id` is set by who may repeat the request: the same id under the same salt gets the
-    same answer. Without a salt of the client's own nothing can be repeated.
+    same answer. Without a salt of the client's own nothing can be repeated. Without `payment`
+    only models that cost nothing answer.
     """
 
     model: ModelName
@@ -98,6 +117,7 @@ class Ask(LedgerValue, frozen=True, kw_only=True, tag=10):
     nonce: Nonce | None
     request_id: RequestId | None
     timeout_ms: Millis
+    payment: Payment | None = None
 
 
 class Answer(LedgerValue, frozen=True, kw_only=True, tag=11):
@@ -129,7 +149,8 @@ class HandOverWork(LedgerValue, frozen=True, kw_only=True, tag=20):
     """A hand-over with the work itself: the giver's signed record, facts, salt, inputs.
 
     `record` is a DSSE envelope (`custody.HandOver`) with the giver's signature; `facts` the
-    canonical `requests.RequestFacts` whose digest the record names.
+    canonical `requests.RequestFacts` whose digest the record names. `voucher` is there iff the
+    record lets the taker charge: of the giver's escrow for the taker's operator (`PAY-1`).
     """
 
     record: DocumentBytes
@@ -137,6 +158,7 @@ class HandOverWork(LedgerValue, frozen=True, kw_only=True, tag=20):
     salt: Salt
     inputs: Tensors
     time_left_ms: Millis
+    voucher: SignedVoucher | None = None
 
 
 class Accepted(LedgerValue, frozen=True, kw_only=True, tag=21):
@@ -181,6 +203,31 @@ class GotManifest(LedgerValue, frozen=True, kw_only=True, tag=33):
     """The bytes of `probatum.json`, whose SHA-256 is the package's digest."""
 
     manifest: Annotated[bytes, Meta(max_length=limits.MANIFEST_BYTES)]
+
+
+# Payer ↔ payee
+
+
+class GetTab(LedgerValue, frozen=True, kw_only=True, tag=34):
+    """Ask a payee what it has charged to an escrow: for a payer that lost its own count."""
+
+    escrow: Digest
+
+
+class Tab(LedgerValue, frozen=True, kw_only=True, tag=35):
+    """What a payee has charged to an escrow (`PAY-1`).
+
+    Attributes:
+        charged_units: All that was charged.
+        reserved_units: What open requests may still cost.
+        statement: DSSE envelope of the last receipt or release, whose running total is what was
+            charged; empty if nothing was. Without it the number is worth nothing.
+    """
+
+    escrow: Digest
+    charged_units: Amount
+    reserved_units: Amount
+    statement: DocumentBytes
 
 
 # Anybody ↔ full node
@@ -317,6 +364,8 @@ Message: TypeAlias = (
     | GotLogFile
     | GetManifest
     | GotManifest
+    | GetTab
+    | Tab
     | Submit
     | Outcome
     | GetOutcome

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from probatum.errors import Refusal
 from probatum.protocol import limits
+from probatum.protocol.charges import find_charge_fault
 from probatum.protocol.encoding import Document
 from probatum.protocol.hexes import HexDigest
 from probatum.protocol.parties import EvidenceClass, Party
@@ -50,8 +51,9 @@ class LogPosition(Document, frozen=True, kw_only=True):
 class Receipt(Document, frozen=True, kw_only=True):
     """The predicate of a receipt statement (`RECEIPT-1`).
 
-    `custody` is the digest of the hand-over that the node accepted for this work. The optional
-    fields are absent until payment and canonical digests exist.
+    `custody` is the digest of the hand-over that the node accepted for this work. What is charged
+    for it names its escrow and all that was charged there, this included (`PAY-1`); without a
+    price both are absent.
     """
 
     request: RequestFacts
@@ -77,7 +79,7 @@ def decode_receipt(payload: bytes) -> Receipt:
     """Decode a DSSE payload as a receipt and check that it agrees with itself.
 
     Raises:
-        Refusal: `encoding.*`, `statement.*`, `receipt.wrong-signer-role`.
+        Refusal: `encoding.*`, `statement.*`, `receipt.wrong-signer-role`, `receipt.bad-charge`.
     """
     return read_receipt(payload)[0]
 
@@ -86,7 +88,7 @@ def read_receipt(payload: bytes) -> tuple[Receipt, Digest]:
     """Decode a receipt and return its request's digest too, which this has to compute.
 
     Raises:
-        Refusal: `encoding.*`, `statement.*`, `receipt.wrong-signer-role`.
+        Refusal: `encoding.*`, `statement.*`, `receipt.wrong-signer-role`, `receipt.bad-charge`.
     """
     statement = decode_statement(Statement[Receipt], RECEIPT_TYPE, payload)
     receipt = statement.predicate
@@ -94,4 +96,7 @@ def read_receipt(payload: bytes) -> tuple[Receipt, Digest]:
     check_subject(statement, receipt.request.request_id, digest.hex())
     if receipt.node.role != "inference":
         raise Refusal("receipt.wrong-signer-role", f"a {receipt.node.role} node signs no receipts")
+    why = find_charge_fault(receipt.price_units, receipt.escrow, receipt.running_total_units)
+    if why is not None:
+        raise Refusal("receipt.bad-charge", why)
     return receipt, digest

@@ -33,6 +33,7 @@ from probatum.protocol.primitives import (
 __all__ = [
     "ACCOUNT",
     "CHALLENGE",
+    "ESCROW",
     "KEY",
     "LOG",
     "LOSS",
@@ -50,6 +51,7 @@ __all__ = [
     "SUPPLY_KEY",
     "Account",
     "ChallengeRecord",
+    "EscrowRecord",
     "KeyRecord",
     "LogRecord",
     "LossRecord",
@@ -69,6 +71,8 @@ __all__ = [
     "Unbonding",
     "get_account_key",
     "get_challenge_key",
+    "get_charge_key",
+    "get_escrow_key",
     "get_key_key",
     "get_log_key",
     "get_loss_key",
@@ -86,6 +90,7 @@ __all__ = [
 
 ACCOUNT: Final = b"account/"
 CHALLENGE: Final = b"challenge/"
+ESCROW: Final = b"escrow/"
 KEY: Final = b"key/"
 LOG: Final = b"log/"
 LOSS: Final = b"loss/"
@@ -105,12 +110,12 @@ PARAMS_KEY: Final = b"params"
 Roles = Annotated[tuple[Role, ...], Meta(min_length=1, max_length=8)]
 """Distinct roles in alphabetical order."""
 
-OffenceKind: TypeAlias = Literal["entry", "fork", "loss", "omission"]
-"""What a node can be convicted of (`LOG-1`).
+OffenceKind: TypeAlias = Literal["charge", "entry", "fork", "loss", "omission"]
+"""What a node can be convicted of (`LOG-1`, `PAY-1`).
 
-``entry``: what it signed for one index is not one thing. ``fork``: what it signed of one session is
-not one log. ``loss``: it lost its log twice within an epoch. ``omission``: it left a receipt out,
-challenged and all.
+``charge``: it charged twice for one piece of work. ``entry``: what it signed for one index is not
+one thing. ``fork``: what it signed of one session is not one log. ``loss``: it lost its log twice
+within an epoch. ``omission``: it left a receipt out, challenged and all.
 """
 
 
@@ -282,6 +287,25 @@ class ReturnRecord(LedgerValue, frozen=True, kw_only=True):
     returned_at: Height
 
 
+class EscrowRecord(LedgerValue, frozen=True, kw_only=True):
+    """What a payer set aside for a payee; one a pair, for ever, so no voucher pays twice (`PAY-1`).
+
+    Attributes:
+        deposited_units: All that the payer put in, less what it took back: what all vouchers
+            together can bring. What is in the escrow is this less `collected_units`.
+        collected_units: All that the payee was ever paid from it; it only grows.
+        closing_at: The last height at which the payer cannot take the rest back; None while the
+            escrow is open.
+    """
+
+    payer: Address
+    payee: Address
+    deposited_units: Amount
+    collected_units: Amount
+    closing_at: Height | None
+    opened_at: Height
+
+
 class OffenceRecord(LedgerValue, frozen=True, kw_only=True):
     """A conviction; it stays for ever, so that nothing is punished twice (`LOG-1`).
 
@@ -300,6 +324,7 @@ class OffenceRecord(LedgerValue, frozen=True, kw_only=True):
     slashed_units: Amount
     reward_units: Amount
     convicted_at: Height
+    first_record: Digest | None = None
 
 
 class Supply(LedgerValue, frozen=True, kw_only=True):
@@ -379,7 +404,17 @@ def get_return_key(operator: Address, session: int, index: int) -> bytes:
     return RETURNED + operator + session.to_bytes(8, "big") + index.to_bytes(8, "big")
 
 
+def get_escrow_key(escrow: Digest) -> bytes:
+    """Key of an `EscrowRecord`: by its id, which is what vouchers and receipts name."""
+    return ESCROW + escrow
+
+
 def get_offence_key(operator: Address, session: int, kind: OffenceKind, index: int) -> bytes:
     """Key of an `OffenceRecord`: by operator first, so that one scan lists all that it did."""
     place = session.to_bytes(8, "big") + index.to_bytes(8, "big")
     return OFFENCE + operator + place + kind.encode()
+
+
+def get_charge_key(operator: Address, first_record: Digest) -> bytes:
+    """Key of a gateway's `OffenceRecord`: longer than any of a node's, so they never collide."""
+    return OFFENCE + operator + first_record + b"charge"

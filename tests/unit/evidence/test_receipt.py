@@ -41,6 +41,7 @@ from tests.factories import (
 )
 
 TRUST = make_trust()
+PRICED = {"price_units": 7, "escrow": "ab" * 32, "running_total_units": 7}
 THIEF = Actor("inference", 66)
 
 
@@ -101,12 +102,12 @@ def test_a_node_that_never_acknowledged_is_only_named():
 
 
 def test_one_branch_and_a_log_of_one_entry_pass():
-    made = make_bundle(branches=((NODES[2], True),), log_size=3, receipt_changes={"price_units": 7})
+    made = make_bundle(branches=((NODES[2], True),), log_size=3, receipt_changes=PRICED)
     assert check_bundle(made.data, TRUST).receipt.price_units == 7
 
 
 def test_payment_fields_are_said_not_to_be_checked():
-    made = make_bundle(receipt_changes={"escrow": "ab" * 32, "running_total_units": 5})
+    made = make_bundle(receipt_changes=PRICED)
     assert "payment" in standing(check_bundle(made.data, TRUST), "not checked")
 
 
@@ -149,7 +150,7 @@ def test_receipt_and_release_must_agree():
     assert refuse(whole.with_(release=failed.bundle.release)) == "receipt.wrong-release"
     assert refuse(whole.with_(receipt=None)) == "receipt.absent"
     assert refuse(failed.with_(settlement=whole.bundle.settlement)) == "receipt.absent"
-    other = make_receipt(make_facts(), NODES[1], whole.bundle.custody[1], price_units=1)
+    other = make_receipt(make_facts(), NODES[1], whole.bundle.custody[1], **PRICED)
     assert refuse(whole.with_(receipt=other)) == "receipt.wrong-release"
 
 

@@ -11,7 +11,7 @@ from probatum.ledger.params import Params
 from probatum.protocol.blocks import Block
 from probatum.protocol.encoding import decode, encode
 from probatum.protocol.records import SUPPLY_KEY, Account, Supply, get_account_key
-from probatum.protocol.transactions.kinds import Stake, Transfer
+from probatum.protocol.transactions.kinds import CollectVouchers, SettleCheckpoint, Stake, Transfer
 from probatum.protocol.transactions.signed import decode_transaction, sign_transaction
 from tests.chain import FEE, RICH, Chain, account, make_test_genesis
 
@@ -82,10 +82,33 @@ def test_changes_come_in_key_order_and_only_real_ones():
 
 def test_a_fee_may_use_the_last_unit():
     params = Params(min_fee_units=10)
-    check_fee(params, Account(balance=10, nonce=0), 10)
+    paid = decode_transaction(Chain().make(account(0), PAY, fee=10))
+    check_fee(params, Account(balance=10, nonce=0), paid)
     with pytest.raises(Refusal) as caught:
-        check_fee(params, Account(balance=9, nonce=0), 10)
+        check_fee(params, Account(balance=9, nonce=0), paid)
     assert caught.value.code == "ledger.fee-not-covered"
+
+
+@pytest.mark.parametrize("kind", ["collect", "settle"])
+def test_each_voucher_costs_a_share_of_the_least_fee(kind):
+    # Each may make everybody check a signature, whether it then brings anything or not.
+    vouchers = (b"v", b"w")
+    bodies = {
+        "collect": CollectVouchers(vouchers=vouchers),
+        "settle": SettleCheckpoint(
+            operator=account(0).address,
+            session=0,
+            checkpoint=b"",
+            consistency=(),
+            vouchers=vouchers,
+        ),
+    }
+    chain, rich = Chain(), Account(balance=RICH, nonce=0)
+    check_fee(Params(), rich, decode_transaction(chain.make(account(0), bodies[kind], fee=3 * FEE)))
+    low = decode_transaction(chain.make(account(0), bodies[kind], fee=3 * FEE - 1))
+    with pytest.raises(Refusal) as caught:
+        check_fee(Params(), rich, low)
+    assert caught.value.code == "ledger.fee-too-low"
 
 
 def test_what_an_engine_checked_before_is_not_checked_again():

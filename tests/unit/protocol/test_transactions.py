@@ -53,6 +53,9 @@ BODIES = (
     kinds.WithdrawOffer(operator=A, package=D, arithmetic="float", sequence=2, authority=NOBODY),
     kinds.OpenLog(operator=A, session=0, opener=D, authority=NOBODY),
     kinds.SettleCheckpoint(operator=A, session=0, checkpoint=b"note\n", consistency=(D, D)),
+    kinds.SettleCheckpoint(
+        operator=A, session=0, checkpoint=b"note\n", consistency=(), vouchers=(b"v", b"w")
+    ),
     kinds.Heartbeat(operator=A, sequence=9, authority=NOBODY),
     kinds.RegisterPublisherKey(
         key=make_publisher_key(b"\x04" + bytes(64)),
@@ -69,6 +72,16 @@ BODIES = (
     kinds.CloseChallenge(operator=A, session=1, index=2, inclusion=(D,)),
     kinds.ConvictOmission(operator=A, session=1, index=2),
     kinds.DeclareLoss(operator=A, session=1, sequence=2, authority=NOBODY),
+    kinds.FundEscrow(payee=A, amount=4),
+    kinds.CollectVouchers(vouchers=(b"voucher", b"")),
+    kinds.CloseEscrow(payee=A),
+    kinds.WithdrawEscrow(payee=A),
+    kinds.ReportTwoCharges(
+        operator=A, first=b"{}", first_signature=NOBODY, second=b"[]", second_signature=NOBODY
+    ),
+    kinds.ReportTwoReleases(
+        operator=A, first=b"{}", first_signature=NOBODY, second=b"[]", second_signature=NOBODY
+    ),
     kinds.ReturnReceipt(operator=A, session=1, index=2, in_session=3, in_index=4, inclusion=(D,)),
 )
 

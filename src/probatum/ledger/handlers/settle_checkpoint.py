@@ -12,6 +12,7 @@ import msgspec
 
 from probatum.errors import Refusal
 from probatum.ledger.context import Context
+from probatum.ledger.escrows import collect_riding
 from probatum.ledger.sessions import check_key, get_log
 from probatum.ledger.state import State
 from probatum.protocol.merkle import check_consistency
@@ -26,7 +27,9 @@ __all__ = ["apply_settle_checkpoint"]
 def apply_settle_checkpoint(
     state: State, context: Context, sender: Address, body: SettleCheckpoint
 ) -> None:
-    """Settle a longer checkpoint that begins with the settled one.
+    """Settle a longer checkpoint that begins with the settled one, and collect its vouchers.
+
+    A voucher that cannot be collected is passed over: nobody shall be late for it (`PAY-1`).
 
     Raises:
         Refusal: `ledger.no-such-log`; `ledger.key-retired` if the session's key was, long ago;
@@ -41,6 +44,7 @@ def apply_settle_checkpoint(
     origin = log_origin(context.domain, body.operator, body.session)
     checkpoint = open_checkpoint(body.checkpoint, origin, log.operating_key)
     _check_growth(log, checkpoint, body)
+    collect_riding(state, context, body.vouchers)
     state.put_log(
         msgspec.structs.replace(
             log, size=checkpoint.size, root=checkpoint.root, settled_at=context.height

@@ -34,24 +34,40 @@ from probatum.protocol.primitives import (
     PublisherSignature,
 )
 from probatum.protocol.records import Roles
+from probatum.protocol.transactions.fields import FieldTypes, Proof, ReceiptBytes, Vouchers
+from probatum.protocol.transactions.payments import (
+    CloseEscrow,
+    CollectVouchers,
+    FundEscrow,
+    PaymentBody,
+    ReportTwoCharges,
+    ReportTwoReleases,
+    WithdrawEscrow,
+)
 
 __all__ = [
     "Accusation",
     "Body",
     "ChallengeReceipt",
     "CloseChallenge",
+    "CloseEscrow",
+    "CollectVouchers",
     "ConvictOmission",
     "DeclareLoss",
+    "FundEscrow",
     "Heartbeat",
     "NodeBody",
     "Offer",
     "OpenLog",
+    "PaymentBody",
     "PublishModel",
     "Recovery",
     "RegisterNode",
     "RegisterPublisherKey",
     "ReportNoPrefix",
+    "ReportTwoCharges",
     "ReportTwoReceipts",
+    "ReportTwoReleases",
     "ReportWrongEntry",
     "ReturnReceipt",
     "SettleCheckpoint",
@@ -59,14 +75,9 @@ __all__ = [
     "Transfer",
     "Unstake",
     "Withdraw",
+    "WithdrawEscrow",
     "WithdrawOffer",
 ]
-
-ReceiptBytes: TypeAlias = Annotated[bytes, Meta(max_length=limits.STATEMENT_BYTES)]
-"""A receipt's DSSE payload; its signature travels beside it."""
-Proof: TypeAlias = Annotated[tuple[Digest, ...], Meta(max_length=limits.PROOF_HASHES)]
-"""An RFC 6962 inclusion or consistency proof."""
-FieldTypes: TypeAlias = tuple[tuple[str, str], ...]
 
 
 class Transfer(LedgerValue, frozen=True, kw_only=True, tag=1):
@@ -192,7 +203,9 @@ class OpenLog(LedgerValue, frozen=True, kw_only=True, tag=9):
 class SettleCheckpoint(LedgerValue, frozen=True, kw_only=True, tag=10):
     """Settle a checkpoint of a log session: append-only, shown by a consistency proof.
 
-    The checkpoint is a signed note by the session's operating key: its own authority.
+    The checkpoint is a signed note by the session's operating key: its own authority. Vouchers
+    ride along (`PAY-1`), so that a paid node needs no transaction of its own to collect; none of
+    them can keep the checkpoint from being settled.
     """
 
     EIP712: ClassVar[FieldTypes] = (
@@ -200,11 +213,13 @@ class SettleCheckpoint(LedgerValue, frozen=True, kw_only=True, tag=10):
         ("session", "uint64"),
         ("checkpoint", "bytes"),
         ("consistency", "bytes32[]"),
+        ("vouchers", "bytes[]"),
     )
     operator: Address
     session: Index
     checkpoint: Annotated[bytes, Meta(max_length=limits.CHECKPOINT_BYTES)]
-    consistency: Annotated[tuple[Digest, ...], Meta(max_length=limits.PROOF_HASHES)]
+    consistency: Proof
+    vouchers: Vouchers = ()
 
 
 class Heartbeat(LedgerValue, frozen=True, kw_only=True, tag=11):
@@ -400,6 +415,7 @@ Body: TypeAlias = (
     | Heartbeat
     | RegisterPublisherKey
     | Accusation
+    | PaymentBody
     | Recovery
 )
 """Every kind of transaction body."""

@@ -36,6 +36,7 @@ _COUNTED: Final[tuple[tuple[bytes, type[LedgerValue]], ...]] = (
     (records.ACCOUNT, records.Account),
     (records.STAKE, records.StakeRecord),
     (records.CHALLENGE, records.ChallengeRecord),
+    (records.ESCROW, records.EscrowRecord),
     (records.SUPPLY_KEY, records.Supply),
 )
 
