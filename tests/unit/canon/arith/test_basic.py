@@ -16,7 +16,7 @@ OPERATORS = {
     "add": (np.add, operator.add),
     "subtract": (np.subtract, operator.sub),
     "multiply": (np.multiply, operator.mul),
-    "divide": (np.divide, lambda x, y: gmpy2.div(x, y)),
+    "divide": (np.divide, gmpy2.div),
 }
 
 
