@@ -149,12 +149,16 @@ def register(
     fund: Annotated[
         str, Parameter(help="Tokens for the node's own account, which pays its fees.")
     ] = "1",
+    replace_key: Annotated[
+        bool, Parameter(help="Retire the key that this node had before, for ever.")
+    ] = False,
     account: Owner = None,
     common: Common = DEFAULTS,
 ) -> None:
     """Register a node: bond the stake that its role needs, register its key, fund its fees.
 
-    What is done already is left as it is, so it can be repeated.
+    What is done already is left as it is, so it can be repeated. Before a key is replaced, stop
+    the node in order: what its log has not settled by then is settled late or not at all.
 
     Example: probatum node register ./my-node
     """
@@ -175,6 +179,7 @@ def register(
         endpoint=_get_endpoint(config),
         role=_get_role(config),
         fund_units=parse_tokens(fund),
+        replaces_key=replace_key,
     )
     steps = register_node(common, plan)
     if common.json:

@@ -43,6 +43,8 @@ class NodePlan:
         endpoint: Where it is reached.
         role: What it does.
         fund_units: What the payer is to hold at least.
+        replaces_key: Whether the operator's node may get this key in place of the one it has,
+            which is retired for ever.
     """
 
     operator: AccountSigner
@@ -51,6 +53,7 @@ class NodePlan:
     endpoint: str
     role: Role
     fund_units: int
+    replaces_key: bool = False
 
 
 def register_node(common: Common, plan: NodePlan) -> list[str]:
@@ -87,11 +90,12 @@ def _ensure_registration(common: Common, plan: NodePlan) -> str:
     if record is not None:
         if (record.operating_key, record.endpoint, record.roles) == wanted:
             return "registration: as it should be already"
-        if record.operating_key != plan.operating.key:
+        if record.operating_key != plan.operating.key and not plan.replaces_key:
             raise Refusal(
                 "node.operator-taken",
                 f"{address_to_hex(address)} has a node with another key, at {record.endpoint}",
-                hint="one account has one node: take another account for this one",
+                hint="one account has one node: take another account for this one, or say "
+                "--replace-key if this is that node's new key",
             )
     body = RegisterNode(
         operating_key=plan.operating.key,
