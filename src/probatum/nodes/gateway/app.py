@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Scope
 
 from probatum.errors import Misuse
 from probatum.nodes.gateway.doors import oip, openai
+from probatum.nodes.gateway.doors.asking import DoorParts
 from probatum.nodes.gateway.doors.models import Catalogue, GatewayView
 from probatum.nodes.shell.drive import Driver
 from probatum.nodes.shell.front import FrontDoor, MessageEndpoint, ask_party
@@ -54,7 +55,13 @@ def make_app(driver: Driver, gateway: GatewayView, rules: DoorRules | None = Non
     messages = MessageEndpoint(
         driver, intake, _KINDS, limit_bytes=limit_bytes + _FRAME_BYTES, gate=gate
     )
-    models = Catalogue(driver, gateway)
+    parts = DoorParts(
+        driver=driver,
+        models=Catalogue(driver, gateway),
+        intake=intake,
+        gate=gate,
+        limit_bytes=limit_bytes,
+    )
 
     async def show_bundle(scope: Scope) -> Shown:
         request_id = check_request_id(scope["path_params"]["request_id"])
@@ -73,7 +80,7 @@ def make_app(driver: Driver, gateway: GatewayView, rules: DoorRules | None = Non
         },
         routes=(
             Route("/receipts/{request_id}", Page(show_bundle)),
-            *oip.make_routes(driver, models, intake, gate, limit_bytes=limit_bytes),
-            *openai.make_routes(driver, models, intake, gate, limit_bytes=limit_bytes),
+            *oip.make_routes(parts),
+            *openai.make_routes(parts),
         ),
     )

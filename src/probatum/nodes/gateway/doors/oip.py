@@ -18,47 +18,31 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from probatum import __version__
-from probatum.errors import Misuse, ProbatumError, Refusal
-from probatum.nodes.gateway.doors.headers import HEAD_LENGTH, RECEIPT, read_said
+from probatum.errors import ProbatumError, Refusal
+from probatum.nodes.gateway.doors.asking import AskEndpoint, Door, DoorParts, Question, Written
+from probatum.nodes.gateway.doors.headers import HEAD_LENGTH, Said
 from probatum.nodes.gateway.doors.models import Catalogue, GatewayView, read_model
-from probatum.nodes.shell.drive import Driver
-from probatum.nodes.shell.front import JSON_TYPE, ask_party, respond
-from probatum.nodes.shell.gate import Gate
+from probatum.nodes.shell.front import JSON_TYPE, respond
 from probatum.nodes.shell.intake import Intake
 from probatum.nodes.shell.pages import BYTES_TYPE, Page, Shown
-from probatum.nodes.shell.problems import PartyRefusal, get_headers, get_status
 from probatum.protocol import limits, oip, oip_binary
-from probatum.protocol.messages import Answer, Ask
+from probatum.protocol.messages import Answer
 from probatum.protocol.tensors import Tensor
 
 __all__ = ["make_endpoints", "make_routes"]
 
-_TIMEOUT_MS: Final = 60_000
-"""More patience than a gateway has; it bounds requests itself."""
 _PLATFORM: Final = "onnxruntime_onnx"
 _INDEX: Final = "model_repository"
 _INDEX_BYTES: Final = 4 * limits.KIB
 
 
-class _Door:
-    """Gives an endpoint this protocol's form of refusal."""
+def _write_refusal(error: ProbatumError, _: int) -> bytes:
+    text = f"{error.message} [{error.code}]" + (f"; {error.hint}" if error.hint else "")
+    return oip.encode_body(oip.ErrorBody(error=text))
 
-    def __init__(self, endpoint: ASGIApp) -> None:
-        self._endpoint = endpoint
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self._endpoint(scope, receive, send)
-        except ProbatumError as error:
-            text = f"{error.message} [{error.code}]" + (f"; {error.hint}" if error.hint else "")
-            refused = error.refused if isinstance(error, PartyRefusal) else None
-            status = get_status(error)
-            head = get_headers(error, status)
-            if refused is not None and refused.request_id is not None:
-                head = (*head, (RECEIPT, refused.request_id.encode()))
-            body = oip.encode_body(oip.ErrorBody(error=text))
-            closing = status in {408, 413}
-            await respond(send, status, body, JSON_TYPE, headers=head, closing=closing)
+def _door(endpoint: ASGIApp) -> Door:
+    return Door(endpoint, _write_refusal)
 
 
 def make_endpoints(gateway: GatewayView) -> Mapping[str, ASGIApp]:
@@ -78,33 +62,31 @@ def make_endpoints(gateway: GatewayView) -> Mapping[str, ASGIApp]:
         return _show_ready(oip.encode_body(oip.ServerReady(ready=ready)), ready=ready)
 
     return {
-        "/v2": _Door(Page(show_server)),
-        "/v2/": _Door(Page(show_server)),
-        "/v2/health/live": _Door(Page(show_live)),
-        "/v2/health/ready": _Door(Page(show_ready)),
+        "/v2": _door(Page(show_server)),
+        "/v2/": _door(Page(show_server)),
+        "/v2/health/live": _door(Page(show_live)),
+        "/v2/health/ready": _door(Page(show_ready)),
     }
 
 
-def make_routes(
-    driver: Driver, models: Catalogue, intake: Intake, gate: Gate, *, limit_bytes: int
-) -> tuple[BaseRoute, ...]:
+def make_routes(parts: DoorParts) -> tuple[BaseRoute, ...]:
     """Make the routes that name a model, and an answer for every other path below ``/v2``."""
 
     async def refuse(_: Scope, __: Receive, ___: Send) -> None:
         raise Refusal("door.no-such-path", "there is nothing at this path")
 
-    pages = _ModelPages(models, intake)
+    pages = _ModelPages(parts.models, parts.intake)
     ends: tuple[tuple[str, ASGIApp], ...] = (
         ("", Page(pages.show_metadata)),
         ("/ready", Page(pages.show_ready)),
-        ("/infer", _Infer(driver, models, intake, gate, limit_bytes)),
+        ("/infer", AskEndpoint(parts, _Infer(parts.models), limit_bytes=parts.limit_bytes)),
     )
     base = "/v2/models/{name}"
     return (
-        *(Route(f"{base}{end}", _Door(page)) for end, page in ends),
-        *(Route(f"{base}/versions/{{version}}{end}", _Door(page)) for end, page in ends),
-        Route("/v2/repository/index", _Door(pages.show_index)),
-        Route("/v2/{rest:path}", _Door(refuse)),
+        *(Route(f"{base}{end}", _door(page)) for end, page in ends),
+        *(Route(f"{base}/versions/{{version}}{end}", _door(page)) for end, page in ends),
+        Route("/v2/repository/index", _door(pages.show_index)),
+        Route("/v2/{rest:path}", _door(refuse)),
     )
 
 
@@ -154,56 +136,37 @@ class _ModelPages:
 
 
 class _Infer:
-    """``POST …/infer``."""
+    """``POST …/infer``; remembers what the request said of its answer."""
 
-    def __init__(
-        self, driver: Driver, models: Catalogue, intake: Intake, gate: Gate, limit_bytes: int
-    ) -> None:
-        self._driver = driver
+    def __init__(self, models: Catalogue) -> None:
         self._models = models
-        self._intake = intake
-        self._gate = gate
-        self._limit_bytes = limit_bytes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] != "POST":
-            raise Refusal("door.wrong-method", "inference is asked for by POST")
-        with self._gate.enter(scope) as caller:
-            await self._serve(scope, receive, send, caller)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, caller: str) -> None:
+    async def read(
+        self, scope: Scope, body: bytes, said: Said
+    ) -> tuple[Question, oip.InferRequest]:
         name, version = _read_model(scope)
-        said = read_said(scope)
-        body = await self._intake.read(scope, receive, limit_bytes=self._limit_bytes)
-        size = len(body)
-        try:
-            asked = oip.decode_infer_request(body, said.head_bytes)
-            del body  # the tensors are copies; what is held is still counted
-            ask = Ask(
-                model=name,
-                version=version,
-                inputs=await self._arrange(scope, name, version, asked.tensors),
-                assurance="signed",
-                salt=said.salt,
-                nonce=said.nonce,
-                request_id=said.request_id,
-                timeout_ms=_TIMEOUT_MS,
-            )
-            answer = await ask_party(self._driver, scope, ask, caller)
-        finally:
-            self._intake.release(size)
-        if not isinstance(answer, Answer):
-            raise Misuse("oip.not-an-answer", "the gateway answered an Ask by something else")
-        try:
-            shown, head_bytes = _encode_answer(name, version, asked, answer)
-        except Refusal as refusal:
-            # The answer exists and is paid for: its bundle can still be asked for.
-            raise PartyRefusal.from_refusal(refusal, answer.request_id) from None
-        head = [(RECEIPT, answer.request_id.encode())]
-        if head_bytes is not None:
-            head.append((HEAD_LENGTH, b"%d" % head_bytes))
-        content_type = JSON_TYPE if head_bytes is None else BYTES_TYPE
-        await respond(send, HTTPStatus.OK, shown, content_type, headers=tuple(head))
+        asked = oip.decode_infer_request(body, said.head_bytes)
+        inputs = await self._arrange(scope, name, version, asked.tensors)
+        return Question(model=name, version=version, inputs=inputs), asked
+
+    def write(self, question: Question, asked: oip.InferRequest, answer: Answer) -> Written:
+        outputs = _select(answer.outputs, asked.outputs)
+        response = oip.InferResponse(
+            model_name=question.model,
+            model_version=question.version,
+            id=asked.id,
+            tensors=outputs,
+            parameters={
+                "probatum_receipt": answer.request_id,
+                "probatum_salt": answer.salt.hex(),
+            },
+        )
+        binary = frozenset(tensor.name for tensor in outputs if asked.is_binary(tensor.name))
+        body, head_bytes = oip.encode_mixed_response(response, binary)
+        if head_bytes is None:
+            return Written(body=body)
+        head = ((HEAD_LENGTH, b"%d" % head_bytes),)
+        return Written(body=body, content_type=BYTES_TYPE, headers=head)
 
     async def _arrange(
         self, scope: Scope, name: str, version: str | None, tensors: tuple[Tensor, ...]
@@ -218,24 +181,6 @@ class _Infer:
         if len(by_name) != len(tensors) or sorted(by_name) != sorted(order):
             return tensors
         return tuple(by_name[one] for one in order)
-
-
-def _encode_answer(
-    name: str, version: str | None, asked: oip.InferRequest, answer: Answer
-) -> tuple[bytes, int | None]:
-    outputs = _select(answer.outputs, asked.outputs)
-    response = oip.InferResponse(
-        model_name=name,
-        model_version=version,
-        id=asked.id,
-        tensors=outputs,
-        parameters={
-            "probatum_receipt": answer.request_id,
-            "probatum_salt": answer.salt.hex(),
-        },
-    )
-    binary = frozenset(tensor.name for tensor in outputs if asked.is_binary(tensor.name))
-    return oip.encode_mixed_response(response, binary)
 
 
 def _select(outputs: tuple[Tensor, ...], wanted: tuple[str, ...] | None) -> tuple[Tensor, ...]:

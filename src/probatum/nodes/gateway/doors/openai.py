@@ -10,33 +10,26 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Final
 
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from probatum.errors import Misuse, ProbatumError, Refusal
-from probatum.nodes.gateway.doors.headers import RECEIPT, read_said
+from probatum.errors import ProbatumError, Refusal
+from probatum.nodes.gateway.doors.asking import AskEndpoint, Door, DoorParts, Question, Written
+from probatum.nodes.gateway.doors.headers import Said
 from probatum.nodes.gateway.doors.models import Catalogue, read_model
-from probatum.nodes.shell.drive import Driver
-from probatum.nodes.shell.front import JSON_TYPE, ask_party, respond
-from probatum.nodes.shell.gate import Gate
-from probatum.nodes.shell.intake import Intake
 from probatum.nodes.shell.pages import Page, Shown
-from probatum.nodes.shell.problems import PartyRefusal, get_headers, get_status
 from probatum.nodes.shell.tokenising import TokenShelf
 from probatum.protocol import limits, openai
 from probatum.protocol.manifests import Manifest, TensorSpec
-from probatum.protocol.messages import Answer, Ask
+from probatum.protocol.messages import Answer
 from probatum.protocol.primitives import address_to_hex
 from probatum.protocol.records import ModelRecord
 from probatum.protocol.tensors import Tensor
 
 __all__ = ["make_routes"]
 
-_TIMEOUT_MS: Final = 60_000
-"""More patience than a gateway has; it bounds requests itself."""
 _IDS: Final = "input_ids"
 _MASK: Final = "attention_mask"
 _TYPES: Final = "token_type_ids"
@@ -49,35 +42,20 @@ _KINDS: Final = {
 }
 
 
-class _Door:
-    """Gives an endpoint this API's form of refusal."""
-
-    def __init__(self, endpoint: ASGIApp) -> None:
-        self._endpoint = endpoint
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self._endpoint(scope, receive, send)
-        except ProbatumError as error:
-            status = get_status(error)
-            text = error.message + (f"; {error.hint}" if error.hint else "")
-            usual = "invalid_request_error" if status < 500 else "server_error"
-            detail = openai.ErrorDetail(
-                message=text, type=_KINDS.get(status, usual), code=error.code
-            )
-            head = get_headers(error, status)
-            refused = error.refused if isinstance(error, PartyRefusal) else None
-            if refused is not None and refused.request_id is not None:
-                head = (*head, (RECEIPT, refused.request_id.encode()))
-            body = openai.encode_body(openai.ErrorBody(error=detail))
-            closing = status in {408, 413}
-            await respond(send, status, body, JSON_TYPE, headers=head, closing=closing)
+def _write_refusal(error: ProbatumError, status: int) -> bytes:
+    text = error.message + (f"; {error.hint}" if error.hint else "")
+    usual = "invalid_request_error" if status < 500 else "server_error"
+    detail = openai.ErrorDetail(message=text, type=_KINDS.get(status, usual), code=error.code)
+    return openai.encode_body(openai.ErrorBody(error=detail))
 
 
-def make_routes(
-    driver: Driver, models: Catalogue, intake: Intake, gate: Gate, *, limit_bytes: int
-) -> tuple[BaseRoute, ...]:
+def _door(endpoint: ASGIApp) -> Door:
+    return Door(endpoint, _write_refusal)
+
+
+def make_routes(parts: DoorParts) -> tuple[BaseRoute, ...]:
     """Make the routes below ``/v1``, and an answer for every other path there."""
+    models = parts.models
 
     async def show_models(_: Scope) -> Shown:
         cards: list[openai.ModelCard] = []
@@ -95,12 +73,13 @@ def make_routes(
     async def refuse(_: Scope, __: Receive, ___: Send) -> None:
         raise Refusal("door.no-such-path", "this gateway has models and embeddings here")
 
-    embed = _Embed(driver, models, intake, gate, min(limit_bytes, openai.BODY_BYTES))
+    limit_bytes = min(parts.limit_bytes, openai.BODY_BYTES)
+    embed = AskEndpoint(parts, _Embeddings(models), limit_bytes=limit_bytes)
     return (
-        Route("/v1/models", _Door(Page(show_models))),
-        Route("/v1/models/{name}", _Door(Page(show_model))),
-        Route("/v1/embeddings", _Door(embed)),
-        Route("/v1/{rest:path}", _Door(refuse)),
+        Route("/v1/models", _door(Page(show_models))),
+        Route("/v1/models/{name}", _door(Page(show_model))),
+        Route("/v1/embeddings", _door(embed)),
+        Route("/v1/{rest:path}", _door(refuse)),
     )
 
 
@@ -122,57 +101,35 @@ class _Read:
         return sum(len(row) for row in self.rows)
 
 
-class _Embed:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What the answer to a request needs of it."""
+
+    request: openai.EmbeddingRequest
+    model: ModelRecord
+    output: TensorSpec
+    read: _Read
+
+
+class _Embeddings:
     """``POST /v1/embeddings``."""
 
-    def __init__(
-        self, driver: Driver, models: Catalogue, intake: Intake, gate: Gate, limit_bytes: int
-    ) -> None:
-        self._driver = driver
+    def __init__(self, models: Catalogue) -> None:
         self._models = models
-        self._intake = intake
-        self._gate = gate
-        self._limit_bytes = limit_bytes
         self._shelf = TokenShelf()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] != "POST":
-            raise Refusal("door.wrong-method", "embeddings are asked for by POST")
-        with self._gate.enter(scope) as caller:
-            await self._serve(scope, receive, send, caller)
+    async def read(self, scope: Scope, body: bytes, _: Said) -> tuple[Question, _Asked]:
+        asked = openai.decode_embedding_request(body)
+        model = self._models.get(*_read_name(asked.model))
+        manifest = await self._models.get_manifest(scope, model)
+        output = _find_output(manifest)
+        read = await self._read(asked, model, manifest)
+        inputs = _make_inputs(manifest, read)
+        question = Question(model=model.name, version=model.version, inputs=inputs)
+        return question, _Asked(request=asked, model=model, output=output, read=read)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, caller: str) -> None:
-        said = read_said(scope)
-        body = await self._intake.read(scope, receive, limit_bytes=self._limit_bytes)
-        size = len(body)
-        try:
-            asked = openai.decode_embedding_request(body)
-            model = self._models.get(*_read_name(asked.model))
-            manifest = await self._models.get_manifest(scope, model)
-            output = _find_output(manifest)
-            read = await self._read(asked, model, manifest)
-            ask = Ask(
-                model=model.name,
-                version=model.version,
-                inputs=_make_inputs(manifest, read),
-                assurance="signed",
-                salt=said.salt,
-                nonce=said.nonce,
-                request_id=said.request_id,
-                timeout_ms=_TIMEOUT_MS,
-            )
-            answer = await ask_party(self._driver, scope, ask, caller)
-        finally:
-            self._intake.release(size)
-        if not isinstance(answer, Answer):
-            raise Misuse("openai.not-an-answer", "the gateway answered an Ask by something else")
-        try:
-            shown = _encode_answer(asked, model, output, read, answer)
-        except Refusal as refusal:
-            # The answer exists and is paid for: its bundle can still be asked for.
-            raise PartyRefusal.from_refusal(refusal, answer.request_id) from None
-        head = ((RECEIPT, answer.request_id.encode()),)
-        await respond(send, HTTPStatus.OK, shown, JSON_TYPE, headers=head)
+    def write(self, _: Question, asked: _Asked, answer: Answer) -> Written:
+        return Written(body=_encode_answer(asked, answer))
 
     async def _read(
         self, asked: openai.EmbeddingRequest, model: ModelRecord, manifest: Manifest
@@ -243,31 +200,26 @@ def _make_inputs(manifest: Manifest, read: _Read) -> tuple[Tensor, ...]:
     )
 
 
-def _encode_answer(
-    asked: openai.EmbeddingRequest,
-    model: ModelRecord,
-    output: TensorSpec,
-    read: _Read,
-    answer: Answer,
-) -> bytes:
-    rows = next(tensor for tensor in answer.outputs if tensor.name == output.name)
+def _encode_answer(asked: _Asked, answer: Answer) -> bytes:
+    request, read = asked.request, asked.read
+    rows = next(tensor for tensor in answer.outputs if tensor.name == asked.output.name)
     if rows.shape[0] != len(read.rows):
         raise Refusal(
             "openai.no-embeddings", f"the model gave {rows.shape[0]} rows for {len(read.rows)}"
         )
-    if asked.dimensions is not None and asked.dimensions != rows.shape[1]:
+    if request.dimensions is not None and request.dimensions != rows.shape[1]:
         raise Refusal(
             "openai.other-dimensions", f"this model's embeddings have {rows.shape[1]} dimensions"
         )
     return openai.encode_embeddings(
         rows,
-        asked.encoding_format,
-        model=asked.model,
+        request.encoding_format,
+        model=request.model,
         usage=openai.Usage(prompt_tokens=read.count, total_tokens=read.count),
         evidence=openai.Evidence(
             receipt=answer.request_id,
             salt=answer.salt.hex(),
-            package=model.package.hex(),
+            package=asked.model.package.hex(),
             tokens=read.rows,
             pad_token=read.pad_token,
             cut=read.cut,
