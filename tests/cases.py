@@ -11,11 +11,13 @@ from probatum.protocol.records import (
     ChallengeRecord,
     KeyRecord,
     LogRecord,
+    LossRecord,
     OffenceRecord,
     ReturnRecord,
     get_challenge_key,
     get_key_key,
     get_log_key,
+    get_loss_key,
     get_offence_key,
     get_return_key,
 )
@@ -39,6 +41,7 @@ class ChainFacts:
         return Windows(
             challenge_blocks=params.challenge_window_blocks,
             unbonding_blocks=params.unbonding_blocks,
+            loss_epoch_blocks=params.loss_epoch_blocks,
         )
 
     def get_log(self, operator, session):
@@ -55,6 +58,9 @@ class ChainFacts:
 
     def get_return(self, operator, session, index):
         return self.chain.record(get_return_key(operator, session, index), ReturnRecord)
+
+    def get_loss(self, operator):
+        return self.chain.record(get_loss_key(operator), LossRecord)
 
 
 def hold(payload, signer=None):

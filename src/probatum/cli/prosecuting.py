@@ -107,6 +107,10 @@ class AskedFacts:
         key = records.get_return_key(operator, session, index)
         return get_record(self._common, key, records.ReturnRecord)[0]
 
+    def get_loss(self, operator: Address) -> records.LossRecord | None:
+        """Get the last loss that an operator's node declared."""
+        return get_record(self._common, records.get_loss_key(operator), records.LossRecord)[0]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prosecution:
@@ -171,6 +175,7 @@ class Prosecution:
         windows = Windows(
             challenge_blocks=self.params.challenge_window_blocks,
             unbonding_blocks=self.params.unbonding_blocks,
+            loss_epoch_blocks=self.params.loss_epoch_blocks,
             patience_blocks=self.patience_blocks,
         )
         return prosecute(self.held, facts, windows, rival=self.rival, tiles=tiles)

@@ -26,12 +26,14 @@ from typing import Protocol, TypeAlias
 from probatum.errors import Refusal
 from probatum.evidence import accusing
 from probatum.evidence.accusing import HeldReceipt
+from probatum.evidence.losses import compute_deadline
 from probatum.protocol.merkle import leaf_hash
 from probatum.protocol.primitives import Address, OperatingKey
 from probatum.protocol.records import (
     ChallengeRecord,
     KeyRecord,
     LogRecord,
+    LossRecord,
     OffenceKind,
     OffenceRecord,
     ReturnRecord,
@@ -84,6 +86,10 @@ class LedgerFacts(Protocol):
         """Get where the entry of a lost log is now."""
         ...
 
+    def get_loss(self, operator: Address) -> LossRecord | None:
+        """Get the last loss that an operator's node declared."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Windows:
@@ -92,12 +98,14 @@ class Windows:
     Attributes:
         challenge_blocks: What a challenge gives a node (`challenge_window_blocks`).
         unbonding_blocks: How long a retired key still speaks.
+        loss_epoch_blocks: How long a node that lost its log has to hand all receipts back.
         patience_blocks: How long a holder waits beyond a receipt's height before it challenges:
             a node that is only late pays a fee for it.
     """
 
     challenge_blocks: int
     unbonding_blocks: int
+    loss_epoch_blocks: int
     patience_blocks: int = 0
 
 
@@ -228,8 +236,14 @@ def _judge_unsettled(
     index, height = held.place.index, ledger.height
     challenge = ledger.get_challenge(log.operator, log.session, index)
     if challenge is not None:
-        if height < challenge.deadline_at:
-            return Wait(until=challenge.deadline_at, why="the node has been challenged")
+        loss = ledger.get_loss(log.operator)
+        deadline = compute_deadline(challenge, loss, windows.loss_epoch_blocks)
+        if height < deadline:
+            is_lost = loss is not None and log.session <= loss.session
+            why = (
+                "its node lost that log, and is to hand it back" if is_lost else "it is challenged"
+            )
+            return Wait(until=deadline, why=why)
         conviction = accusing.convict_omission(challenge, log, height)
         return Accuse(body=conviction, why="challenged, and left out all the same")
     key = ledger.get_key(log.operating_key)

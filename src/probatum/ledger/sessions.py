@@ -33,6 +33,7 @@ class OpenedReceipt:
         log: The session as the ledger has it.
         custody: The hand-over that it answers, as the receipt names it.
         price_units: What it charges.
+        escrow: The escrow that it charges, in hex; None where it charges nothing.
     """
 
     entry: Digest
@@ -40,6 +41,7 @@ class OpenedReceipt:
     log: LogRecord
     custody: str
     price_units: int
+    escrow: str | None
 
 
 def get_log(state: State, operator: Address, session: int) -> LogRecord:
@@ -104,4 +106,5 @@ def open_receipt(
         log=log,
         custody=receipt.custody,
         price_units=receipt.price_units,
+        escrow=receipt.escrow,
     )

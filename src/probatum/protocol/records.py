@@ -243,7 +243,10 @@ class ChallengeRecord(LedgerValue, frozen=True, kw_only=True):
     Attributes:
         entry: The receipt's log entry.
         challenger: Who gets the bond back.
-        deadline_at: The last height at which the node cannot be convicted.
+        deadline_at: The last height at which the node cannot be convicted; later, if its session
+            was declared lost (`LossRecord.declared_at` and an epoch).
+        refund_units: What the receipt cost; paid back if its node lost it.
+        payer: Who paid it, out of the escrow that the receipt names; None if nobody did.
     """
 
     operator: Address
@@ -254,6 +257,8 @@ class ChallengeRecord(LedgerValue, frozen=True, kw_only=True):
     bond_units: Amount
     opened_at: Height
     deadline_at: Height
+    refund_units: Amount = 0
+    payer: Address | None = None
 
 
 class LossRecord(LedgerValue, frozen=True, kw_only=True):

@@ -89,6 +89,10 @@ def test_a_receipt_that_was_handed_back_is_done_with(chain):
     act(chain, decide(chain), ChallengeReceipt)
     assert chain.do(account(0), chain.opening(session=1)) == "ok"
     assert chain.do(account(1), loss(chain)) == "ok"
+    # Handing back goes one by one: whoever lost a log has an epoch for it.
+    waiting = decide(chain)
+    assert isinstance(waiting, Wait)
+    assert waiting.until == chain.engine.height + PARAMS.loss_epoch_blocks
     log = make_log(FIRST)
     assert settle(chain, log, session=1) == "ok"
     assert chain.do(account(1), handed_back(log, index=0)) == "ok"

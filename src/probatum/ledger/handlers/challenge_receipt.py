@@ -10,8 +10,9 @@ from probatum.errors import Refusal
 from probatum.ledger.balances import debit
 from probatum.ledger.context import Context
 from probatum.ledger.offences import check_not_convicted
-from probatum.ledger.sessions import check_key, open_receipt
+from probatum.ledger.sessions import OpenedReceipt, check_key, open_receipt
 from probatum.ledger.state import State
+from probatum.protocol.hexes import digest_from_hex
 from probatum.protocol.primitives import Address
 from probatum.protocol.records import ChallengeRecord
 from probatum.protocol.transactions.kinds import ChallengeReceipt
@@ -51,6 +52,7 @@ def apply_challenge_receipt(
     # Not longer than a key retired from now on can settle: else the challenge could not end.
     deadline = context.height + min(params.challenge_window_blocks, params.unbonding_blocks)
     check_key(state, context, log, deadline)
+    payer = _find_payer(state, opened)
     bond = params.challenge_bond_units
     debit(state, sender, bond)
     state.put_challenge(
@@ -63,5 +65,15 @@ def apply_challenge_receipt(
             bond_units=bond,
             opened_at=context.height,
             deadline_at=deadline,
+            refund_units=0 if payer is None else opened.price_units,
+            payer=payer,
         )
     )
+
+
+def _find_payer(state: State, opened: OpenedReceipt) -> Address | None:
+    """Find who pays for a receipt: only an escrow for its operator can have (`PAY-1`)."""
+    if not opened.price_units or opened.escrow is None:
+        return None
+    escrow = state.get_escrow(digest_from_hex(opened.escrow))
+    return escrow.payer if escrow is not None and escrow.payee == opened.log.operator else None

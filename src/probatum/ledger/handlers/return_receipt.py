@@ -8,7 +8,7 @@ a receipt could move to an account of the operator's choice would not be at stak
 from __future__ import annotations
 
 from probatum.errors import Refusal
-from probatum.ledger.balances import burn, take_stake
+from probatum.ledger.balances import burn, credit, debit, take_stake
 from probatum.ledger.context import Context
 from probatum.ledger.offences import end_challenge
 from probatum.ledger.sessions import get_log
@@ -24,15 +24,14 @@ __all__ = ["apply_return_receipt"]
 def apply_return_receipt(
     state: State, context: Context, sender: Address, body: ReturnReceipt
 ) -> None:
-    """Write down where the entry is, burn the late fee of the stake, give the bond back.
+    """Pay the price back, burn the late fee of the stake, give the bond back, write it down.
 
     Raises:
         Refusal: `ledger.no-such-log`, `ledger.no-such-challenge`; `ledger.not-lost` unless the
             session was declared lost; `ledger.lost-too` if the later one was as well;
             `ledger.not-covered` if that is not settled so far; `merkle.*` unless the proof shows
-            the challenged entry there.
+            the challenged entry there; `ledger.balance-too-low` for the price.
     """
-    del sender
     operator = body.operator
     get_log(state, operator, body.session)
     challenge = state.get_challenge(operator, body.session, body.index)
@@ -48,6 +47,9 @@ def apply_return_receipt(
         raise Refusal("ledger.not-covered", f"entry {body.in_index} is not settled yet")
     leaf = leaf_hash(challenge.entry)
     check_inclusion(leaf, body.in_index, later.size, body.inclusion, later.root)
+    if challenge.payer is not None:
+        debit(state, sender, challenge.refund_units)
+        credit(state, challenge.payer, challenge.refund_units)
     burn(state, take_stake(state, operator, context.params.late_fee_units))
     end_challenge(state, challenge)
     state.put_return(

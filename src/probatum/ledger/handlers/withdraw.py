@@ -1,4 +1,8 @@
-"""Withdrawing: matured stake returns to the balance."""
+"""Withdrawing: matured stake returns to the balance.
+
+Not while a lost log is being made good (`LOG-1`): who did not hand a receipt back is convicted only
+at the end of the epoch, and must have something left to lose then.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +21,18 @@ def apply_withdraw(state: State, context: Context, sender: Address, body: Withdr
     """Return all matured units.
 
     Raises:
-        Refusal: `ledger.nothing-matured`.
+        Refusal: `ledger.loss-open` for an epoch and a challenge's window after a declared loss;
+            `ledger.nothing-matured`.
     """
     del body
+    loss = state.get_loss(sender)
+    if loss is not None:
+        params = context.params
+        last = loss.declared_at + params.loss_epoch_blocks + params.challenge_window_blocks
+        if context.height <= last:
+            raise Refusal(
+                "ledger.loss-open", f"the node lost its log: its stake stays up to height {last}"
+            )
     stake = state.get_stake(sender)
     matured = sum(e.amount for e in stake.unbonding if e.matures_at <= context.height)
     if matured == 0:

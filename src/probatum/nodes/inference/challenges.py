@@ -174,6 +174,8 @@ class ChallengeDesk:
         later = self._view.get_log(challenge.operator, placed.log.session)
         if later is None or not placed.index < later.size <= placed.log.durable:
             return ()
+        if challenge.refund_units > self._settings.refund_limit_units:
+            return self._complain(challenge, "what it cost is more than this node ever asks for")
         body = ReturnReceipt(
             operator=challenge.operator,
             session=challenge.session,

@@ -13,7 +13,7 @@ from probatum.protocol.ed25519 import OperatingSigner
 from probatum.protocol.eip712 import Domain
 from probatum.protocol.manifests import Manifest
 from probatum.protocol.parties import Party
-from probatum.protocol.primitives import Address, Digest, address_to_hex
+from probatum.protocol.primitives import UNITS_PER_TOKEN, Address, Digest, address_to_hex
 from probatum.protocol.secp256k1 import AccountSigner
 from probatum.protocol.trust import Trust, get_domain
 
@@ -39,6 +39,7 @@ class InferenceSettings:
         settle_every_blocks: Blocks between two settlements of one session.
         retry_blocks: Blocks to wait after the ledger refused one of the node's transactions.
         height_slack_blocks: How far a giver's view of the ledger may be ahead of the node's.
+        refund_limit_units: What the node pays back by itself for one receipt that it lost.
         stop_grace_ms: When asked to stop, how long to wait for answers and settlement.
     """
 
@@ -56,6 +57,7 @@ class InferenceSettings:
     settle_every_blocks: int = 2
     retry_blocks: int = 3
     height_slack_blocks: int = 10
+    refund_limit_units: int = UNITS_PER_TOKEN
     stop_grace_ms: int = 5_000
 
     @property

@@ -1,11 +1,13 @@
 """A node that lost its log makes good for it once an epoch; then it costs stake (`LOG-1`)."""
 
+import msgspec
 import pytest
 
 from probatum.ledger.params import Params
 from probatum.protocol.hashing import sha256
 from probatum.protocol.merkle import leaf_hash
 from probatum.protocol.primitives import UNITS_PER_TOKEN
+from probatum.protocol.receipts import decode_receipt, encode_receipt
 from probatum.protocol.records import (
     ChallengeRecord,
     LossRecord,
@@ -16,8 +18,15 @@ from probatum.protocol.records import (
     get_offence_key,
     get_return_key,
 )
-from probatum.protocol.transactions.kinds import DeclareLoss, ReturnReceipt
-from tests.chain import FEE, NO_SIGNATURE, Chain, account, key, make_test_genesis
+from probatum.protocol.transactions.kinds import (
+    DeclareLoss,
+    FundEscrow,
+    ReturnReceipt,
+    Unstake,
+    Withdraw,
+)
+from probatum.protocol.vouchers import compute_escrow_id
+from tests.chain import FEE, NO_SIGNATURE, RICH, Chain, account, key, make_test_genesis
 from tests.unit.ledger.handlers.test_offences import (
     OPERATOR,
     REPORTER,
@@ -110,12 +119,93 @@ def test_what_is_not_handed_back_convicts_all_the_same(chain):
     pass_blocks(chain, 7)
     assert chain.do(REPORTER, challenge(LOST)) == "ok"
     assert chain.do(account(1), loss(chain)) == "ok"
-    pass_blocks(chain, chain.engine.height + 8)
+    declared = chain.engine.height
+    # Handing back goes one by one: whoever lost a log has an epoch for it.
+    pass_blocks(chain, declared + 29)
+    assert chain.do(account(1), omission(1)) == "ledger.not-overdue"
     balance = get_balance(chain, REPORTER)
     assert chain.do(account(1), omission(1)) == "ok"
     # The reward is the challenger's, whoever says that the deadline passed.
     reward = PARAMS.slash_omission_units * PARAMS.reporter_share_permille // 1000
     assert get_balance(chain, REPORTER) == balance + 500 + reward
+
+
+def test_after_the_epoch_a_lost_receipt_has_its_window_and_no_more(chain):
+    assert chain.do(account(1), loss(chain)) == "ok"
+    pass_blocks(chain, chain.engine.height + 40)
+    assert chain.do(REPORTER, challenge(LOST)) == "ok"
+    pass_blocks(chain, chain.engine.height + 7)
+    assert chain.do(account(1), omission(1)) == "ledger.not-overdue"
+    assert chain.do(account(1), omission(1)) == "ok"
+
+
+def priced(chain, price, payee=OPERATOR):
+    """A receipt of a session that is lost, paid out of an escrow of account 3."""
+    escrow = compute_escrow_id(chain.domain, account(3).address, payee)
+    receipt = msgspec.structs.replace(
+        decode_receipt(LOST), price_units=price, escrow=escrow.hex(), running_total_units=price
+    )
+    return encode_receipt(receipt)
+
+
+@pytest.mark.parametrize("payee", [OPERATOR, account(2).address])
+def test_the_price_goes_back_to_who_paid_it(chain, payee):
+    """Out of the sender's balance, and only where an escrow for this operator paid."""
+    assert chain.do(account(3), FundEscrow(payee=payee, amount=5_000)) == "ok"
+    payload = priced(chain, 3_000, payee)
+    due = 3_000 if payee == OPERATOR else 0
+    pass_blocks(chain, 7)
+    assert chain.do(REPORTER, challenge(payload)) == "ok"
+    record = chain.record(get_challenge_key(OPERATOR, 0, 1), ChallengeRecord)
+    assert (record.refund_units, record.payer) == (due, account(3).address if due else None)
+    assert chain.do(account(1), loss(chain)) == "ok"
+    log = make_log(payload)
+    assert settle(chain, log, session=1) == "ok"
+    payer, sender = get_balance(chain, account(3)), get_balance(chain, account(1))
+    assert chain.do(account(1), handed_back(log)) == "ok"
+    assert get_balance(chain, account(3)) == payer + due
+    assert get_balance(chain, account(1)) == sender - FEE - due
+    assert get_stake(chain).bonded == 2 * TOKEN - 70
+
+
+def test_who_cannot_pay_the_price_back_hands_nothing_back(chain):
+    price = 2 * RICH
+    assert chain.do(account(3), FundEscrow(payee=OPERATOR, amount=5_000)) == "ok"
+    payload = priced(chain, price)
+    pass_blocks(chain, 7)
+    assert chain.do(REPORTER, challenge(payload)) == "ok"
+    assert chain.do(account(1), loss(chain)) == "ok"
+    log = make_log(payload)
+    assert settle(chain, log, session=1) == "ok"
+    assert chain.do(account(1), handed_back(log)) == "ledger.balance-too-low"
+    assert chain.record(get_challenge_key(OPERATOR, 0, 1), ChallengeRecord) is not None
+
+
+def test_losing_a_log_again_puts_no_challenge_off_again(chain):
+    pass_blocks(chain, 7)
+    assert chain.do(REPORTER, challenge(LOST)) == "ok"
+    deadline = chain.record(get_challenge_key(OPERATOR, 0, 1), ChallengeRecord).deadline_at
+    assert chain.do(account(1), loss(chain)) == "ok"
+    assert chain.do(account(0), chain.opening(session=2)) == "ok"
+    pass_blocks(chain, deadline + 29)
+    assert chain.do(account(1), loss(chain, session=1, sequence=1)) == "ok"
+    assert chain.do(account(1), omission(1)) == "ok"
+
+
+def test_stake_stays_while_a_lost_log_is_made_good(chain):
+    """Else a pretended loss would put the conviction off until nothing is left to slash."""
+    assert chain.do(account(0), Unstake(amount=2 * TOKEN)) == "ok"
+    pass_blocks(chain, chain.engine.height + 45)
+    assert chain.do(REPORTER, challenge(LOST)) == "ok"
+    assert chain.do(account(1), loss(chain)) == "ok"
+    declared = chain.engine.height
+    pass_blocks(chain, declared + 30)
+    assert chain.do(account(0), Withdraw()) == "ledger.loss-open"
+    assert chain.do(account(1), omission(1)) == "ok"
+    offence = chain.record(get_offence_key(OPERATOR, 0, "omission", 1), OffenceRecord)
+    assert offence.slashed_units == PARAMS.slash_omission_units
+    pass_blocks(chain, declared + 30 + 8)
+    assert chain.do(account(0), Withdraw()) == "ok"
 
 
 def test_what_was_settled_is_not_lost(chain):
