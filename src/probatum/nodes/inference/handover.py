@@ -22,15 +22,18 @@ from probatum.protocol.hashing import sha256
 from probatum.protocol.hexes import address_from_document, digest_from_hex, key_from_hex
 from probatum.protocol.manifests import Manifest, check_tensors_match
 from probatum.protocol.messages import HandOverWork
-from probatum.protocol.primitives import Digest, RequestId
+from probatum.protocol.primitives import Digest
 from probatum.protocol.requests import RequestFacts
 from probatum.protocol.statements import compute_record_digest
 from probatum.protocol.tensors import check_tensor, compute_salt_commitment, make_tensor_head
 
 __all__ = ["HandedOver", "Tree", "check_work", "countersign", "find_tree", "read_handover"]
 
-Tree: TypeAlias = tuple[str, RequestId, str]
-"""A custody tree: the giver's key, the request, the digest of the giver's first record."""
+Tree: TypeAlias = Digest
+"""A custody tree: the hash of the giver's key, the request and the giver's first record's digest.
+
+Not the parts themselves: a node remembers a hundred thousand trees.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,8 @@ def find_tree(record: HandOver, digest: Digest) -> Tree:
     the id is another acceptance by a gateway that lost its memory, perhaps of other facts: its
     receipt must cite its own custody, so it is other work.
     """
-    return (record.giver.key, record.request_id, record.previous or digest.hex())
+    parts = (record.giver.key, record.request_id, record.previous or digest.hex())
+    return sha256("/".join(parts).encode())
 
 
 def read_handover(
