@@ -265,6 +265,7 @@ def make_bundle(
     release_changes: dict | None = None,
     log_changes: dict | None = None,
     key_changes: dict | None = None,
+    handover_changes: dict | None = None,
     log_size: int = 5,
     height: int = 60,
 ) -> Made:
@@ -280,6 +281,7 @@ def make_bundle(
         release_changes: Ditto of the release.
         log_changes: Ditto of the ledger's log record.
         key_changes: Ditto of the ledger's key records.
+        handover_changes: Ditto of all hand-overs.
         log_size: Settled size of the node's log; the receipt is entry 2.
         height: Of the header.
     """
@@ -287,7 +289,10 @@ def make_bundle(
     custody: list[Envelope] = []
     for number, (taker, acknowledged) in enumerate(branches):
         first = custody[0] if custody else None
-        custody.append(make_handover(facts, number, taker, first=first, acknowledged=acknowledged))
+        more = handover_changes or {}
+        custody.append(
+            make_handover(facts, number, taker, first=first, acknowledged=acknowledged, **more)
+        )
     answered = len(branches) - 1 if answered is None else answered
     node = branches[answered][0]
     receipt = None

@@ -28,6 +28,7 @@ from probatum.client.checking import (
     list_ledger_keys,
 )
 from probatum.client.failures import make_failure
+from probatum.client.paying import Payer, PaymentRules, open_network
 from probatum.client.proofs import get_proven_state
 from probatum.client.store import Contents, ReceiptStore
 from probatum.client.transport import HttpTransport
@@ -35,6 +36,7 @@ from probatum.errors import Fault, Misuse, Refusal
 from probatum.evidence.receipt import CheckLine, VerifiedBundle, check_bundle, check_contents
 from probatum.protocol import limits
 from probatum.protocol.bundles import Bundle, decode_bundle, encode_bundle
+from probatum.protocol.custody import Release
 from probatum.protocol.encoding import decode
 from probatum.protocol.messages import (
     Answer as AnswerMessage,
@@ -125,6 +127,7 @@ class AsyncClient:
         trust: Trust | Path | str | None = None,
         receipts: Path | str | None = None,
         api_key: str | None = None,
+        payment: PaymentRules | None = None,
     ) -> None:
         """Make a client; nothing is opened before it is used.
 
@@ -135,9 +138,12 @@ class AsyncClient:
             trust: The network's trust file, or its content; `ledger` and `settle` need it.
             receipts: Folder to keep receipts in, ``~/.probatum/receipts`` by default.
             api_key: The gateway's, where it wants one; the gateway alone sees it.
+            payment: What may be spent, and whose account signs for it (`PAY-1`); without it only
+                free answers are taken. Needs a ledger.
 
         Raises:
-            Misuse: `client.no-trust` for a ledger without trust; `client.bad-api-key` for a key
+            Misuse: `client.no-trust` for a ledger without trust; `client.no-ledger` for payment
+                without a ledger; `client.bad-api-key` for a key
                 that no header can carry.
             Fault: `client.no-trust-file`.
             Refusal: `encoding.*` for a trust file that is none.
@@ -155,6 +161,11 @@ class AsyncClient:
         if api_key is not None and (not api_key.isascii() or not api_key.isprintable()):
             raise Misuse("client.bad-api-key", "an API key is printable ASCII")
         self._transport = HttpTransport({self._gateway: api_key} if api_key else None)
+        self._rules = payment
+        self._payer: Payer | None = None
+        if payment is not None:
+            network = open_network(self._gateway, self._ledger, self._trust, self._transport)
+            self._payer = Payer(payment, network, self.receipts.folder)
 
     async def __aenter__(self) -> Self:
         """Enter; leaving closes the client."""
@@ -171,6 +182,8 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close all connections."""
+        if self._payer is not None:
+            self._payer.close()
         await self._transport.close()
 
     async def ask(
@@ -182,6 +195,7 @@ class AsyncClient:
         dtypes: Mapping[str, str] | None = None,
         assurance: EvidenceClass = "signed",
         timeout_s: float = 30.0,
+        max_price_units: int | None = None,
     ) -> Answer:
         """Ask a model and check the answer; see `checking.check_answer` for what is checked.
 
@@ -192,6 +206,7 @@ class AsyncClient:
             dtypes: Of inputs that are lists.
             assurance: What evidence must back the answer.
             timeout_s: For the whole request.
+            max_price_units: What the answer may cost; by default what `payment` says.
 
         Raises:
             RequestRefused: The request was refused, or the answer failed a check. What records
@@ -214,10 +229,13 @@ class AsyncClient:
         )
         asked = Asked(message=message, request_id=request_id, salt=salt, nonce=nonce)
         try:
-            reply = await self._send(message, timeout_s)
+            reply = await self._pay_and_send(message, timeout_s, max_price_units)
             return await self._take(asked, reply)
         except (Refusal, Fault) as error:
             raise make_failure(error, request_id) from None
+        finally:
+            if self._payer is not None:
+                self._payer.drop(request_id)
 
     async def settle(self, request: Answer | str, *, timeout_s: float = 60.0) -> VerifiedBundle:
         """Wait until a receipt's inclusion is proven; verify and keep the settled bundle.
@@ -255,6 +273,26 @@ class AsyncClient:
             hint="the receipt is kept; settle it later",
         )
 
+    async def _pay_and_send(
+        self, message: Ask, timeout_s: float, max_price_units: int | None
+    ) -> Message:
+        """Send a request, with a voucher if it may cost anything."""
+        payer, rules = self._payer, self._rules
+        if max_price_units is None:
+            max_price_units = rules.max_price_units if rules else 0
+        if not max_price_units:
+            return await self._send(message, timeout_s)
+        if payer is None:
+            raise Misuse("client.no-payment", "give the client an account to pay from")
+        return await payer.ask(message, max_price_units, lambda one: self._send(one, timeout_s))
+
+    def _count_price(self, request_id: RequestId, release: Release) -> None:
+        """Take what an answer costs. Raises Refusal `payment.*` if nobody agreed to it."""
+        if self._payer is not None and self._payer.is_paying(request_id):
+            self._payer.settle(request_id, release)
+        elif release.price_units:
+            raise Refusal("payment.overcharged", "the gateway charges for what was asked for free")
+
     async def _send(self, message: Ask, timeout_s: float) -> Message:
         """Send a request, again if the line is cut: the same id gets the same answer."""
         deadline = time.monotonic() + timeout_s
@@ -279,6 +317,7 @@ class AsyncClient:
         # Kept before it is checked: what fails a check is what one needs records of.
         self._keep(asked, reply.bundle, reply)
         verified = check_answer(asked, reply)
+        self._count_price(asked.request_id, verified.release)
         if self._ledger is not None and self._trust is not None:
             verified = await self._prove(asked, verified, self._ledger, self._trust)
         return Answer(

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from probatum.client.asking import Answer, AsyncClient
+from probatum.client.paying import PaymentRules
 from probatum.errors import Misuse
 from probatum.evidence.receipt import VerifiedBundle
 from probatum.protocol.parties import EvidenceClass
@@ -34,10 +35,16 @@ class Client:
         trust: Trust | Path | str | None = None,
         receipts: Path | str | None = None,
         api_key: str | None = None,
+        payment: PaymentRules | None = None,
     ) -> None:
         """Make a client; see `AsyncClient`."""
         self._client = AsyncClient(
-            gateway, ledger=ledger, trust=trust, receipts=receipts, api_key=api_key
+            gateway,
+            ledger=ledger,
+            trust=trust,
+            receipts=receipts,
+            api_key=api_key,
+            payment=payment,
         )
         self.receipts = self._client.receipts
         self._loop = asyncio.new_event_loop()
@@ -77,6 +84,7 @@ class Client:
         dtypes: Mapping[str, str] | None = None,
         assurance: EvidenceClass = "signed",
         timeout_s: float = 30.0,
+        max_price_units: int | None = None,
     ) -> Answer:
         """Ask a model and check the answer; see `AsyncClient.ask`."""
         return self._run(
@@ -87,6 +95,7 @@ class Client:
                 dtypes=dtypes,
                 assurance=assurance,
                 timeout_s=timeout_s,
+                max_price_units=max_price_units,
             )
         )
 

@@ -23,6 +23,7 @@ R = TypeVar("R", bound=LedgerValue)
 _KINDS: Final[tuple[tuple[bytes, type[LedgerValue]], ...]] = (
     (records.ACCOUNT, records.Account),
     (records.CHALLENGE, records.ChallengeRecord),
+    (records.ESCROW, records.EscrowRecord),
     (records.KEY, records.KeyRecord),
     (records.LOG, records.LogRecord),
     (records.LOSS, records.LossRecord),
@@ -196,6 +197,14 @@ class LedgerView:
     def get_key(self, key: OperatingKey) -> records.KeyRecord | None:
         """Get whose operating key this is or was."""
         return self._get(records.get_key_key(key), records.KeyRecord)
+
+    def get_escrow(self, escrow: Digest) -> records.EscrowRecord | None:
+        """Get an escrow by its id."""
+        return self._get(records.get_escrow_key(escrow), records.EscrowRecord)
+
+    def get_escrows(self) -> tuple[records.EscrowRecord, ...]:
+        """List all escrows by id."""
+        return self._list(records.EscrowRecord)
 
     def get_params(self) -> Params | None:
         """Get the ledger's parameters, if their record is followed."""

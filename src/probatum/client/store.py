@@ -7,14 +7,13 @@ Must not know the network. Read next: `client`.
 
 from __future__ import annotations
 
-import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta
 
+from probatum.client.whole_files import write_whole
 from probatum.errors import Fault, Refusal
 from probatum.protocol import limits
 from probatum.protocol.bundles import Bundle, decode_bundle
@@ -143,27 +142,4 @@ class ReceiptStore:
             raise Fault("store.cannot-read", f"{path}: {error.strerror}") from None
 
     def _write(self, request_id: RequestId, ending: str, data: bytes, mode: int) -> None:
-        path = self._get_path(request_id, ending)
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            try:
-                descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                draft.replace(path)
-            finally:
-                draft.unlink(missing_ok=True)
-            folder = os.open(self.folder, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        except OSError as error:
-            raise Fault(
-                "store.cannot-write",
-                f"{path}: {error.strerror}",
-                hint="is the disk full, or the folder another's?",
-            ) from None
+        write_whole(self._get_path(request_id, ending), data, mode)

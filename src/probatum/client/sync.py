@@ -67,6 +67,7 @@ class LedgerFollower:
         trust: Trust,
         *,
         seen: SignedHeader | None = None,
+        view: LedgerView | None = None,
     ) -> None:
         """Make a follower that has asked for nothing yet.
 
@@ -75,8 +76,9 @@ class LedgerFollower:
             prefixes: Which records to follow.
             trust: Whose headers to believe.
             seen: The last header that the owner saw in an earlier life, if it kept one.
+            view: What to fill, if others hold it already; it must be empty.
         """
-        self.view = LedgerView()
+        self.view = LedgerView() if view is None else view
         self.stopped = False
         self._endpoint = endpoint
         self._prefixes = prefixes

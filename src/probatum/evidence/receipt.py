@@ -13,6 +13,7 @@ from typing import Final, Literal, TypeAlias
 
 from probatum.errors import Refusal
 from probatum.evidence.custody import CheckedBranch, check_custody, check_release
+from probatum.evidence.prices import check_receipt_price, describe_prices
 from probatum.evidence.settlement import CheckedSettlement, check_settlement
 from probatum.protocol.bundles import Bundle, decode_bundle
 from probatum.protocol.custody import Release
@@ -117,6 +118,7 @@ def check_receipt(
     1. It is signed by the operating key that it names.
     2. It is about the request that was handed over.
     3. It cites one of the hand-overs, which its node acknowledged before it began.
+    4. It charges no more than that hand-over allows (`PAY-1`).
 
     Returns:
         The receipt and its digest, which is its log entry (`LOG-1`).
@@ -124,7 +126,7 @@ def check_receipt(
     Raises:
         Refusal: `dsse.*`, `encoding.*`, `statement.*`, `receipt.wrong-signer-role`,
             `receipt.wrong-request`, `receipt.unknown-branch`, `receipt.unacknowledged`,
-            `receipt.wrong-node`.
+            `receipt.wrong-node`, `receipt.overcharged`.
     """
     # 1. The key is read from the payload, then the payload is checked under it.
     payload = decode_payload(envelope)
@@ -143,6 +145,8 @@ def check_receipt(
         raise Refusal("receipt.unacknowledged", "the node never accepted the hand-over it cites")
     if cited.record.taker != receipt.node:
         raise Refusal("receipt.wrong-node", "another node answered than accepted")
+    # 4.
+    check_receipt_price(receipt, cited.record.price_units)
     return receipt, compute_record_digest(payload)
 
 
@@ -202,6 +206,9 @@ def _verify(bundle: Bundle) -> tuple[Envelope, VerifiedBundle]:
             "request, and follows from a hand-over that it accepted.",
         ),
     ]
+    prices = describe_prices(receipt, records.release)
+    if prices:
+        checks.append(_hold("PAY-1", f"{prices} No more than was agreed."))
     if silent:
         checks.append(
             _open(
@@ -233,8 +240,10 @@ def _list_unchecked(receipt: Receipt) -> tuple[CheckLine, ...]:
             f"{receipt.evidence}. The receipt shows who said it; the node cannot deny it.",
         ),
     ]
-    if receipt.escrow is not None or receipt.running_total_units is not None:
-        lines.append(_open("RECEIPT-1", "The payment fields: this version cannot check them."))
+    if receipt.price_units:
+        lines.append(
+            _open("PAY-1", "Whether running totals are right: hold them against those before.")
+        )
     return tuple(lines)
 
 

@@ -41,6 +41,7 @@ from tests.factories import (
 )
 
 TRUST = make_trust()
+AGREED = {"price_units": 7}
 PRICED = {"price_units": 7, "escrow": "ab" * 32, "running_total_units": 7}
 THIEF = Actor("inference", 66)
 
@@ -102,13 +103,22 @@ def test_a_node_that_never_acknowledged_is_only_named():
 
 
 def test_one_branch_and_a_log_of_one_entry_pass():
-    made = make_bundle(branches=((NODES[2], True),), log_size=3, receipt_changes=PRICED)
+    made = make_bundle(
+        branches=((NODES[2], True),), log_size=3, receipt_changes=PRICED, handover_changes=AGREED
+    )
     assert check_bundle(made.data, TRUST).receipt.price_units == 7
 
 
-def test_payment_fields_are_said_not_to_be_checked():
-    made = make_bundle(receipt_changes=PRICED)
-    assert "payment" in standing(check_bundle(made.data, TRUST), "not checked")
+def test_what_is_charged_is_told_and_no_more_than_was_agreed():
+    release = {**PRICED, "price_units": 9, "running_total_units": 20}
+    made = make_bundle(receipt_changes=PRICED, release_changes=release, handover_changes=AGREED)
+    verified = check_bundle(made.data, TRUST)
+    assert "charged the gateway 7 units (7 in all)" in standing(verified, "checked")
+    assert "gateway charged 9 units (20 in all)" in standing(verified, "checked")
+    assert "running totals" in standing(verified, "not checked")
+    less = {"price_units": 6}
+    cheated = make_bundle(receipt_changes=PRICED, handover_changes=less)
+    assert refuse(cheated.data) == "receipt.overcharged"
 
 
 @pytest.mark.parametrize(
@@ -150,7 +160,7 @@ def test_receipt_and_release_must_agree():
     assert refuse(whole.with_(release=failed.bundle.release)) == "receipt.wrong-release"
     assert refuse(whole.with_(receipt=None)) == "receipt.absent"
     assert refuse(failed.with_(settlement=whole.bundle.settlement)) == "receipt.absent"
-    other = make_receipt(make_facts(), NODES[1], whole.bundle.custody[1], **PRICED)
+    other = make_receipt(make_facts(), NODES[1], whole.bundle.custody[1], value_at_risk_units=1)
     assert refuse(whole.with_(receipt=other)) == "receipt.wrong-release"
 
 

@@ -75,7 +75,8 @@ class Network:
         self.names = nodes
         self.nonces = {}
         key = operating("engine")
-        people = [*nodes, *(f"{name} payer" for name in nodes), "gateway", "publisher"]
+        payers = (f"{name} payer" for name in (*nodes, "gateway"))
+        people = [*nodes, *payers, "gateway", "publisher", "client"]
         genesis = make_genesis(
             chain_id=CHAIN_ID,
             time_ms=self.world.now_ms - 1,
@@ -166,8 +167,8 @@ class Network:
             **more,
         )
 
-    def start_gateway(self, **more):
-        gateway = Gateway(self.gateway_settings(**more), tuple(self.journals["gateway"]))
+    def start_gateway(self, *, budgets=None, **more):
+        gateway = Gateway(self.gateway_settings(**more), tuple(self.journals["gateway"]), budgets)
         party = self.world.start(GATEWAY, gateway, journal=self.journals["gateway"])
         self.world.run_until(lambda: party.machine.is_ready)
         return party

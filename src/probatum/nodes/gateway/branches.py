@@ -26,7 +26,14 @@ from probatum.protocol.records import NodeRecord
 from probatum.protocol.requests import RequestFacts, compute_request_digest
 from probatum.protocol.statements import compute_record_digest
 
-__all__ = ["Branch", "CheckedAnswer", "check_accepted", "check_answered", "open_branch"]
+__all__ = [
+    "Branch",
+    "CheckedAnswer",
+    "Terms",
+    "check_accepted",
+    "check_answered",
+    "open_branch",
+]
 
 State = Literal["sent", "accepted", "overdue", "ended"]
 
@@ -55,9 +62,30 @@ class Branch:
     replies: int = 0
 
     @property
+    def name(self) -> str:
+        """Names the branch among all of all requests."""
+        return f"{self.record.request_id}:{self.number}"
+
+    @property
     def checked(self) -> CheckedBranch:
         """The branch as evidence takes it; this gateway made it, or has checked it."""
         return CheckedBranch(digest=self.digest, record=self.record, acknowledged=self.acknowledged)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a gateway says of a request beside its facts.
+
+    Attributes:
+        price_units: What the node may charge for the answer (`PAY-1`).
+        opener: What this life of the gateway drew, if who asked will be charged: no other life
+            signs the same first record.
+        caller: Who asked, as the door established; said in the record that accepts the request.
+    """
+
+    price_units: int = 0
+    opener: Digest | None = None
+    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +107,7 @@ def open_branch(
     height: int,
     window_blocks: int,
     now_ms: int,
-    caller: str = "",
+    terms: Terms | None = None,
 ) -> Branch:
     """Sign the next hand-over of a request; the first one also accepts it (`CUSTODY-1`).
 
@@ -91,8 +119,9 @@ def open_branch(
         height: The gateway's view of the ledger.
         window_blocks: Blocks that the ledger's parameters give a taker.
         now_ms: Now, for measuring.
-        caller: Who asked, as the door established; said in the record that accepts the request.
+        terms: What else is said, if anything.
     """
+    terms = terms or Terms()
     record = HandOver(
         request_id=facts.request_id,
         request_digest=compute_request_digest(facts).hex(),
@@ -108,7 +137,9 @@ def open_branch(
         given_at=height,
         answer_by=height + window_blocks,
         previous=earlier[0].digest.hex() if earlier else None,
-        accepted_from=caller if caller and not earlier else None,
+        accepted_from=terms.caller if terms.caller and not earlier else None,
+        price_units=terms.price_units,
+        opener=terms.opener.hex() if terms.opener and not earlier else None,
     )
     payload = encode_handover(record)
     return Branch(
@@ -159,7 +190,7 @@ def check_answered(
     1. The envelope is canonical; the receipt is signed by the node that it names, about this
        request, and cites a hand-over that this node has acknowledged (`check_receipt`).
     2. The node is the one that was asked.
-    3. Facts, evidence and price are those that were asked for.
+    3. Facts and evidence are those that were asked for.
     4. The log session is the node's in the ledger, and under the signing key. It is the newest, or
        the hand-over was there before the next one was opened: a node that started again tells its
        answer again, with the same bytes (`LOG-1`).
@@ -181,8 +212,6 @@ def check_answered(
     # 3
     if receipt.request != facts or receipt.evidence != facts.assurance:
         raise Refusal("gateway.wrong-answer", "the receipt is about another request")
-    if receipt.price_units:
-        raise Refusal("gateway.wrong-answer", "the receipt states a price that nobody agreed to")
     # 4
     node = view.get_node(branch.node.account)
     log = view.get_log(branch.node.account, receipt.log.session)

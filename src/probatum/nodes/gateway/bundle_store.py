@@ -8,9 +8,12 @@ know how a bundle is settled.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from probatum.errors import Refusal
 from probatum.machine.budget import Held, Recent
 from probatum.nodes.gateway.journal_records import (
+    ChargedRecord,
     GivenUpRecord,
     ReleasedRecord,
     SettledRecord,
@@ -32,12 +35,23 @@ class BundleStore:
             limit=final_bytes, weigh=lambda entry: len(entry[1])
         )
 
-    def recover(self, journal: tuple[bytes, ...]) -> None:
-        """Take the journal's records in order. Raises Refusal `encoding.*`."""
+    def recover(
+        self,
+        journal: tuple[bytes, ...],
+        take_charge: Callable[[ChargedRecord], None] = lambda _: None,
+    ) -> None:
+        """Take the journal's records in order; hand on what was charged.
+
+        Raises:
+            Refusal: `encoding.*`.
+        """
         for data in journal:
             match decode_journal_record(data):
                 case ReleasedRecord() as released:
                     self.add(released.request_id, released.bundle, answered=released.answered)
+                case ChargedRecord() as charged:
+                    self.add(charged.request_id, charged.bundle, answered=True)
+                    take_charge(charged)
                 case SettledRecord() as settled:
                     self.settle(settled.request_id, settled.bundle)
                 case GivenUpRecord() as given_up:

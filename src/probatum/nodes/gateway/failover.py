@@ -19,15 +19,19 @@ from probatum.machine.wishes import Report, Send, SetTimer, Wish
 from probatum.nodes.gateway.branches import (
     Branch,
     CheckedAnswer,
+    Terms,
     check_accepted,
     check_answered,
     open_branch,
 )
+from probatum.nodes.gateway.failures import say_failed
 from probatum.nodes.gateway.health import Observations
 from probatum.nodes.gateway.request import OpenRequest
 from probatum.nodes.gateway.settings import GatewaySettings
+from probatum.nodes.gateway.spending import Spending
 from probatum.protocol.encoding import encode_document
 from probatum.protocol.messages import Accepted, Answered, HandOverWork, Message, Refused
+from probatum.protocol.receipts import Receipt
 from probatum.protocol.records import NodeRecord
 
 __all__ = ["ACCEPT", "AGAIN", "HAND", "SILENCE", "FailOver", "Progress"]
@@ -45,6 +49,7 @@ _CODE: Final = re.compile(r"[a-z0-9-]{1,60}\.[a-z0-9-]{1,60}")
 _REPLIES: Final = 4
 """An acceptance, that of an earlier branch, an answer; more would only cost signatures' checks."""
 _LONGEST_PAUSE_DOUBLINGS = 4
+_TOO_LOW: Final = "payment.voucher-too-low"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +64,11 @@ class Progress:
 class FailOver:
     """Hands requests over, and over again."""
 
-    def __init__(self, settings: GatewaySettings, view: LedgerView) -> None:
+    def __init__(self, settings: GatewaySettings, view: LedgerView, spending: Spending) -> None:
         """Make it; no node was seen yet."""
         self._settings = settings
         self._view = view
+        self._spending = spending
         self._health = Observations(settings)
 
     def advance(self, request: OpenRequest, moment: Moment) -> Progress:
@@ -70,11 +76,11 @@ class FailOver:
         if any(branch.state in {"sent", "accepted"} for branch in request.branches):
             return Progress()
         if len(request.branches) < self._settings.branches:
-            node = self._choose(request, moment.now_ms)
-            if node is not None:
-                return Progress(wishes=self._hand_over(request, node, moment))
-            if not request.branches:
-                return Progress(refusal=self._say_failed(request))
+            chosen = self._choose(request, moment.now_ms)
+            if chosen is not None:
+                return Progress(wishes=self._hand_over(request, *chosen, moment))
+            if not request.branches and not request.awaits_funds:
+                return Progress(refusal=say_failed(request))
             # Who has acknowledged and is only late computes already: asking again doubles its load.
             request.tried = {
                 branch.node.account
@@ -86,7 +92,7 @@ class FailOver:
             return Progress(wishes=(SetTimer(f"{AGAIN}{request.request_id}", pause),))
         if any(branch.state == "overdue" for branch in request.branches):
             return Progress()
-        return Progress(refusal=self._say_failed(request))
+        return Progress(refusal=say_failed(request))
 
     def take_reply(
         self, request: OpenRequest, branch: Branch, message: Message, moment: Moment, *, last: bool
@@ -141,8 +147,8 @@ class FailOver:
         for branch in request.branches:
             self._end(branch)
 
-    def _choose(self, request: OpenRequest, now_ms: int) -> NodeRecord | None:
-        """Choose whom to ask next; nobody once this gateway's key is not the ledger's any more.
+    def _choose(self, request: OpenRequest, now_ms: int) -> tuple[NodeRecord, int] | None:
+        """Choose whom to ask next, and at what price; nobody once this gateway's key is replaced.
 
         What it would still sign could never be settled, and with it the other branches.
         """
@@ -164,11 +170,28 @@ class FailOver:
             request_digest=request.digest,
             policy=self._get_policy(request),
         )
+        request.least_units, request.awaits_funds = 0, False
         for offer in ranked:
             node = nodes[offer.operator]
-            if offer.operator not in request.tried and node.operating_key != own:
-                return node
+            if offer.operator in request.tried or node.operating_key == own:
+                continue
+            if self._can_pay(request, node, offer.price_units):
+                return node, offer.price_units
         return None
+
+    def _can_pay(self, request: OpenRequest, node: NodeRecord, price_units: int) -> bool:
+        """Tell whether who asked would pay for this node, and this gateway can (`PAY-1`)."""
+        charged = price_units + self._settings.margin_units
+        if charged > request.fare.ceiling_units:
+            request.least_units = request.least_units or charged
+            return False
+        if not price_units:
+            return True
+        # The cheapest one that lacks money is given some; a dearer one may answer meanwhile.
+        wanting = not request.awaits_funds
+        means = self._spending.get_means(node, price_units, wanting=wanting)
+        request.awaits_funds |= means == "soon"
+        return means == "yes"
 
     def _get_policy(self, request: OpenRequest) -> RoutingPolicy:
         params = self._view.get_params()
@@ -181,7 +204,7 @@ class FailOver:
         )
 
     def _hand_over(
-        self, request: OpenRequest, node: NodeRecord, moment: Moment
+        self, request: OpenRequest, node: NodeRecord, price_units: int, moment: Moment
     ) -> tuple[Wish, ...]:
         params = self._view.get_params()
         assert params is not None, "the gateway takes requests once it knows the parameters"
@@ -193,8 +216,11 @@ class FailOver:
             height=self._view.height,
             window_blocks=params.answer_window_blocks,
             now_ms=moment.now_ms,
-            caller=request.caller,
+            terms=Terms(price_units=price_units, opener=request.opener, caller=request.caller),
         )
+        voucher = None
+        if price_units:
+            voucher = self._spending.pay(branch.name, node, price_units, request.request_id)
         request.branches.append(branch)
         request.tried.add(node.account)
         self._health.begin(node.account)
@@ -205,6 +231,7 @@ class FailOver:
             salt=request.salt,
             inputs=request.inputs,
             time_left_ms=left_ms,
+            voucher=voucher,
         )
         name = f"{request.request_id}:{branch.number}"
         return (
@@ -254,9 +281,17 @@ class FailOver:
             self._settings,
             request.manifest,
         )
+        self._take_charge(request, answer.receipt)
         self._end(branch)
         self._health.succeed(branch.node.account, moment.now_ms - branch.sent_ms)
         return answer
+
+    def _take_charge(self, request: OpenRequest, receipt: Receipt) -> None:
+        """Check what a receipt charges, and count it. Raises Refusal `payment.*`."""
+        cited = next(b for b in request.branches if b.digest.hex() == receipt.custody)
+        if cited.record.price_units or receipt.escrow is not None:
+            self._spending.check(cited.name, cited.node.account, receipt)
+            self._spending.settle(cited.name, receipt)
 
     def _fail(
         self, request: OpenRequest, branch: Branch, code: str, why: str, moment: Moment
@@ -275,34 +310,19 @@ class FailOver:
                 ("operator", branch.record.taker.account),
             ),
         )
+        asked = self._spending.ask_tab(branch.node) if code == _TOO_LOW else ()
         progress = self.advance(request, moment)
-        return Progress(wishes=(report, *progress.wishes), refusal=progress.refusal)
+        return Progress(wishes=(report, *asked, *progress.wishes), refusal=progress.refusal)
 
     def _end(self, branch: Branch) -> None:
         if branch.state != "ended":
             branch.state = "ended"
             self._health.end(branch.node.account)
-
-    def _say_failed(self, request: OpenRequest) -> Refused:
-        if not request.branches:
-            return Refused(
-                code="gateway.no-node",
-                message="no node that is alive offers this model",
-                hint="try again later, or start a node that offers it",
-                retryable=True,
-            )
-        return Refused(
-            code="gateway.no-answer",
-            message=f"none of {len(request.branches)} hand-overs was answered ({request.reason})"[
-                :2000
-            ],
-            hint="the receipt's bundle shows who was asked and who acknowledged",
-            retryable=True,
-            request_id=request.request_id,
-        )
+            if branch.record.price_units:
+                self._spending.drop(branch.name)
 
     def give_up(self, request: OpenRequest) -> Refused:
         """Say that a request's time is over."""
         if any(branch.state != "ended" for branch in request.branches):
             request.reason = "gateway.deadline"
-        return self._say_failed(request)
+        return say_failed(request)

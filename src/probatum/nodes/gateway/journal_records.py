@@ -13,12 +13,16 @@ from msgspec import Meta
 
 from probatum.protocol import limits
 from probatum.protocol.encoding import LedgerValue, decode
-from probatum.protocol.primitives import RequestId
+from probatum.protocol.primitives import Amount, Digest, RequestId
+from probatum.protocol.vouchers import SignedVoucher
 
 __all__ = [
     "JOURNAL_RECORD_BYTES",
+    "ChargedRecord",
+    "Cost",
     "GivenUpRecord",
     "JournalRecord",
+    "Paid",
     "ReleasedRecord",
     "SettledRecord",
     "decode_journal_record",
@@ -58,7 +62,42 @@ class GivenUpRecord(LedgerValue, frozen=True, kw_only=True, tag=3):
     code: Annotated[str, Meta(max_length=limits.NAME_CHARS)]
 
 
-JournalRecord: TypeAlias = ReleasedRecord | SettledRecord | GivenUpRecord
+class Paid(LedgerValue, frozen=True, kw_only=True):
+    """What a release charges, and to whom (`PAY-1`).
+
+    Attributes:
+        running_total_units: What is charged to the escrow in all; absent for an API key.
+        voucher: The payer's, which covers the running total; absent for an API key.
+        caller: Whose budget it is taken from; empty where there is a voucher.
+    """
+
+    price_units: Amount
+    running_total_units: Amount | None = None
+    voucher: SignedVoucher | None = None
+    caller: Annotated[str, Meta(max_length=limits.NAME_CHARS)] = ""
+
+
+class Cost(LedgerValue, frozen=True, kw_only=True):
+    """What the node's receipt charges the gateway."""
+
+    escrow: Digest
+    price_units: Amount
+    running_total_units: Amount
+
+
+class ChargedRecord(LedgerValue, frozen=True, kw_only=True, tag=4):
+    """A `ReleasedRecord` of an answer that costs something.
+
+    One record, so that no crash parts the release from its charge.
+    """
+
+    request_id: RequestId
+    bundle: Annotated[bytes, Meta(max_length=limits.BUNDLE_BYTES)]
+    paid: Paid
+    cost: Cost | None = None
+
+
+JournalRecord: TypeAlias = ReleasedRecord | SettledRecord | GivenUpRecord | ChargedRecord
 """Everything that the journal holds."""
 
 

@@ -32,11 +32,15 @@ from probatum.machine.events import (
 from probatum.machine.wishes import Halt, Journal, Reply, Report, SetTimer, Wish
 from probatum.nodes.gateway.bundle_store import BundleStore
 from probatum.nodes.gateway.failover import HAND
-from probatum.nodes.gateway.journal_records import GivenUpRecord, SettledRecord
+from probatum.nodes.gateway.funding import Funding
+from probatum.nodes.gateway.journal_records import ChargedRecord, GivenUpRecord, SettledRecord
 from probatum.nodes.gateway.manifests import Manifests, Waiter
+from probatum.nodes.gateway.refusing import refuse
 from probatum.nodes.gateway.request import Asker
-from probatum.nodes.gateway.request_desk import BUNDLE, RequestDesk, refuse
+from probatum.nodes.gateway.request_desk import BUNDLE, RequestDesk
 from probatum.nodes.gateway.settings import GatewaySettings
+from probatum.nodes.gateway.spending import Spending
+from probatum.nodes.gateway.till import Budgets, Till
 from probatum.protocol import records
 from probatum.protocol.encoding import encode
 from probatum.protocol.manifests import Manifest
@@ -44,6 +48,7 @@ from probatum.protocol.messages import (
     Ask,
     GetBundle,
     GetManifest,
+    GetTab,
     GotBundle,
     GotManifest,
     Message,
@@ -69,8 +74,18 @@ _Take: TypeAlias = Callable[[Event, Moment], tuple[Wish, ...]]
 class Gateway:
     """One operator's gateway."""
 
-    def __init__(self, settings: GatewaySettings, journal: tuple[bytes, ...]) -> None:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        journal: tuple[bytes, ...],
+        budgets: Budgets | None = None,
+    ) -> None:
         """Build the gateway from its journal, empty at its first start.
+
+        Args:
+            settings: Its configuration.
+            journal: What earlier lives wrote down.
+            budgets: What API keys may spend (`PAY-1`); without it they may spend nothing.
 
         Raises:
             Refusal: `encoding.*` for a record that is not one; `gateway.busy`, `settle.full` if
@@ -80,7 +95,6 @@ class Gateway:
         self._store = BundleStore(
             pending_limit=settings.pending_bundles, final_bytes=settings.bundle_bytes
         )
-        self._store.recover(journal)
         prefixes = (
             records.NODE,
             records.OFFER,
@@ -88,10 +102,17 @@ class Gateway:
             records.LOG,
             records.KEY,
             records.PARAMS_KEY,
+            records.ESCROW,
         )
         self._follower = LedgerFollower(settings.ledger, prefixes, settings.trust)
+        self._till = Till(settings, self.view, budgets)
+        self._spending = Spending(settings, self.view)
+        self._funding = Funding(settings, self.view, self._spending, self._till)
+        self._store.recover(journal, self._recover_charge)
         self._manifests = Manifests(settings, self.view)
-        self._desk = RequestDesk(settings, self.view, self._store, self._manifests)
+        self._desk = RequestDesk(
+            settings, self.view, self._store, self._manifests, self._spending, self._till
+        )
         self._collector = SettlementCollector(
             settings.ledger, settings.trust, self.view, limit=settings.pending_bundles
         )
@@ -101,6 +122,8 @@ class Gateway:
             (self._follower, self._follow),
             (self._collector, self._collect),
             (self._manifests, self._learn),
+            (self._funding, self._funding.step),
+            (self._spending, lambda event, _: self._spending.step(event)),
         )
         self._stopping = False
         self._halted = False
@@ -138,7 +161,7 @@ class Gateway:
         if self._halted:
             return ()
         wishes = self._take(event, moment)
-        if self._stopping and not len(self._desk):
+        if self._stopping and not len(self._desk) and self._funding.is_done:
             wishes = (*wishes, Halt("gateway.stopped", "asked to stop; no request is open"))
         self._halted = any(isinstance(wish, Halt) for wish in wishes)
         return wishes
@@ -173,7 +196,8 @@ class Gateway:
         # For those who still wait for a manifest nothing was signed yet.
         stop = Refusal("gateway.stopping", "this gateway is stopping", hint="ask another one")
         refused = (refuse(waiter.conversation, stop) for waiter in self._manifests.close())
-        return (SetTimer(_STOP_TIMER, self._settings.stop_grace_ms), *refused)
+        timer = SetTimer(_STOP_TIMER, self._settings.stop_grace_ms)
+        return (timer, *refused, *self._funding.plan(hurry=True))
 
     def _follow(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
         step = self._follower.step(event, moment)
@@ -188,7 +212,12 @@ class Gateway:
             *self._desk.take_block(moment),
             *self._drop_overdue(),
             *self._collector.look(moment),
+            *self._funding.plan(hurry=self._stopping),
         )
+
+    def _recover_charge(self, record: ChargedRecord) -> None:
+        self._till.recover(record)
+        self._spending.recover(record)
 
     def _collect(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
         step = self._collector.step(event, moment)
@@ -273,6 +302,11 @@ class Gateway:
                     return (refuse(conversation, refusal),)
                 settled, bundle = found
                 return (Reply(conversation, GotBundle(settled=settled, bundle=bundle)),)
+            case GetTab(escrow=escrow):
+                try:
+                    return (Reply(conversation, self._till.show_tab(escrow)),)
+                except Refusal as refusal:
+                    return (refuse(conversation, refusal),)
             case _:
                 why = f"a gateway takes no {type(message).__name__}"
                 return (refuse(conversation, Refusal("gateway.wrong-message", why)),)

@@ -10,17 +10,21 @@ from typing import TypeAlias
 
 import msgspec
 
+from probatum.client.tabs import Charge
 from probatum.errors import Refusal
 from probatum.machine.events import Moment
 from probatum.machine.machine import draw
 from probatum.nodes.gateway.branches import Branch, CheckedAnswer
+from probatum.nodes.gateway.journal_records import ChargedRecord, Cost, Paid, ReleasedRecord
 from probatum.nodes.gateway.settings import GatewaySettings
+from probatum.nodes.gateway.till import FREE, Fare
 from probatum.protocol import limits
 from probatum.protocol.bundles import Bundle, encode_bundle
 from probatum.protocol.custody import Release, encode_release
 from probatum.protocol.dsse import sign_envelope
 from probatum.protocol.encoding import encode, encode_document
 from probatum.protocol.hashing import hash_tagged, sha256
+from probatum.protocol.hexes import digest_from_hex
 from probatum.protocol.manifests import Manifest
 from probatum.protocol.messages import Answer, Ask, Refused
 from probatum.protocol.primitives import (
@@ -49,6 +53,7 @@ __all__ = [
     "Outcome",
     "check_ask",
     "compute_ask_digest",
+    "make_released_record",
     "make_request",
     "release",
 ]
@@ -77,6 +82,11 @@ class OpenRequest:
         tried: Operators that were tried in this round.
         rounds: How often all nodes were tried.
         reason: Why the last branch failed.
+        fare: What it may cost.
+        opener: What this life of the gateway drew, if the answer will be charged for.
+        charge: What was charged to an escrow for the answer.
+        least_units: The least price above the fare's ceiling that somebody asks, if any.
+        awaits_funds: Whether a node could answer once the gateway's escrow is filled.
         outcome: Set once the release is on its way to the disk; `bundle` with it, and `answer`
             if there is one.
     """
@@ -96,6 +106,11 @@ class OpenRequest:
     tried: set[Address] = field(default_factory=set)
     rounds: int = 0
     reason: str = "gateway.no-node"
+    fare: Fare = FREE
+    opener: Digest | None = None
+    charge: Charge | None = None
+    least_units: int = 0
+    awaits_funds: bool = False
     outcome: Outcome | None = None
     answer: CheckedAnswer | None = None
     bundle: bytes = b""
@@ -114,7 +129,7 @@ class OpenRequest:
 def compute_ask_digest(ask: Ask, heads: tuple[TensorHead, ...] | None = None) -> Digest | None:
     """Compute what tells a repeated request from another one under the same id.
 
-    Salt and nonce count as the client gave them; time left does not count.
+    Salt and nonce count as the client gave them; time left and payment do not count.
 
     Args:
         ask: What was asked.
@@ -127,7 +142,7 @@ def compute_ask_digest(ask: Ask, heads: tuple[TensorHead, ...] | None = None) ->
         return None
     salt = ask.salt
     heads = heads or tuple(make_tensor_head(salt, tensor) for tensor in ask.inputs)
-    rest = msgspec.structs.replace(ask, inputs=(), request_id=None, timeout_ms=0)
+    rest = msgspec.structs.replace(ask, inputs=(), request_id=None, timeout_ms=0, payment=None)
     return hash_tagged("probatum/ask/1", encode(rest), *(encode_document(head) for head in heads))
 
 
@@ -199,7 +214,11 @@ def make_request(
 
 
 def release(
-    request: OpenRequest, answer: CheckedAnswer | None, settings: GatewaySettings, height: int
+    request: OpenRequest,
+    answer: CheckedAnswer | None,
+    settings: GatewaySettings,
+    height: int,
+    paid: Paid | None = None,
 ) -> bytes:
     """Sign the gateway's last record about a request and return the pending bundle (`CUSTODY-1`).
 
@@ -208,6 +227,7 @@ def release(
         answer: The answer that counts, None if there is none.
         settings: The gateway's.
         height: The gateway's view of the ledger.
+        paid: What the answer costs who asked (`PAY-1`), None if nothing.
     """
     asked = (request.facts.assurance,)
     receipt: Receipt | None = answer.receipt if answer else None
@@ -232,6 +252,9 @@ def release(
         receipt=answer.entry.hex() if answer else None,
         answered_branch=receipt.custody if receipt else None,
         reason=None if receipt else request.reason[: limits.NAME_CHARS],
+        price_units=paid.price_units if paid and paid.voucher else 0,
+        escrow=paid.voucher.voucher.escrow.hex() if paid and paid.voucher else None,
+        running_total_units=paid.running_total_units if paid else None,
     )
     bundle = Bundle(
         format="probatum-bundle/1",
@@ -240,3 +263,20 @@ def release(
         receipt=answer.envelope if answer else None,
     )
     return encode_bundle(bundle)
+
+
+def make_released_record(request: OpenRequest, paid: Paid | None) -> ReleasedRecord | ChargedRecord:
+    """Make what is written down of a request that was released; its bundle is there."""
+    answer = request.answer
+    if answer is None or paid is None:
+        return ReleasedRecord(
+            request_id=request.request_id, bundle=request.bundle, answered=answer is not None
+        )
+    receipt, cost = answer.receipt, None
+    if receipt.escrow is not None and receipt.running_total_units is not None:
+        cost = Cost(
+            escrow=digest_from_hex(receipt.escrow),
+            price_units=receipt.price_units,
+            running_total_units=receipt.running_total_units,
+        )
+    return ChargedRecord(request_id=request.request_id, bundle=request.bundle, paid=paid, cost=cost)

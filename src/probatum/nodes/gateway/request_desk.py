@@ -12,28 +12,32 @@ from probatum.client.ledger_view import LedgerView
 from probatum.errors import Refusal
 from probatum.machine.budget import Held, Recent
 from probatum.machine.events import Moment
+from probatum.machine.machine import draw
 from probatum.machine.wishes import CancelTimer, Journal, Reply, SetTimer, Wish
 from probatum.nodes.gateway.branches import Branch
 from probatum.nodes.gateway.bundle_store import BundleStore
 from probatum.nodes.gateway.failover import ACCEPT, AGAIN, HAND, SILENCE, FailOver, Progress
-from probatum.nodes.gateway.journal_records import ReleasedRecord
 from probatum.nodes.gateway.manifests import Manifests, Waiter
+from probatum.nodes.gateway.refusing import refuse
 from probatum.nodes.gateway.request import (
     Asker,
     OpenRequest,
     Outcome,
     check_ask,
     compute_ask_digest,
+    make_released_record,
     make_request,
     release,
 )
 from probatum.nodes.gateway.settings import GatewaySettings
+from probatum.nodes.gateway.spending import Spending
+from probatum.nodes.gateway.till import Till
 from probatum.protocol.encoding import encode
 from probatum.protocol.manifests import check_tensors_match
 from probatum.protocol.messages import Answer, Ask, Message, Refused
-from probatum.protocol.primitives import Digest
+from probatum.protocol.primitives import Digest, make_digest
 
-__all__ = ["BUNDLE", "DEADLINE", "RequestDesk", "refuse"]
+__all__ = ["BUNDLE", "DEADLINE", "RequestDesk"]
 
 BUNDLE = "bundle:"
 """Before a request id: ticket of the journal."""
@@ -41,30 +45,6 @@ DEADLINE = "deadline:"
 """Before a request id: timer of the whole request."""
 
 _ASKERS = 16
-_TRY_LATER = frozenset(
-    {
-        "gateway.busy",
-        "gateway.stopping",
-        "gateway.not-ready",
-        "gateway.not-registered",
-        "gateway.no-node",
-        "gateway.no-manifest",
-        "gateway.no-answer",
-    }
-)
-
-
-def refuse(conversation: str, refusal: Refusal) -> Reply:
-    """Say no, and whether the same may succeed later."""
-    return Reply(
-        conversation,
-        Refused(
-            code=refusal.code,
-            message=refusal.message[:2000],
-            hint=refusal.hint[:2000],
-            retryable=refusal.code in _TRY_LATER,
-        ),
-    )
 
 
 def _let_go(request: OpenRequest) -> tuple[Wish, ...]:
@@ -90,13 +70,17 @@ class RequestDesk:
         view: LedgerView,
         store: BundleStore,
         manifests: Manifests,
+        spending: Spending,
+        till: Till,
     ) -> None:
         """Make a desk without requests."""
         self._settings = settings
         self._view = view
         self._store = store
         self._manifests = manifests
-        self._failover = FailOver(settings, view)
+        self._till = till
+        self._opener: Digest | None = None
+        self._failover = FailOver(settings, view, spending)
         self._open: Held[str, OpenRequest] = Held(limit=settings.open_requests, code="gateway.busy")
         self._open_bytes = 0
         self._told: Recent[str, tuple[Digest, Outcome]] = Recent(
@@ -177,6 +161,8 @@ class RequestDesk:
         for request in requests:
             if request.outcome is None and any(b.parked is not None for b in request.branches):
                 wishes += self._go_on(request, self._failover.recheck(request, moment))
+            elif request.awaits_funds and not request.branches:
+                wishes += self._go_on(request, self._failover.advance(request, moment))
         return tuple(wishes)
 
     def take_durable(self, request_id: str) -> tuple[tuple[Wish, ...], OpenRequest | None]:
@@ -185,6 +171,7 @@ class RequestDesk:
         if request is None or request.outcome is None:
             return (), None
         answered = isinstance(request.outcome, Answer)
+        self._till.tabs.state(request.charge, request.bundle)
         self._store.add(request.request_id, request.bundle, answered=answered)
         self._open_bytes -= request.input_bytes
         if request.ask_digest is not None:
@@ -279,14 +266,27 @@ class RequestDesk:
             raise Refusal("gateway.bad-package", "what was published under this name is no package")
         check_tensors_match(known.manifest.inputs, ask.inputs)
         request = make_request(ask, model.package, known.manifest, self._settings, asker, moment)
+        prices = (offer.price_units for offer in self._view.get_offers(model.package))
+        request.fare = self._till.admit(
+            request.request_id, ask, asker.caller, self._settings.margin_units, prices
+        )
+        if request.fare.by_voucher:
+            request.opener = self._get_opener(moment)
         progress = self._failover.advance(request, moment)
         if progress.refusal is not None:
+            self._till.give_back(request.request_id, request.fare)
             return (Reply(asker.conversation, progress.refusal),)
         self._open.add(request.request_id, request)
         self._open_bytes += size
         self._waiting[asker.conversation] = request.request_id
         left_ms = request.deadline_ms - moment.now_ms
         return (*progress.wishes, SetTimer(f"{DEADLINE}{request.request_id}", left_ms))
+
+    def _get_opener(self, moment: Moment) -> Digest:
+        """Get this life's own chance, drawn when it is first needed."""
+        if self._opener is None:
+            self._opener = make_digest(draw(moment, "opener"))
+        return self._opener
 
     def _make_waiter(self, asker: Asker, ask: Ask, moment: Moment) -> Waiter:
         longest = self._settings.request_timeout_ms
@@ -306,7 +306,14 @@ class RequestDesk:
         """Sign the last record and write the bundle down; the outcome is told after that."""
         answer = progress.answer
         self._failover.close(request)
-        bundle = release(request, answer, self._settings, self._view.height)
+        if not request.branches:
+            return self._drop(request, progress)
+        paid = None
+        if answer is not None:
+            price = answer.receipt.price_units + self._settings.margin_units
+            paid = self._till.plan(request.request_id, request.fare, price)
+        bundle = release(request, answer, self._settings, self._view.height, paid)
+        request.charge = self._till.take(request.request_id, request.fare, paid)
         if answer is not None:
             request.answer = answer
             request.outcome = Answer(
@@ -318,7 +325,16 @@ class RequestDesk:
         else:
             request.outcome = progress.refusal
         request.bundle = bundle
-        record = ReleasedRecord(
-            request_id=request.request_id, bundle=bundle, answered=answer is not None
-        )
+        record = make_released_record(request, paid)
         return (Journal(f"{BUNDLE}{request.request_id}", (encode(record),)), *_let_go(request))
+
+    def _drop(self, request: OpenRequest, progress: Progress) -> tuple[Wish, ...]:
+        """End a request that was handed to nobody: nothing was signed, and nothing is owed."""
+        self._till.give_back(request.request_id, request.fare)
+        self._open.remove(request.request_id)
+        self._open_bytes -= request.input_bytes
+        for asker in request.askers:
+            self._waiting.pop(asker, None)
+        refusal = progress.refusal
+        told = [Reply(asker, refusal) for asker in request.askers] if refusal else []
+        return (*told, *_let_go(request))

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from probatum.evidence.routing import RoutingPolicy
 from probatum.protocol import limits
 from probatum.protocol.ed25519 import OperatingSigner
+from probatum.protocol.eip712 import Domain
 from probatum.protocol.parties import Party
-from probatum.protocol.primitives import Address, address_to_hex
-from probatum.protocol.trust import Trust
+from probatum.protocol.primitives import UNITS_PER_TOKEN, Address, address_to_hex
+from probatum.protocol.secp256k1 import AccountSigner
+from probatum.protocol.trust import Trust, get_domain
 
 __all__ = ["GatewaySettings"]
 
@@ -43,6 +45,16 @@ class GatewaySettings:
             row up to `back_off_limit_ms`.
         height_slack_blocks: How far a node's view of the ledger may be ahead of the gateway's.
         stop_grace_ms: When asked to stop, how long to wait for open requests.
+        payer: A hot account that pays nodes and fees (`PAY-1`); without one the gateway asks
+            free nodes only, and collects nothing.
+        margin_units: Added to a node's price; both together are what the client is charged.
+        fee_units: Fee of each of the gateway's transactions.
+        escrow_units: What a node's escrow is filled up to, beyond what is signed for.
+        escrow_limit_units: What all escrows together may hold.
+        exposure_units: How far vouchers for one node may run ahead of the answers that came.
+        lost_permille: Thousandths of the answers that may be charged and never come.
+        collect_units: Vouchers worth so much are collected; all of them when the gateway stops.
+        retry_blocks: Blocks to wait after the ledger refused one of the gateway's transactions.
     """
 
     operator: Address
@@ -65,6 +77,20 @@ class GatewaySettings:
     back_off_limit_ms: int = 60_000
     height_slack_blocks: int = 10
     stop_grace_ms: int = 5_000
+    payer: AccountSigner | None = None
+    margin_units: int = 0
+    fee_units: int = 1_000
+    escrow_units: int = UNITS_PER_TOKEN // 10
+    escrow_limit_units: int = 10 * UNITS_PER_TOKEN
+    exposure_units: int = UNITS_PER_TOKEN // 100
+    lost_permille: int = 20
+    collect_units: int = UNITS_PER_TOKEN // 100
+    retry_blocks: int = 3
+
+    @property
+    def domain(self) -> Domain:
+        """The network that signatures are for."""
+        return get_domain(self.trust)
 
     @property
     def party(self) -> Party:

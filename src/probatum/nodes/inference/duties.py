@@ -12,9 +12,11 @@ from typing import TypeVar
 import msgspec
 
 from probatum.client.ledger_view import LedgerView
+from probatum.client.tabs import Tabs
 from probatum.machine.events import Event, Moment
 from probatum.machine.wishes import Report, Wish
 from probatum.nodes.inference.challenges import ChallengeDesk
+from probatum.nodes.inference.charging import Collecting
 from probatum.nodes.inference.errands import Errands
 from probatum.nodes.inference.journal_records import ReturnedEntry
 from probatum.nodes.inference.logbook import Logbook, SessionLog
@@ -45,6 +47,7 @@ class Duties:
         book: Logbook,
         view: LedgerView,
         taken: frozenset[int],
+        tabs: Tabs,
         returned: tuple[ReturnedEntry, ...] = (),
     ) -> None:
         """Make the duties of a node that has done none yet.
@@ -54,13 +57,15 @@ class Duties:
             book: Its logs.
             view: The ledger as it follows it.
             taken: Session numbers that earlier lives wrote down.
+            tabs: What payers owe: their vouchers ride on checkpoints.
             returned: Entries of lost sessions that they put into their logs.
         """
         self._settings = settings
         self._view = view
         self._errands = Errands(settings, view)
         self._opening = SessionOpening(settings, book, view, self._errands, taken)
-        self._settlement = LogSettlement(settings, book, view, self._errands)
+        self._settlement = LogSettlement(settings, book, view, self._errands, tabs)
+        self._collecting = Collecting(settings, self._errands, tabs)
         self._challenges = ChallengeDesk(settings, book, view, self._errands, returned)
         self._complaint = ""
 
@@ -105,6 +110,7 @@ class Duties:
         if self.log is not None or stopping:
             # Not before: a node that starts is ready the sooner, and the logs lose two blocks.
             wishes += self._settlement.plan(hurry=stopping or self._challenges.is_pressing)
+            wishes += self._collecting.plan(is_settled=self._settlement.is_done())
         if self.log is not None:
             wishes += self._challenges.plan(self.log)
         if not stopping:
@@ -119,7 +125,7 @@ class Duties:
 
     def is_settled(self) -> bool:
         """Tell whether the ledger has every durable entry that it can get from this node."""
-        return self._settlement.is_done()
+        return self._settlement.is_done() and self._collecting.is_done
 
     def _find_complaint(self, record: NodeRecord | None) -> Report | None:
         hint = "register its operating key from the operator's account, with the role inference"

@@ -15,8 +15,9 @@ from msgspec import Meta
 from probatum.protocol import limits
 from probatum.protocol.encoding import LedgerValue, decode
 from probatum.protocol.headers import SignedHeader
-from probatum.protocol.primitives import Digest, Height, Index, OperatingKey, RequestId
+from probatum.protocol.primitives import Amount, Digest, Height, Index, OperatingKey, RequestId
 from probatum.protocol.tensors import Tensor
+from probatum.protocol.vouchers import SignedVoucher
 
 __all__ = [
     "JOURNAL_RECORD_BYTES",
@@ -25,6 +26,7 @@ __all__ = [
     "JournalRecord",
     "ReturnedEntry",
     "SessionOpened",
+    "VoucherRecord",
     "decode_journal_record",
 ]
 
@@ -79,6 +81,19 @@ class AnsweredRecord(LedgerValue, frozen=True, kw_only=True, tag=3):
     outputs: Annotated[tuple[Tensor, ...], Meta(max_length=limits.TENSORS_PER_REQUEST)]
 
 
+class VoucherRecord(LedgerValue, frozen=True, kw_only=True, tag=4):
+    """A voucher better than all before, written before work is accepted for it (`PAY-1`).
+
+    Attributes:
+        user: The gateway's account that spends from the escrow.
+        charged_units: What had been charged to the escrow until then.
+    """
+
+    voucher: SignedVoucher
+    user: Annotated[str, Meta(max_length=42)]
+    charged_units: Amount
+
+
 class ReturnedEntry(LedgerValue, frozen=True, kw_only=True, tag=9):
     """A log entry that stands for one of a lost session, written before it is settled (`LOG-1`).
 
@@ -95,7 +110,9 @@ class ReturnedEntry(LedgerValue, frozen=True, kw_only=True, tag=9):
     lost_index: Index
 
 
-JournalRecord: TypeAlias = SessionOpened | AcceptedRecord | AnsweredRecord | ReturnedEntry
+JournalRecord: TypeAlias = (
+    SessionOpened | AcceptedRecord | AnsweredRecord | VoucherRecord | ReturnedEntry
+)
 """Everything that the journal holds."""
 
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from probatum.client.ledger_view import LedgerView
 from probatum.client.sync import LedgerFollower
+from probatum.client.tabs import Tabs
 from probatum.errors import Refusal
 from probatum.machine.budget import Recent
 from probatum.machine.events import (
@@ -27,18 +29,21 @@ from probatum.machine.events import (
 )
 from probatum.machine.wishes import Halt, Reply, Report, SetTimer, Wish
 from probatum.nodes.inference.challenges import RETURNED
+from probatum.nodes.inference.charging import show_tab
 from probatum.nodes.inference.duties import Duties
 from probatum.nodes.inference.handover import Tree
 from probatum.nodes.inference.logbook import Logbook
 from probatum.nodes.inference.recovery import GivenAnswer, recover
+from probatum.nodes.inference.refusing import refuse
 from probatum.nodes.inference.sessions import SESSION
 from probatum.nodes.inference.settings import InferenceSettings
-from probatum.nodes.inference.work import ACCEPT, ANSWER, WorkDesk, refuse
+from probatum.nodes.inference.work import ACCEPT, ANSWER, WorkDesk
 from probatum.protocol import records
 from probatum.protocol.manifests import encode_manifest
 from probatum.protocol.messages import (
     GetLogFile,
     GetManifest,
+    GetTab,
     GotLogFile,
     GotManifest,
     HandOverWork,
@@ -67,7 +72,6 @@ class InferenceNode:
             limit=settings.recent_bytes, weigh=lambda answer: answer.weight
         )
         self._book = Logbook(settings.domain, settings.operator, settings.signer)
-        self._recovered = recover(journal, self._book, answers, settings.signer.key)
         prefixes = (
             records.NODE,
             records.OFFER,
@@ -76,14 +80,22 @@ class InferenceNode:
             records.CHALLENGE + settings.operator,
             records.LOSS + settings.operator,
             records.PARAMS_KEY,
+            records.ESCROW,
         )
+        view = LedgerView()
+        self._tabs = Tabs(settings.domain, settings.operator, view)
+        self._recovered = recover(journal, self._book, answers, settings.signer.key, self._tabs)
         self._follower = LedgerFollower(
-            settings.ledger, prefixes, settings.trust, seen=self._recovered.seen
+            settings.ledger, prefixes, settings.trust, seen=self._recovered.seen, view=view
         )
-        view = self._follower.view
-        self._desk = WorkDesk(settings, view, answers, self._recovered.answered)
+        self._desk = WorkDesk(settings, view, answers, self._recovered.answered, self._tabs)
         self._duties = Duties(
-            settings, self._book, view, self._recovered.sessions, self._recovered.returned
+            settings,
+            self._book,
+            view,
+            self._recovered.sessions,
+            self._tabs,
+            self._recovered.returned,
         )
         self._stopping = False
         self._halted = False
@@ -186,6 +198,12 @@ class InferenceNode:
                     why = "this node does not run the package"
                     return (refuse(conversation, Refusal("package.not-here", why)),)
                 return (Reply(conversation, GotManifest(manifest=encode_manifest(manifest))),)
+            case GetTab(escrow=escrow):
+                try:
+                    tab = show_tab(self._tabs, escrow, self._settings.signer)
+                except Refusal as refusal:
+                    return (refuse(conversation, refusal),)
+                return (Reply(conversation, tab),)
             case _:
                 why = f"an inference node takes no {type(message).__name__}"
                 return (refuse(conversation, Refusal("node.wrong-message", why)),)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from probatum.client.tabs import Tabs
 from probatum.errors import Fault
 from probatum.machine.budget import Recent
 from probatum.nodes.inference.handover import Tree, find_tree
@@ -16,6 +17,7 @@ from probatum.nodes.inference.journal_records import (
     AnsweredRecord,
     ReturnedEntry,
     SessionOpened,
+    VoucherRecord,
     decode_journal_record,
 )
 from probatum.nodes.inference.logbook import Logbook, SessionLog
@@ -25,11 +27,14 @@ from probatum.protocol.dsse import Envelope, decode_payload
 from probatum.protocol.encoding import decode_document
 from probatum.protocol.hashing import sha256
 from probatum.protocol.headers import SignedHeader
+from probatum.protocol.hexes import digest_from_hex
 from probatum.protocol.primitives import Digest, OperatingKey, RequestId
+from probatum.protocol.receipts import decode_receipt
 from probatum.protocol.tensors import Tensor
 
 __all__ = ["ANSWERED_TREES", "GivenAnswer", "Recovered", "recover"]
 
+_CHARGES: Final = b'"running_total_units"'
 ANSWERED_TREES: Final = 100_000
 """More than are answered in the blocks that a hand-over is good for; older ones are stale."""
 
@@ -83,14 +88,16 @@ def recover(
     book: Logbook,
     answers: Recent[Tree, GivenAnswer],
     key: OperatingKey,
+    tabs: Tabs,
 ) -> Recovered:
-    """Rebuild logs and recent answers from a journal.
+    """Rebuild logs, recent answers and what is owed from a journal.
 
     Args:
         journal: The records in order.
         book: Filled with every session, all entries durable.
         answers: Filled with the answers that `key` can sign again.
         key: The node's operating key now.
+        tabs: Filled with the vouchers, and with what was charged.
 
     Raises:
         Refusal: `encoding.*` for a record that is not one.
@@ -113,6 +120,7 @@ def recover(
                 accepted[record.record_digest] = record
             case AnsweredRecord() as answered:
                 log = _restore_entry(answered, book, sha256(answered.payload))
+                _restore_charge(answered.payload, tabs)
                 promise = accepted.pop(answered.record_digest, None)
                 if promise is not None and log.key == key:
                     tree, answer = _restore_answer(promise, answered)
@@ -121,6 +129,8 @@ def recover(
             case ReturnedEntry() as entry:
                 _restore_entry(entry, book, entry.entry)
                 returned.append(entry)
+            case VoucherRecord() as kept:
+                tabs.restore(kept.voucher, kept.user, kept.charged_units)
     lapses = tuple((record.request_id, record.answer_by) for record in accepted.values())
     return Recovered(
         seen=seen,
@@ -149,6 +159,15 @@ def _restore_entry(
     log.append(entry)
     log.mark_durable(len(log))
     return log
+
+
+def _restore_charge(payload: bytes, tabs: Tabs) -> None:
+    # Looked for in the bytes first: most receipts of most nodes cost nothing.
+    if _CHARGES not in payload:
+        return
+    receipt = decode_receipt(payload)
+    if receipt.escrow is not None and receipt.running_total_units is not None:
+        tabs.restore_charge(digest_from_hex(receipt.escrow), receipt.running_total_units, payload)
 
 
 def _restore_answer(record: AcceptedRecord, answered: AnsweredRecord) -> tuple[Tree, GivenAnswer]:

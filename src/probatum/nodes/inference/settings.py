@@ -31,7 +31,7 @@ class InferenceSettings:
         trust: Which chain to believe.
         ledger: Endpoint of the full node that is followed.
         packages: Manifests of the packages that the runtime has loaded, by package digest.
-        price_units: Price that the ledger offers state; receipts carry none until payment exists.
+        price_units: Price of an answer, as its offers state it (`PAY-1`); 0 asks for no payment.
         fee_units: Fee of each of the node's transactions.
         open_requests: Work held at one time; one more is refused as busy.
         open_bytes: Inputs held at one time, in bytes.

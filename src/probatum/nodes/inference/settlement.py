@@ -7,10 +7,13 @@ know receipts.
 from __future__ import annotations
 
 from probatum.client.ledger_view import LedgerView
+from probatum.client.tabs import Tabs
 from probatum.machine.wishes import Halt, Report, Wish
 from probatum.nodes.inference.errands import Errands
 from probatum.nodes.inference.logbook import Logbook, SessionLog
 from probatum.nodes.inference.settings import InferenceSettings
+from probatum.protocol import limits
+from probatum.protocol.encoding import encode
 from probatum.protocol.records import LogRecord
 from probatum.protocol.transactions.kinds import SettleCheckpoint
 
@@ -27,13 +30,19 @@ class LogSettlement:
     """Keeps the ledger's settled sizes up with the logs."""
 
     def __init__(
-        self, settings: InferenceSettings, book: Logbook, view: LedgerView, errands: Errands
+        self,
+        settings: InferenceSettings,
+        book: Logbook,
+        view: LedgerView,
+        errands: Errands,
+        tabs: Tabs,
     ) -> None:
         """Make it; nothing is settled yet."""
         self._settings = settings
         self._book = book
         self._view = view
         self._errands = errands
+        self._tabs = tabs
         self._tried_at: dict[int, int] = {}
         self._given_up: set[int] = set()
         self._agreed: dict[int, int] = {}
@@ -86,11 +95,16 @@ class LogSettlement:
             why = f"session {log.session} differs from what the ledger has settled"
             return (Halt("node.log-differs", why),)
         self._tried_at[log.session] = self._view.height
+        # Once is enough: while another checkpoint is on its way, it carries them.
+        alone = self._errands.count_open(SETTLE) == 0
+        fee = self._settings.fee_units
+        vouchers = self._tabs.list_due(limits.VOUCHERS, least_units=fee) if alone else ()
         body = SettleCheckpoint(
             operator=self._settings.operator,
             session=log.session,
             checkpoint=self._book.sign_checkpoint(log),
             consistency=log.get_consistency(record.size, log.durable),
+            vouchers=tuple(encode(one) for one in vouchers),
         )
         return self._errands.submit(f"{SETTLE}{log.session}", body)
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from probatum.client.ledger_view import LedgerView
+from probatum.client.tabs import Charge, Tabs
 from probatum.errors import Fault, Refusal
 from probatum.machine.budget import Held, Recent
 from probatum.machine.wishes import Compute, Journal, Reply, Report, Wish
+from probatum.nodes.inference.charging import reserve_price, state_charge
 from probatum.nodes.inference.handover import (
     HandedOver,
     Tree,
@@ -24,18 +26,19 @@ from probatum.nodes.inference.handover import (
 from probatum.nodes.inference.journal_records import AcceptedRecord, AnsweredRecord
 from probatum.nodes.inference.logbook import SessionLog
 from probatum.nodes.inference.recovery import GivenAnswer
+from probatum.nodes.inference.refusing import refuse
 from probatum.nodes.inference.settings import InferenceSettings
 from probatum.protocol import limits
 from probatum.protocol.dsse import sign_envelope
 from probatum.protocol.encoding import encode, encode_document
 from probatum.protocol.hashing import sha256
 from probatum.protocol.manifests import Manifest, check_tensors_match
-from probatum.protocol.messages import Accepted, Answered, HandOverWork, Refused
+from probatum.protocol.messages import Accepted, Answered, HandOverWork
 from probatum.protocol.primitives import Digest, Salt
 from probatum.protocol.receipts import LogPosition, Receipt, encode_receipt
 from probatum.protocol.tensors import Tensor, check_tensor, make_tensor_head
 
-__all__ = ["ACCEPT", "ANSWER", "WorkDesk", "refuse"]
+__all__ = ["ACCEPT", "ANSWER", "WorkDesk"]
 
 ACCEPT = "accept:"
 ANSWER = "answer:"
@@ -43,21 +46,6 @@ ANSWER = "answer:"
 
 _ASKERS = 8
 """Conversations that may wait for one piece of work."""
-_TRY_ELSEWHERE = frozenset({"node.busy", "node.stopping", "node.not-ready", "handover.stale"})
-
-
-def refuse(conversation: str, error: Refusal | Fault) -> Reply:
-    """Say no, and whether the same may succeed later or elsewhere."""
-    retryable = error.retryable if isinstance(error, Fault) else error.code in _TRY_ELSEWHERE
-    return Reply(
-        conversation,
-        Refused(
-            code=error.code,
-            message=error.message[:2000],
-            hint=error.hint[:2000],
-            retryable=retryable,
-        ),
-    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,6 +55,7 @@ class _Work:
     Attributes:
         accepted: The countersigned envelope.
         durable: Whether the acceptance is on disk, and so may be said.
+        charge: What its receipt charges, once there is one.
         answer: Set when the answer has its place in the log; it is on its way to the disk.
         index: Its place in the log, once there is an answer.
     """
@@ -79,6 +68,7 @@ class _Work:
     log: SessionLog
     askers: dict[str, None] = field(default_factory=dict)
     durable: bool = False
+    charge: Charge | None = None
     answer: GivenAnswer | None = None
     index: int = 0
 
@@ -92,6 +82,7 @@ class WorkDesk:
         view: LedgerView,
         answers: Recent[Tree, GivenAnswer],
         answered: Recent[Tree, None],
+        tabs: Tabs,
     ) -> None:
         """Make a desk without work.
 
@@ -100,11 +91,13 @@ class WorkDesk:
             view: The ledger as the node follows it.
             answers: Those of earlier lives that are kept.
             answered: The trees that were answered, kept or not.
+            tabs: What payers owe.
         """
         self._settings = settings
         self._view = view
         self._answers = answers
         self._answered = answered
+        self._tabs = tabs
         self._held: Held[str, _Work] = Held(limit=settings.open_requests, code="node.busy")
         self._held_bytes = 0
         self._answering: dict[Tree, str] = {}
@@ -142,9 +135,7 @@ class WorkDesk:
             return self._accept(conversation, handed, message, None if stopping else log)
         except Refusal as refusal:
             if stopping and refusal.code == "node.not-ready":
-                refusal = Refusal(
-                    "node.stopping", "this node takes no new work", hint="ask another"
-                )
+                refusal = Refusal("node.stopping", "this node takes no work", hint="ask another")
             return (refuse(conversation, refusal),)
 
     def forget(self, conversation: str) -> tuple[Wish, ...]:
@@ -218,6 +209,7 @@ class WorkDesk:
             return ()
         work.log.mark_durable(work.index + 1)
         self._remove(digest, work)
+        self._tabs.state(work.charge, work.answer.payload)
         self._answers.put(work.handed.tree, work.answer)
         self._answered.put(work.handed.tree, None)
         message = self._sign(work.answer)
@@ -267,6 +259,11 @@ class WorkDesk:
             askers={conversation: None},
         )
         self._held.add(digest, work)
+        try:
+            voucher = reserve_price(handed, message, self._settings, self._tabs)
+        except Refusal:
+            self._held.remove(digest)
+            raise
         self._held_bytes += size
         self._waiting[conversation] = digest
         record = AcceptedRecord(
@@ -279,7 +276,7 @@ class WorkDesk:
         # Nobody is told anything before it is on disk; until then computing costs nobody but us.
         package = Digest(bytes.fromhex(handed.facts.model.package))
         return (
-            Journal(f"{ACCEPT}{digest}", (encode(record),)),
+            Journal(f"{ACCEPT}{digest}", (*voucher, encode(record))),
             Compute(digest, package, message.inputs),
         )
 
@@ -332,7 +329,7 @@ class WorkDesk:
             ),
             custody=digest,
         )
-        payload = encode_receipt(receipt)
+        payload = encode_receipt(state_charge(receipt, digest, self._settings, self._tabs))
         size = sum(len(tensor.data) for tensor in outputs)
         if size > limits.ANSWER_BYTES or len(payload) > limits.STATEMENT_BYTES:
             raise Refusal(
@@ -347,6 +344,8 @@ class WorkDesk:
     ) -> tuple[Wish, ...]:
         """Append the answer to the log: from here on its index is taken."""
         work.index = work.log.append(sha256(payload))
+        if price_units := self._settings.price_units:
+            work.charge = self._tabs.charge(digest, price_units)
         work.answer = GivenAnswer(
             request_digest=work.handed.record.request_digest,
             accepted=work.accepted,
@@ -378,6 +377,7 @@ class WorkDesk:
     def _remove(self, digest: str, work: _Work) -> None:
         self._held.remove(digest)
         self._held_bytes -= work.input_bytes
+        self._tabs.release(digest)
         for asker in work.askers:
             self._waiting.pop(asker, None)
         if self._answering.get(work.handed.tree) == digest:

@@ -14,6 +14,7 @@ from probatum.nodes.inference.journal_records import (
     AnsweredRecord,
     ReturnedEntry,
     SessionOpened,
+    VoucherRecord,
     decode_journal_record,
 )
 from probatum.protocol import limits
@@ -94,6 +95,8 @@ def _read(world: World, name: str) -> _Book:
             case AnsweredRecord() as record:
                 world.witness.take_payload(name, record.payload)
                 _take_entry(world, name, book, record, sha256(record.payload))
+            case VoucherRecord():
+                pass
             case ReturnedEntry() as record:
                 _take_entry(world, name, book, record, record.entry)
     return book
