@@ -13,6 +13,7 @@ VALUES = {
     "address": st.binary(min_size=20, max_size=20),
     "bool": st.booleans(),
     "bytes": st.binary(max_size=70),
+    "bytes[]": st.lists(st.binary(max_size=70), max_size=3).map(tuple),
     "bytes32": st.binary(min_size=32, max_size=32),
     "bytes32[]": st.lists(st.binary(min_size=32, max_size=32), max_size=3).map(tuple),
     "string": st.text(max_size=40),

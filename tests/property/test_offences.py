@@ -26,6 +26,7 @@ from probatum.protocol.transactions.kinds import (
     SettleCheckpoint,
 )
 from tests.chain import NO_SIGNATURE, OPENER, Chain, account, key, make_test_genesis
+from tests.unit.ledger.handlers.test_charges import two_charges
 from tests.unit.ledger.handlers.test_offences import (
     OPERATOR,
     REPORTER,
@@ -80,6 +81,10 @@ class Honest:
             session=len(self.sessions) - 1,
             include_by=self.chain.engine.height + window,
             opener=OPENER.hex(),
+            # Hand-overs recur from session to session, as they do where a disk was lost.
+            price_units=5,
+            escrow="ab" * 32,
+            running_total_units=5 * len(session.payloads) + 5,
         )
         session.payloads.append(payload)
         session.log.append(leaf_hash(sha256(payload)))
@@ -190,6 +195,7 @@ def list_accusations(node, pick):
     known = list_payloads(node)
     for first in known:
         yield two_receipts(first, known[pick % len(known)])
+        yield two_charges(first, known[pick % len(known)])
     for number, session in enumerate(node.sessions):
         for index, payload in enumerate(session.payloads):
             if payload is None:

@@ -18,6 +18,7 @@ from probatum.protocol import (
     messages,
     receipts,
     trust,
+    vouchers,
 )
 from probatum.protocol.frames import FrameReader, encode_frame
 from probatum.protocol.primitives import make_digest
@@ -26,6 +27,7 @@ from tests.unit.protocol import (
     test_manifests,
     test_records_of_a_request,
     test_transactions,
+    test_vouchers,
 )
 
 TRUST = trust.Trust(
@@ -68,6 +70,7 @@ DECODERS = {
         messages.Refused(code="a.b", message="c", hint="d", retryable=False),
     ),
     "transaction": (signed.decode_transaction, encoding.encode, TRANSACTION),
+    "voucher": (vouchers.decode_voucher, vouchers.encode_voucher, test_vouchers.SIGNED),
     "header": (
         lambda data: encoding.decode(headers.Header, data, limit_bytes=4096),
         encoding.encode,

@@ -24,6 +24,7 @@ TEXT = "0x" + WHO.hex()
         (f"node/{TEXT}", records.get_node_key(WHO)),
         (f"publisher/{TEXT}", records.get_publisher_key(WHO)),
         ("publisher-key/" + "ab" * 32, records.get_publisher_key_key(b"\xab" * 32)),
+        ("escrow/" + "ab" * 32, records.get_escrow_key(b"\xab" * 32)),
         (f"log/{TEXT}/3", records.get_log_key(WHO, 3)),
         ("name/net", records.get_name_key("net")),
         ("model/net/1.0", records.get_model_key("net", "1.0")),
@@ -46,6 +47,21 @@ def test_a_record_becomes_names_and_values():
     record = records.NameRecord(publisher=WHO, claimed_at=7)
     described = describe_record(records.get_name_key("net"), encode(record))
     assert described == {"publisher": TEXT, "claimed_at": 7}
+
+
+def test_an_escrow_is_shown():
+    record = records.EscrowRecord(
+        payer=WHO, payee=WHO, deposited_units=9, collected_units=4, closing_at=None, opened_at=3
+    )
+    described = describe_record(records.get_escrow_key(b"\xab" * 32), encode(record))
+    assert described == {
+        "payer": TEXT,
+        "payee": TEXT,
+        "deposited_units": 9,
+        "collected_units": 4,
+        "closing_at": None,
+        "opened_at": 3,
+    }
 
 
 def test_a_record_of_an_unknown_kind_is_shown_as_bytes():

@@ -17,7 +17,7 @@ from probatum.protocol.ed25519 import OperatingSigner
 from probatum.protocol.encoding import decode, encode
 from probatum.protocol.hashing import sha256
 from probatum.protocol.headers import SignedHeader, compute_header_hash
-from probatum.protocol.transactions.kinds import Stake, Transfer
+from probatum.protocol.transactions.kinds import CollectVouchers, Stake, Transfer
 from probatum.protocol.transactions.signed import compute_transaction_hash
 from probatum.protocol.trust import Trust, check_signed_header
 from tests.chain import ENGINE, FEE, RICH, Chain, account, make_test_genesis
@@ -104,6 +104,17 @@ def test_a_block_takes_no_more_than_its_settings_say():
     chain = Chain(settings=EngineSettings(block_transactions=2))
     waiting = [chain.make(account(0), PAY, nonce=n) for n in range(5)]
     assert [len(chain.block(*waiting)), len(chain.block()), len(chain.block())] == [2, 2, 1]
+
+
+def test_a_voucher_counts_as_a_transaction_of_a_block():
+    # Each may cost a signature check, and how long a block takes is what the setting is for.
+    chain = Chain(settings=EngineSettings(block_transactions=4))
+    body = CollectVouchers(vouchers=(b"", b""))
+    waiting = [chain.make(account(0), body, nonce=n, fee=3 * FEE) for n in range(3)]
+    assert [len(chain.block(*waiting)), len(chain.block())] == [2, 1]
+    # One that alone has more than fits is not left waiting for ever.
+    many = CollectVouchers(vouchers=(b"",) * 9)
+    assert len(chain.block(chain.make(account(0), many, fee=10 * FEE))) == 1
 
 
 def test_a_block_keeps_to_its_bytes(monkeypatch):

@@ -12,6 +12,7 @@ from probatum.protocol.primitives import AMOUNT_BOUND, make_publisher_key
 from probatum.protocol.records import (
     Account,
     ChallengeRecord,
+    EscrowRecord,
     KeyRecord,
     LogRecord,
     ModelRecord,
@@ -75,6 +76,14 @@ CHALLENGE = ChallengeRecord(
     opened_at=4,
     deadline_at=9,
 )
+ESCROW = EscrowRecord(
+    payer=account(0).address,
+    payee=account(1).address,
+    deposited_units=9,
+    collected_units=4,
+    closing_at=None,
+    opened_at=3,
+)
 OFFENCE = OffenceRecord(
     operator=account(0).address,
     session=0,
@@ -122,6 +131,21 @@ def change(record, **fields):
         [change(CHALLENGE, deadline_at=10)],
         [change(OFFENCE, slashed_units=6)],
         [(b"o", OFFENCE, None)],
+        [(b"e", None, ESCROW)],
+        [change(ESCROW, deposited_units=10)],
+        [change(ESCROW, collected_units=5)],
+        # What was collected is never forgotten, nor whose it is; both would pay vouchers twice.
+        [change(ESCROW, deposited_units=8, collected_units=3)],
+        [change(ESCROW, payer=account(1).address)],
+        [change(ESCROW, payee=account(0).address)],
+        [change(ESCROW, opened_at=4)],
+        [
+            (b"e", msgspec.structs.replace(ESCROW, deposited_units=4), None),
+        ],
+        [
+            change(ESCROW, deposited_units=3),
+            (b"a", None, Account(balance=6, nonce=0)),
+        ],
         [
             (b"a", None, Account(balance=AMOUNT_BOUND, nonce=0)),
             (b"s", Supply(issued=0, burned=0), Supply(issued=AMOUNT_BOUND, burned=0)),
@@ -152,6 +176,8 @@ def test_what_may_happen_passes():
             (b"o", None, OFFENCE),
             (b"n", None, CHALLENGE),
             (b"x", Account(balance=5, nonce=0), Account(balance=0, nonce=1)),
+            change(ESCROW, deposited_units=6, collected_units=6, closing_at=7),
+            (b"y", None, Account(balance=5, nonce=0)),
         ]
     )
 

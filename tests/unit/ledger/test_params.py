@@ -36,7 +36,17 @@ def test_each_role_needs_its_own_stake():
 
 
 def test_each_offence_has_its_price_and_half_of_it_at_least_is_burned():
-    params = Params(slash_entry_units=1, slash_fork_units=2, slash_omission_units=3)
-    assert [get_slash(params, kind) for kind in ("entry", "fork", "omission")] == [1, 2, 3]
+    params = Params(
+        slash_entry_units=1, slash_fork_units=2, slash_omission_units=3, slash_charge_units=4
+    )
+    kinds = ("entry", "fork", "omission", "charge")
+    assert [get_slash(params, kind) for kind in kinds] == [1, 2, 3, 4]
     with pytest.raises(Refusal):
         decode_params(encode(Params(reporter_share_permille=501)))
+
+
+def test_a_payee_has_longer_to_collect_than_a_node_to_settle():
+    # Its vouchers ride on its checkpoints; one that was challenged is still in time.
+    params = Params()
+    windows = params.include_window_blocks + params.challenge_window_blocks
+    assert params.escrow_delay_blocks >= 2 * windows

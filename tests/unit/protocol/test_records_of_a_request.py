@@ -74,6 +74,39 @@ def test_the_fields_of_later_steps_are_absent():
         assert name not in text
 
 
+def test_what_costs_nothing_says_nothing_of_money():
+    plain = receipts.encode_receipt(RECEIPT), custody.encode_handover(HANDOVER)
+    for text in (*plain, custody.encode_release(RELEASE)):
+        for name in (b"escrow", b"running_total", b"price", b"opener"):
+            assert name not in text
+
+
+def test_what_costs_reads_back():
+    charge = {"price_units": 5, "escrow": "a" * 64, "running_total_units": 5}
+    priced = change(RECEIPT, **charge)
+    assert receipts.decode_receipt(receipts.encode_receipt(priced)) == priced
+    priced = change(RELEASE, **charge)
+    assert custody.decode_release(custody.encode_release(priced)) == priced
+    priced = change(HANDOVER, price_units=5, opener="b" * 64)
+    assert custody.decode_handover(custody.encode_handover(priced)) == priced
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"price_units": 5},
+        {"price_units": 5, "escrow": "a" * 64},
+        {"price_units": 5, "running_total_units": 5},
+        {"escrow": "a" * 64, "running_total_units": 5},
+        {"price_units": 5, "escrow": "a" * 64, "running_total_units": 4},
+    ],
+)
+def test_a_receipts_charge_fits_together(wrong):
+    with pytest.raises(Refusal) as caught:
+        receipts.decode_receipt(receipts.encode_receipt(change(RECEIPT, **wrong)))
+    assert caught.value.code == "receipt.bad-charge"
+
+
 def test_one_record_does_not_pass_for_another():
     with pytest.raises(Refusal):
         custody.decode_handover(receipts.encode_receipt(RECEIPT))
@@ -107,6 +140,7 @@ def test_only_inference_nodes_sign_receipts():
         change(HANDOVER, answer_by=1),
         change(HANDOVER, taker=GATEWAY),
         change(HANDOVER, accepts=False, previous="1" * 64, branch=1, accepted_from="key:abcd2345"),
+        change(HANDOVER, accepts=False, previous="1" * 64, branch=1, opener="1" * 64),
     ],
 )
 def test_malformed_handovers_are_refused(wrong):
@@ -137,6 +171,20 @@ def test_whom_it_accepts_from_is_said_by_a_key_and_absent_without_one():
         change(RELEASE, outcome="failed", receipt=None, answered_branch=None),
         change(RELEASE, previous="0" * 64),
         change(RELEASE, gateway=NODE),
+        change(RELEASE, price_units=5),
+        change(RELEASE, price_units=5, escrow="a" * 64),
+        change(RELEASE, escrow="a" * 64, running_total_units=5),
+        change(RELEASE, price_units=5, escrow="a" * 64, running_total_units=4),
+        change(
+            RELEASE,
+            outcome="failed",
+            receipt=None,
+            answered_branch=None,
+            reason="a.b",
+            price_units=5,
+            escrow="a" * 64,
+            running_total_units=5,
+        ),
     ],
 )
 def test_malformed_releases_are_refused(wrong):

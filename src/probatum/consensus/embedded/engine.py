@@ -20,6 +20,7 @@ from probatum.consensus.engine import Decided, Dropped, Store
 from probatum.consensus.mempool import Entry, Mempool
 from probatum.errors import Misuse, Refusal
 from probatum.ledger.apply import BlockRun, apply_block
+from probatum.ledger.fees import count_shares
 from probatum.ledger.genesis import (
     Genesis,
 )
@@ -54,7 +55,8 @@ class EngineSettings:
     """How an engine works; none of it enters consensus.
 
     Attributes:
-        block_transactions: At most so many in one block: decides how long one block takes.
+        block_transactions: At most so many in one block, a voucher counting as one too: decides
+            how long one block takes.
         keep_changes: For so many heights followers get changes instead of a snapshot.
         cached_nodes: Tree nodes held in memory, in each of two generations (300 bytes each).
         cached_records: Records held in memory, likewise.
@@ -184,7 +186,7 @@ class EmbeddedEngine(KeptChain):
         most = min(self._settings.block_transactions, limits.BLOCK_TRANSACTIONS)
         for entry in self._pool.iterate(stuck):
             room -= len(entry.data) + _FRAME_BYTES
-            if len(data) == most or room < 0:
+            if most <= 0 or room < 0:
                 break
             try:
                 code = run.apply(entry.transaction)
@@ -199,6 +201,7 @@ class EmbeddedEngine(KeptChain):
                     for behind in self._pool.list_behind(entry)
                 ]
                 continue
+            most -= count_shares(entry.transaction.body)
             data.append(entry.data)
             codes.append(code)
             hashes.append(entry.hash)

@@ -53,7 +53,7 @@ NAMED = OPENER.hex()
 NODE = Party(role="inference", account=address_to_hex(OPERATOR), key=key(0).key.hex())
 
 
-def make_payload(index=0, *, salt=b"", session=0, include_by=6, opener=NAMED, node=NODE):
+def make_payload(index=0, *, salt=b"", session=0, include_by=6, opener=NAMED, node=NODE, **more):
     place = LogPosition(session=session, index=index, include_by=include_by, opener=opener)
     return encode_receipt(
         Receipt(
@@ -63,6 +63,7 @@ def make_payload(index=0, *, salt=b"", session=0, include_by=6, opener=NAMED, no
             node=node,
             log=place,
             custody=sha256(b"hand-over" + salt).hex(),
+            **more,
         )
     )
 
