@@ -270,7 +270,8 @@ class AsyncClient:
         raise Fault(
             "client.not-settled",
             f"{request_id} is not settled after {timeout_s:g} s",
-            hint="the receipt is kept; settle it later",
+            hint="the receipt is kept; settle it later. `probatum receipt accuse` says whether its "
+            "node is overdue, and holds it to it",
         )
 
     async def _pay_and_send(
