@@ -53,7 +53,8 @@ class CollectStep:
     """What one step of collecting brought.
 
     Attributes:
-        finished: Settled bundles; what their settlement adds was checked. No longer held.
+        finished: Settlements, checked and encoded: `add_settlement` makes them part of their
+            bundles, which are no longer held.
         broken: Requests whose receipt the settled ledger contradicts, with the refusal's code;
             no longer held. ``receipt.left-out`` convicts the node (`LOG-1`).
     """

@@ -20,7 +20,7 @@ from probatum.evidence.settlement import (
     list_signers,
 )
 from probatum.protocol import limits
-from probatum.protocol.bundles import add_settlement, decode_bundle
+from probatum.protocol.bundles import decode_bundle, encode_settlement
 from probatum.protocol.custody import decode_handover
 from probatum.protocol.dsse import Envelope, decode_payload
 from probatum.protocol.encoding import decode, decode_document
@@ -189,7 +189,7 @@ def list_tiles(index: int, size: int) -> tuple[str, ...]:
 
 
 def settle(item: Pending, proven: ProvenLog, tiles: ProvenTiles) -> bytes:
-    """Make the settled bundle; check all that the settlement adds to what was checked before.
+    """Make a bundle's settlement, encoded; check all that it adds to what was checked before.
 
     The records of the bundle were checked, or signed, by who holds it, the header and the state's
     proofs by `read_state`: what is left is that they are of these records, and the inclusion.
@@ -217,8 +217,7 @@ def settle(item: Pending, proven: ProvenLog, tiles: ProvenTiles) -> bytes:
         record = decode_key_record(signer.key, value)
         check_key_record(signer.key, record, signer.party, signer.signed_at)
         key_proofs.append(key_proof)
-    return add_settlement(
-        item.bundle,
+    return encode_settlement(
         inclusion=tuple(node.hex() for node in proof),
         header=proven.header,
         log=proven.log_proof,

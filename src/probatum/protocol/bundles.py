@@ -25,6 +25,7 @@ __all__ = [
     "add_settlement",
     "decode_bundle",
     "encode_bundle",
+    "encode_settlement",
 ]
 
 BUNDLE_FORMAT = "probatum-bundle/1"
@@ -74,16 +75,15 @@ class _EncodedSettlement(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[msgspec.Raw, ...]
 
 
-def add_settlement(
-    pending: bytes, *, inclusion: tuple[str, ...], header: str, log: bytes, keys: tuple[bytes, ...]
+def encode_settlement(
+    *, inclusion: tuple[str, ...], header: str, log: bytes, keys: tuple[bytes, ...]
 ) -> bytes:
-    """Make a pending bundle a settled one without decoding it: the settlement is its last field.
+    """Encode a settlement whose proofs are encoded already, as canonical JSON.
 
     Args:
-        pending: The canonical encoding of a bundle with a receipt and without a settlement.
-        inclusion: As `Settlement` has it, and `header`.
-        header: Whom all is proven against.
-        log: The canonical encoding of the `StateProof`.
+        inclusion: As `Settlement` has it.
+        header: The same.
+        log: The canonical encoding of its `StateProof`.
         keys: Those of the keys' proofs.
     """
     settlement = _EncodedSettlement(
@@ -92,7 +92,17 @@ def add_settlement(
         log=msgspec.Raw(log),
         keys=tuple(msgspec.Raw(key) for key in keys),
     )
-    return b'%b,"settlement":%b}' % (pending[:-1], msgspec.json.encode(settlement))
+    return msgspec.json.encode(settlement)
+
+
+def add_settlement(pending: bytes, settlement: bytes) -> bytes:
+    """Make a pending bundle a settled one without decoding it: the settlement is its last field.
+
+    Args:
+        pending: The canonical encoding of a bundle with a receipt and without a settlement.
+        settlement: The canonical encoding of the settlement.
+    """
+    return b'%b,"settlement":%b}' % (pending[:-1], settlement)
 
 
 def encode_bundle(bundle: Bundle) -> bytes:

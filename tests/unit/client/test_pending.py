@@ -9,7 +9,7 @@ from probatum.evidence.receipt import check_bundle
 from probatum.machine.events import Arrived, Fired, Moment, Returned, Unreachable
 from probatum.machine.wishes import Report, Send, SetTimer
 from probatum.protocol.blocks import BlockView, Change
-from probatum.protocol.bundles import decode_bundle
+from probatum.protocol.bundles import add_settlement, decode_bundle
 from probatum.protocol.encoding import encode, encode_document
 from probatum.protocol.hashing import sha256
 from probatum.protocol.merkle import MerkleLog, leaf_hash
@@ -63,6 +63,7 @@ class World:
         for number in range(size):
             self.log.append(leaf_hash(entries.get(number, sha256(b"entry %d" % number))))
         self.sent = []
+        self.pending = {made.facts.request_id: made.data for _, made in bundles}
         self.spoil = None
         self.view = LedgerView()
         self.records = {}
@@ -123,7 +124,8 @@ class World:
             assert collector.owns(event)
             step = collector.step(event, MOMENT)
             wishes += step.wishes
-            finished.update(step.finished)
+            for name, settlement in step.finished:
+                finished[name] = add_settlement(self.pending[name], settlement)
             broken.update(step.broken)
         return finished, broken, waiting
 

@@ -19,6 +19,7 @@ from probatum.nodes.gateway.journal_records import (
     SettledRecord,
     decode_journal_record,
 )
+from probatum.protocol.bundles import add_settlement
 from probatum.protocol.primitives import RequestId
 
 __all__ = ["BundleStore"]
@@ -53,7 +54,7 @@ class BundleStore:
                     self.add(charged.request_id, charged.bundle, answered=True)
                     take_charge(charged)
                 case SettledRecord() as settled:
-                    self.settle(settled.request_id, settled.bundle)
+                    self.settle(settled.request_id, settled.settlement)
                 case GivenUpRecord() as given_up:
                     self.give_up(given_up.request_id)
 
@@ -82,10 +83,11 @@ class BundleStore:
         else:
             self._final.put(request_id, (True, bundle))
 
-    def settle(self, request_id: RequestId, bundle: bytes) -> None:
-        """Replace a pending bundle by the settled one."""
-        self._pending.remove(request_id)
-        self._final.put(request_id, (True, bundle))
+    def settle(self, request_id: RequestId, settlement: bytes) -> None:
+        """Make a pending bundle a settled one."""
+        bundle = self._pending.remove(request_id)
+        if bundle is not None:
+            self._final.put(request_id, (True, add_settlement(bundle, settlement)))
 
     def give_up(self, request_id: RequestId) -> None:
         """Wait no more for a receipt to be settled; the bundle stays pending."""

@@ -1,8 +1,7 @@
 """What a gateway writes down before it answers: the bundle of every request that it signed for.
 
-One tagged union, strict like every ledger value. Salt and content are never written. The journal
-is kept whole: compaction of settled bundles joins it with the table store. Must not know how
-records reach the disk.
+One tagged union, strict like every ledger value. Salt and content are never written. Must not know
+how records reach the disk. Read next: `compaction`.
 """
 
 from __future__ import annotations
@@ -45,10 +44,14 @@ class ReleasedRecord(LedgerValue, frozen=True, kw_only=True, tag=1):
 
 
 class SettledRecord(LedgerValue, frozen=True, kw_only=True, tag=2):
-    """The same request once its receipt's inclusion is proven."""
+    """The same request once its receipt's inclusion is proven.
+
+    Attributes:
+        settlement: What this adds to the bundle, in its canonical encoding.
+    """
 
     request_id: RequestId
-    bundle: Annotated[bytes, Meta(max_length=limits.BUNDLE_BYTES)]
+    settlement: Annotated[bytes, Meta(max_length=limits.BUNDLE_BYTES)]
 
 
 class GivenUpRecord(LedgerValue, frozen=True, kw_only=True, tag=3):

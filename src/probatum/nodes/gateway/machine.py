@@ -222,10 +222,10 @@ class Gateway:
     def _collect(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
         step = self._collector.step(event, moment)
         wishes = list(step.wishes)
-        for request_id, bundle in step.finished:
+        for request_id, settlement in step.finished:
             # Anybody can check a settled bundle: it may be shown before it is on disk.
-            self._store.settle(request_id, bundle)
-            record = SettledRecord(request_id=request_id, bundle=bundle)
+            self._store.settle(request_id, settlement)
+            record = SettledRecord(request_id=request_id, settlement=settlement)
             wishes.append(Journal(f"{_SETTLED}{request_id}", (encode(record),)))
         for request_id, code in step.broken:
             wishes.append(self._give_up(((request_id, code),)))

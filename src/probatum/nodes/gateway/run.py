@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from probatum.client.transport import HttpTransport
 from probatum.machine.wishes import Report
 from probatum.nodes.gateway.app import DoorRules, make_app
+from probatum.nodes.gateway.compaction import find_forgotten
 from probatum.nodes.gateway.machine import Gateway
 from probatum.nodes.gateway.settings import GatewaySettings
 from probatum.nodes.shell.api_keys import ApiKeys
@@ -29,9 +31,13 @@ from probatum.nodes.shell.process import (
     recover_journal,
     run_process,
 )
+from probatum.protocol import limits
 from probatum.protocol.hexes import address_from_document
 
 __all__ = ["main"]
+
+_COMPACT_FROM_BYTES: Final = 256 * limits.MIB
+"""Of a journal; copying what is left of it takes about a second."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,6 +64,8 @@ def _build(site: Site[GatewayConfig]) -> Party:
         journal, records = recover_journal(site.home)
         held.callback(journal.close)
         machine = Gateway(settings, records)
+        forget = partial(find_forgotten, kept_bytes=settings.bundle_bytes)
+        journal.keep_compact(forget, from_bytes=_COMPACT_FROM_BYTES)
         close = held.pop_all().close
     return Party(
         machine=machine,

@@ -71,8 +71,8 @@ class GatewaySettings:
     open_bytes: int = 1024 * limits.MIB
     manifest_bytes: int = 64 * limits.MIB
     pending_bundles: int = 100_000
-    bundle_bytes: int = 256 * limits.MIB
-    recent_bytes: int = 256 * limits.MIB
+    bundle_bytes: int = 64 * limits.MIB
+    recent_bytes: int = 64 * limits.MIB
     back_off_ms: int = 1_000
     back_off_limit_ms: int = 60_000
     height_slack_blocks: int = 10

@@ -53,7 +53,7 @@ class InferenceSettings:
     fee_units: int = 1_000
     open_requests: int = limits.OPEN_REQUESTS
     open_bytes: int = 1024 * limits.MIB
-    recent_bytes: int = 256 * limits.MIB
+    recent_bytes: int = 64 * limits.MIB
     settle_every_blocks: int = 2
     retry_blocks: int = 3
     height_slack_blocks: int = 10

@@ -356,9 +356,8 @@ class Driver:
 
     def _set_timer(self, wish: SetTimer) -> None:
         self._cancel_timer(wish.timer)
-        self._timers[wish.timer] = self._loop.call_later(
-            wish.after_ms / 1000, self._fire, wish.timer
-        )
+        after_s = wish.after_ms / 1000
+        self._timers[wish.timer] = self._loop.call_later(after_s, self._fire, wish.timer)
 
     def _cancel_timer(self, timer: str) -> None:
         old = self._timers.pop(timer, None)

@@ -10,17 +10,19 @@ is signed or answered). One process at a time holds the file. Must not know what
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeAlias
 
 from probatum.errors import Fault, Misuse
 from probatum.protocol import limits
 
-__all__ = ["RECORD_BYTES", "Journal", "Recovered", "lock_home", "open_journal"]
+__all__ = ["RECORD_BYTES", "Forget", "Journal", "Recovered", "lock_home", "open_journal"]
 
 RECORD_BYTES: Final = limits.FRAME_BYTES
 """The longest record."""
@@ -29,6 +31,10 @@ _HEAD_BYTES: Final = 12
 _MAGIC: Final = b"probatum-journal/1\n"
 _START_BYTES: Final = len(_MAGIC) + 8
 _FLUSHES: Final = 1 << 32
+_COPIED_AT_ONCE: Final = 256
+
+Forget: TypeAlias = Callable[[Iterable[bytes]], frozenset[int]]
+"""Which of a journal's records, by their places, the party would forget anyway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +55,9 @@ class Journal:
 
     def __init__(self, path: Path, descriptor: int, *, seed: int, flush: int) -> None:
         """Wrap an open, locked, positioned file; `seed` starts its sums, `flush` is the last."""
+        self._forget: Forget = lambda _: frozenset()
+        self._from_bytes = 0
+        self._compact_at: float = math.inf
         self._path = path
         self._descriptor = descriptor
         self._seed = seed
@@ -76,13 +85,65 @@ class Journal:
             os.fdatasync(self._descriptor)
         except OSError as error:
             self._broken = True
-            raise Fault(
-                "journal.write-failed",
-                f"cannot write {self._path}: {error.strerror}",
-                hint="free disk space or repair the disk, then start the node again",
-                retryable=False,
-            ) from error
+            raise _fail_to_write(self._path, error) from error
         self._flush = flush
+        self._compact_if_due()
+
+    def keep_compact(self, forget: Forget, *, from_bytes: int) -> None:
+        """Compact the file now and whenever it has doubled.
+
+        The records that are left are copied to a new file, which takes the old one's place at
+        once: a crash leaves the one or the other. Appending waits for it.
+
+        Args:
+            forget: Which records need not be kept.
+            from_bytes: A smaller file is left as it is.
+        """
+        self._forget = forget
+        self._from_bytes = self._compact_at = from_bytes
+        self._compact_if_due()
+
+    def _compact_if_due(self) -> None:
+        size = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+        if size < self._compact_at:
+            return
+        fresh_path = self._path.with_name(f"{self._path.name}.new")
+        try:
+            fresh_path.unlink(missing_ok=True)
+            fresh = self._copy_to(fresh_path)
+        except (OSError, Fault):
+            # A full disk, most likely; the journal itself is whole.
+            self._compact_at = 2 * size
+            return
+        try:
+            fresh_path.replace(self._path)
+            _flush_folder(self._path.parent)
+        except OSError as error:
+            self._broken = True
+            raise _fail_to_write(self._path, error) from error
+        os.close(self._descriptor)
+        self._descriptor, self._seed, self._flush = fresh.detach()
+        left = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+        self._compact_at = max(self._from_bytes, 2 * left)
+
+    def _copy_to(self, fresh_path: Path) -> Journal:
+        fresh, _ = open_journal(fresh_path)
+        try:
+            with self._path.open("rb") as file:
+                gone = self._forget(record for record, _, _ in _read_records(file, self._seed))
+                records = enumerate(record for record, _, _ in _read_records(file, self._seed))
+                kept = (record for place, record in records if place not in gone)
+                while group := tuple(islice(kept, _COPIED_AT_ONCE)):
+                    fresh.append(group)
+        except BaseException:
+            fresh.close()
+            raise
+        return fresh
+
+    def detach(self) -> tuple[int, int, int]:
+        """Let go of the open, locked file: its descriptor, what starts its sums, its last flush."""
+        self._broken = True
+        return self._descriptor, self._seed, self._flush
 
     def close(self) -> None:
         """Close the file and let go of its lock."""
@@ -148,6 +209,15 @@ def lock_home(home: Path) -> int:
     return descriptor
 
 
+def _fail_to_write(path: Path, error: OSError) -> Fault:
+    return Fault(
+        "journal.write-failed",
+        f"cannot write {path}: {error.strerror}",
+        hint="free disk space or repair the disk, then start the node again",
+        retryable=False,
+    )
+
+
 def _frame(record: bytes, flush: int, seed: int) -> bytes:
     if len(record) > RECORD_BYTES:
         raise Misuse("journal.record-too-large", f"a record of {len(record)} bytes")
@@ -185,7 +255,9 @@ def _recover(descriptor: int, path: Path) -> tuple[Journal, Recovered]:
         else:
             cut = 0
         seed = zlib.crc32(start[len(_MAGIC) :])
-        records, end, flush = _read_records(file, seed) if cut == 0 else ([], size, 0)
+        found = list(_read_records(file, seed)) if cut == 0 else []
+        records = tuple(record for record, _, _ in found)
+        _, end, flush = found[-1] if found else (b"", _START_BYTES, 0)
         if end < size:
             file.seek(end)
             _check_torn(file.read(), flush, seed, path)
@@ -193,26 +265,24 @@ def _recover(descriptor: int, path: Path) -> tuple[Journal, Recovered]:
             cut = size - end
     os.lseek(descriptor, end, os.SEEK_SET)
     journal = Journal(path, descriptor, seed=seed, flush=flush)
-    return journal, Recovered(records=tuple(records), cut_bytes=cut)
+    return journal, Recovered(records=records, cut_bytes=cut)
 
 
-def _read_records(file: BinaryIO, seed: int) -> tuple[list[bytes], int, int]:
-    """Read whole records; return them, where they end, and the last one's flush."""
+def _read_records(file: BinaryIO, seed: int) -> Iterator[tuple[bytes, int, int]]:
+    """Read whole records; yield each with where it ends and its flush."""
     file.seek(_START_BYTES)
-    records: list[bytes] = []
-    end, flush = _START_BYTES, 0
+    end = _START_BYTES
     while True:
         head = file.read(_HEAD_BYTES)
         length = int.from_bytes(head[:4], "big")
         if len(head) < _HEAD_BYTES or length > RECORD_BYTES:
-            return records, end, flush
+            return
         record = file.read(length)
         sum_found = zlib.crc32(record, zlib.crc32(head[:8], seed))
         if len(record) < length or sum_found != int.from_bytes(head[8:], "big"):
-            return records, end, flush
-        records.append(record)
+            return
         end += _HEAD_BYTES + length
-        flush = int.from_bytes(head[4:8], "big")
+        yield record, end, int.from_bytes(head[4:8], "big")
 
 
 def _check_torn(tail: bytes, flush: int, seed: int, path: Path) -> None:

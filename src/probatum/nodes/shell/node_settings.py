@@ -159,7 +159,7 @@ class InferenceConfig(NodeConfig, frozen=True, kw_only=True, tag="inference"):
             change="downwards on a machine with little memory.",
             unit="bytes",
         ),
-    ] = 256 * limits.MIB
+    ] = 64 * limits.MIB
     stop_grace_ms: Annotated[_Grace, _GRACE] = 5_000
 
 
@@ -249,7 +249,7 @@ class GatewayConfig(NodeConfig, frozen=True, kw_only=True, tag="gateway"):
             change="downwards on a machine with little memory.",
             unit="bytes",
         ),
-    ] = 256 * limits.MIB
+    ] = 64 * limits.MIB
     recent_bytes: Annotated[
         _Bytes,
         About(
@@ -257,7 +257,7 @@ class GatewayConfig(NodeConfig, frozen=True, kw_only=True, tag="gateway"):
             change="downwards on a machine with little memory.",
             unit="bytes",
         ),
-    ] = 256 * limits.MIB
+    ] = 64 * limits.MIB
     stop_grace_ms: Annotated[_Grace, _GRACE] = 5_000
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import zlib
+from itertools import pairwise
 
 import pytest
 
@@ -194,3 +195,87 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path, seed_round):
         records = read(tmp_path / "j").records
         assert len(records) >= acknowledged
         assert [int(r.split(b".")[0]) for r in records] == list(range(len(records)))
+
+
+def forget_all_but(count):
+    def forget(records):
+        return frozenset(range(max(0, len(list(records)) - count)))
+
+    return forget
+
+
+def test_a_journal_is_compacted_whenever_it_has_doubled(tmp_path):
+    path = tmp_path / "j"
+    journal, _ = open_journal(path)
+    for number in range(3):
+        journal.append([b"early %d" % number])
+    journal.keep_compact(forget_all_but(10), from_bytes=1_000)
+    sizes = []
+    for number in range(400):
+        journal.append([b"%03d" % number + bytes(50)])
+        sizes.append(path.stat().st_size)
+    journal.close()
+    assert max(sizes) < 2_000
+    assert sum(after < before for before, after in pairwise(sizes)) > 10
+    found = [int(record[:3]) for record in read(path).records]
+    assert found == list(range(400 - len(found), 400))
+    assert len(found) >= 10
+    assert not (tmp_path / "j.new").exists()
+
+
+def test_a_large_journal_is_compacted_at_once_and_goes_on(tmp_path):
+    path = tmp_path / "j"
+    write(path)
+    journal, _ = open_journal(path)
+    journal.keep_compact(forget_all_but(2), from_bytes=1)
+    assert read_beside(path) == FLAT[-2:]
+    with pytest.raises(Fault, match=r"journal\.locked"):
+        open_journal(path)
+    journal.append([b"six"])
+    journal.close()
+    assert read(path).records[-1] == b"six"
+
+
+def read_beside(path):
+    copy = path.with_name("copy")
+    copy.write_bytes(path.read_bytes())
+    return read(copy).records
+
+
+def test_a_journal_that_cannot_be_compacted_is_whole(tmp_path, monkeypatch):
+    path = tmp_path / "j"
+    write(path)
+    (tmp_path / "j.new").mkdir()
+    journal, _ = open_journal(path)
+    journal.keep_compact(forget_all_but(0), from_bytes=1)
+    journal.append([b"six"])
+    journal.close()
+    assert read(path).records == (*FLAT, b"six")
+
+
+@pytest.mark.parametrize("moment", ["while it is copied", "before it takes the place"])
+def test_a_crash_during_compaction_loses_nothing(tmp_path, monkeypatch, moment):
+    path = tmp_path / "j"
+    write(path)
+    journal, _ = open_journal(path)
+
+    class Crash(Exception):
+        pass
+
+    def crash(*_):
+        raise Crash
+
+    forget = forget_all_but(1)
+    if moment == "while it is copied":
+        forget = crash
+    else:
+        monkeypatch.setattr(type(path), "replace", crash)
+    with pytest.raises(Crash):
+        journal.keep_compact(forget, from_bytes=1)
+    os.close(journal._descriptor)
+    assert read(path).records == FLAT
+    monkeypatch.undo()
+    journal, _ = open_journal(path)
+    journal.keep_compact(forget_all_but(1), from_bytes=1)
+    journal.close()
+    assert read(path).records == FLAT[-1:]

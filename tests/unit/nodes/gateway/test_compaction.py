@@ -1,0 +1,64 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probatum.nodes.gateway.bundle_store import BundleStore
+from probatum.nodes.gateway.compaction import find_forgotten
+from probatum.nodes.gateway.journal_records import GivenUpRecord, ReleasedRecord, SettledRecord
+from probatum.protocol.encoding import encode
+from probatum.protocol.primitives import make_request_id
+
+
+def name(number):
+    return make_request_id(number.to_bytes(16, "big"))
+
+
+def released(number, *, answered=True):
+    return encode(ReleasedRecord(request_id=name(number), bundle=b"{}" * 50, answered=answered))
+
+
+def settled(number):
+    return encode(SettledRecord(request_id=name(number), settlement=b"{}" * 20))
+
+
+def given_up(number):
+    return encode(GivenUpRecord(request_id=name(number), code="receipt.left-out"))
+
+
+def compact(journal, kept_bytes):
+    gone = find_forgotten(journal, kept_bytes=kept_bytes)
+    return [data for place, data in enumerate(journal) if place not in gone]
+
+
+def test_what_is_pending_is_kept_whatever_its_size():
+    journal = [released(number) for number in range(50)]
+    assert compact(journal, 0) == journal
+
+
+def test_of_the_others_the_last_to_end_are_kept():
+    journal = [released(1), released(2), released(3, answered=False), released(4)]
+    journal += [settled(2), given_up(1), released(5)]
+    assert compact(journal, 10**9) == journal
+    assert compact(journal, 0) == [released(4), released(5)]
+    one = len(released(1)) + len(given_up(1))
+    assert compact(journal, one) == [released(1), released(4), given_up(1), released(5)]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("rsgf"), st.integers(0, 6)), max_size=40),
+    st.integers(0, 2_000),
+)
+def test_a_gateway_built_from_what_is_left_holds_what_it_would_hold_anyway(steps, kept_bytes):
+    journal, seen = [], set()
+    for kind, number in steps:
+        if kind in "rf":
+            if number in seen:
+                continue
+            seen.add(number)
+            journal.append(released(number, answered=kind == "r"))
+        elif number in seen:
+            journal.append(settled(number) if kind == "s" else given_up(number))
+    whole, left = (BundleStore(pending_limit=100, final_bytes=kept_bytes) for _ in range(2))
+    whole.recover(tuple(journal))
+    left.recover(tuple(compact(journal, 10 * kept_bytes)))
+    assert left.list_pending() == whole.list_pending()
+    assert [left.get(name(n)) for n in range(7)] == [whole.get(name(n)) for n in range(7)]
