@@ -1,0 +1,126 @@
+"""Dot: rows by rows, exact sums of products rounded once (`CANON-2`).
+
+Float32 and narrower go by float64 BLAS and the ladder, float64 by `wide`, integers by `integers`.
+Read `products` next.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from probatum.canon.evaluate.products import multiply_rows, multiply_special, widen_rows
+from probatum.canon.evaluate.rounding import round_to
+from probatum.canon.evaluate.values import (
+    Array,
+    Doubles,
+    Value,
+    compute_finite,
+    fill_nan,
+    is_float,
+    widen,
+)
+from probatum.canon.evaluate.wide import multiply_wide
+from probatum.canon.evaluate.workspace import Workspace
+from probatum.canon.graph.binding import BoundNode
+
+__all__ = ["compute_dot"]
+
+
+def compute_dot(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace) -> Value:
+    """Compute Dot: a[..., M, K] by b[..., N, K]."""
+    left, right = inputs
+    out = ws.take(node.output.shape, node.output.dtype)
+    if not out.size:
+        return Value(out, node.output.dtype, finite=True)
+    if not is_float(left.dtype):
+        multiply_integers(left.array, right.array, out)
+        return Value(out, node.output.dtype, finite=True)
+    if left.array.shape[-1] == 0:
+        out.fill(0)
+    elif left.dtype == "float64":
+        multiply_wide(left.array, right.array, out)
+        fill_nan(out, left.dtype)
+    else:
+        _multiply_narrow(left, right, out, ws)
+    return Value(out, left.dtype, finite=compute_finite(out, left.dtype))
+
+
+def multiply_integers(left: Array, right: Array, out: Array) -> None:
+    """Multiply integer matrices modulo 2**width of the output.
+
+    8 and 16 bits go by float64 BLAS, exact below 2**53; else in the output's own width, which
+    wraps.
+    """
+    if left.dtype.itemsize <= 2 and left.shape[-1] <= 1 << 20:
+        product = np.matmul(left.astype(np.float64), right.swapaxes(-1, -2).astype(np.float64))
+        np.copyto(out, product.astype(np.int64), casting="unsafe")
+        return
+    with np.errstate(all="ignore"):
+        flipped = right.swapaxes(-1, -2).astype(out.dtype)
+        np.matmul(left.astype(out.dtype), flipped, out=out)
+
+
+def _multiply_narrow(left: Value, right: Value, out: Array, ws: Workspace) -> None:
+    ones, one_norms, one_finite = _prepare(left, ws)
+    twos, two_norms, two_finite = _prepare(right, ws)
+    if right.array.ndim == 2:  # one matrix product, however many batches
+        batch: tuple[int, ...] = ()
+        rows = (-1, ones.shape[-1])
+        stacks = [ones.reshape(1, *rows), twos[None]]
+        norms = (one_norms.reshape(1, -1), two_norms[None])
+    else:
+        batch = out.shape[:-2]
+        stacks = [_stack(doubles, batch, 2) for doubles in (ones, twos)]
+        norms = (_stack(one_norms, batch, 1), _stack(two_norms, batch, 1))
+    results = out.reshape(-1, stacks[0].shape[1], stacks[1].shape[1])
+    multiply_rows(stacks[0], stacks[1], norms, left.dtype, results, ws)
+    if not (one_finite and two_finite):
+        _mend(left, right, out)
+    for value, doubles in ((left, ones), (right, twos)):
+        if value.key < 0:
+            ws.give_back(doubles)
+
+
+def _stack(array: Doubles, batch: tuple[int, ...], inner: int) -> Doubles:
+    """Broadcast to a batch, which becomes one axis; a view where it can be one."""
+    tail = array.shape[array.ndim - inner :]
+    return np.broadcast_to(array, (*batch, *tail)).reshape(-1, *tail)
+
+
+def _prepare(value: Value, ws: Workspace) -> tuple[Doubles, Doubles, bool]:
+    """Widen a side, with its rows' norms; what is not finite becomes 0 and is mended after."""
+
+    def make() -> tuple[Doubles, Doubles, bool]:
+        doubles, norms = widen_rows(value.array, value.dtype, ws)
+        finite = bool(np.isfinite(norms).all())
+        if not finite:
+            doubles[~np.isfinite(doubles)] = 0.0
+            norms = np.sqrt(np.einsum("...k,...k->...", doubles, doubles))
+        return doubles, norms, finite
+
+    if value.key < 0:
+        return make()
+    return ws.keep(("widened", value.key), 8 * value.array.size, make)
+
+
+def _mend(left: Value, right: Value, out: Array) -> None:
+    """Set what a NaN or an infinity of either side reaches."""
+    sides: list[Any] = []
+    for value in (left, right):
+        doubles = widen(value.array, value.dtype)
+        sides.append((doubles, ~np.isfinite(doubles).all(axis=-1)))
+    (ones, one_bad), (twos, two_bad) = sides
+    bad = one_bad[..., :, None] | two_bad[..., None, :]
+    batch = out.shape[:-2]
+    ones = np.broadcast_to(ones, (*batch, *ones.shape[-2:]))
+    twos = np.broadcast_to(twos, (*batch, *twos.shape[-2:]))
+    found = np.nonzero(np.broadcast_to(bad, out.shape))
+    step = max(1, (1 << 18) // ones.shape[-1])
+    for begin in range(0, len(found[0]), step):
+        at = tuple(index[begin : begin + step] for index in found)
+        total = multiply_special(ones[at[:-1]], twos[(*at[:-2], at[-1])])
+        mended = round_to(left.dtype, total)
+        fill_nan(mended, left.dtype)
+        out[at] = mended

@@ -1,0 +1,210 @@
+"""Matrices of float64 that multiply: what level 1 needs of them, and the ladder of their products.
+
+Serves Dot and Conv, which makes its matrix of patches. The bounds: docs/spec/evaluation.md §3.
+Read `dot` and `ozaki` next.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from probatum.canon.arith.formats import FORMATS
+from probatum.canon.arith.sums import finish_products, sum_products
+from probatum.canon.evaluate.ladder import climb
+from probatum.canon.evaluate.ozaki import sum_by_slices
+from probatum.canon.evaluate.rounding import UNIT, Indices, compare_rounded, round_to
+from probatum.canon.evaluate.values import Array, Doubles, get_bits, widen
+from probatum.canon.evaluate.workspace import CHUNK, Scratch, Workspace
+
+__all__ = ["multiply_rows", "multiply_special", "widen_rows"]
+
+FLOOD: Final = 1 / 64
+"""Above this share of undecided elements a whole product is done by slices."""
+FLOOD_LEAST: Final = 256
+EVEN: Final = 1.5
+"""Norms of which the greatest is at most so many times the mean count as alike."""
+INFLATE: Final = 1 + 2.0**-16
+"""More than all second-order terms of the bounds, for up to 2**30 terms."""
+
+
+def widen_rows(array: Array, dtype: str, ws: Workspace) -> tuple[Doubles, Doubles]:
+    """Widen a matrix to float64, with the Euclidean norms of its rows.
+
+    Args:
+        array: ..., K; of at most 8 exponent bits.
+        dtype: Its type.
+        ws: Where to work, and whose memory the float64 matrix is.
+
+    Returns:
+        The matrix, and its norms, ...: the true ones times at most 1 ± 2**-20, where finite.
+    """
+    doubles = ws.take_doubles(array.shape)
+    norms = np.empty(array.shape[:-1])
+    terms = max(1, array.shape[-1])
+    rows, wide, squares = (
+        array.reshape(-1, terms),
+        doubles.reshape(-1, terms),
+        norms.reshape(-1),
+    )
+
+    def work(_: Scratch, begin: int, end: int) -> None:
+        widen(rows[begin:end], dtype, wide[begin:end])
+        np.einsum("ij,ij->i", wide[begin:end], wide[begin:end], out=squares[begin:end])
+
+    ws.spread(len(rows), max(1, CHUNK // terms), work)
+    np.sqrt(squares, out=squares)
+    return doubles, norms
+
+
+def multiply_chunks(left: Doubles, right: Doubles, ws: Workspace) -> Doubles:
+    """Compute left @ right.T, K in chunks whose products are added in turn.
+
+    Args:
+        left: B, M, K.
+        right: B, N, K.
+        ws: Whose memory the result, B, M, N, is.
+    """
+    out = ws.take_doubles((*left.shape[:-1], right.shape[-2]))
+    flipped, k_chunk = right.swapaxes(-1, -2), ws.k_chunk
+    np.matmul(left[..., :k_chunk], flipped[..., :k_chunk, :], out=out)
+    if left.shape[-1] > k_chunk:
+        part = ws.take_doubles(out.shape)
+        for begin in range(k_chunk, left.shape[-1], k_chunk):
+            end = begin + k_chunk
+            np.matmul(left[..., begin:end], flipped[..., begin:end, :], out=part)
+            out += part
+        ws.give_back(part)
+    return out
+
+
+def multiply_rows(
+    left: Doubles,
+    right: Doubles,
+    norms: tuple[Doubles, Doubles],
+    dtype: str,
+    out: Array,
+    ws: Workspace,
+) -> None:
+    """Compute every product of a row of `left` with a row of `right`, rounded once.
+
+    Args:
+        left: B, M, K; finite, and products with `right` exact in float64.
+        right: B, N, K; likewise.
+        norms: Of left's rows, B, M, and right's, B, N.
+        dtype: What to round to: float32, float16 or bfloat16.
+        out: B, M, N; contiguous.
+        ws: Where to work.
+    """
+    terms = left.shape[-1]
+    value = multiply_chunks(left, right, ws)
+    # Each product goes through at most k_chunk additions in its chunk and one for each chunk; 3
+    # more u cover the rounding of fl(v ± d) itself.
+    chunks = -(-terms // ws.k_chunk)
+    factor = (min(terms, ws.k_chunk) + chunks + 3) * UNIT * INFLATE
+    undecided = round_products(value, norms[0] * factor, norms[1], dtype, out, ws)
+    ws.give_back(value)
+    if len(undecided) > max(FLOOD_LEAST, FLOOD * out.size):
+        undecided = _flood(left, right, dtype, out, ws)
+    if len(undecided):
+        out.reshape(-1)[undecided] = _climb(left, right, undecided, dtype)
+
+
+def round_products(
+    value: Doubles, bounds: Doubles, norms: Doubles, dtype: str, out: Array, ws: Workspace
+) -> Indices:
+    """Round values that are right to within bounds[b, i] * norms[b, j].
+
+    Returns:
+        Flat indices of the undecided.
+    """
+    columns = value.shape[-1]
+    most = norms.max(axis=-1, initial=0.0)
+    if (most <= EVEN * norms.mean(axis=-1)).all():
+        # One bound a row: a pass less, for a few more undecided.
+        flat = value.reshape(-1, columns)
+        rows = (bounds * most[:, None]).reshape(-1, 1)
+        found = _round_rows(flat, rows, None, dtype, out.reshape(-1, columns), ws)
+        return np.concatenate(found) if found else np.empty(0, np.intp)
+    found = []
+    for at, (one, two, three) in enumerate(zip(value, bounds, norms, strict=True)):
+        more = _round_rows(one, two[:, None], three, dtype, out[at], ws)
+        found += [indices + at * one.size for indices in more]
+    return np.concatenate(found) if found else np.empty(0, np.intp)
+
+
+def _round_rows(
+    value: Doubles, bounds: Doubles, norms: Doubles | None, dtype: str, out: Array, ws: Workspace
+) -> list[Indices]:
+    columns = value.shape[-1]
+
+    def work(scratch: Scratch, begin: int, end: int) -> Indices | None:
+        count = (end - begin) * columns
+        bound = bounds[begin:end]
+        if norms is not None:
+            bound = np.multiply(bound, norms, out=scratch.take("bound", count).reshape(-1, columns))
+        moved = scratch.take("moved", count).reshape(-1, columns)
+        low = scratch.take("low", count, dtype).reshape(-1, columns)
+        high = out[begin:end]
+        round_to(dtype, np.add(value[begin:end], bound, out=moved), high)
+        round_to(dtype, np.subtract(value[begin:end], bound, out=moved), low)
+        found = compare_rounded(low, high, scratch)
+        return None if found is None else found + begin * columns
+
+    return ws.spread(len(value), max(1, CHUNK // max(1, columns)), work)
+
+
+def _flood(left: Doubles, right: Doubles, dtype: str, out: Array, ws: Workspace) -> Indices:
+    """Do all by slices: flat indices of what even that leaves undecided."""
+    found = []
+    for at, (one, two) in enumerate(zip(left, right, strict=True)):
+        rounded, undecided = sum_by_slices(one, two, dtype, ws)
+        np.copyto(out[at], rounded)
+        found.append(undecided + at * rounded.size)
+    return np.concatenate(found)
+
+
+def _climb(left: Doubles, right: Doubles, undecided: Indices, dtype: str) -> Array:
+    terms, columns = left.shape[-1], right.shape[-2]
+    rows, others = np.divmod(undecided, columns)
+    others += rows // left.shape[-2] * columns
+    ones, twos = left.reshape(-1, terms), right.reshape(-1, terms)
+
+    def gather(chosen: Indices) -> Doubles:
+        products = ones[rows[chosen]]
+        products *= twos[others[chosen]]
+        return products
+
+    def settle(chosen: Indices) -> Array:
+        return np.concatenate(
+            [_settle(ones[rows[one]], twos[others[one]], dtype) for one in chosen.tolist()]
+        )
+
+    return climb(dtype, len(undecided), terms, gather, settle)
+
+
+def _settle(one: Doubles, two: Doubles, dtype: str) -> Array:
+    """Sum products in integers: one element."""
+    fmt = FORMATS[dtype]
+    sides = [get_bits(round_to(dtype, side)).tolist() for side in (one, two)]
+    bits = finish_products(fmt, sum_products(fmt, *sides))
+    return np.array([bits], f"u{fmt.width // 8}").view(round_to(dtype, one[:1]).dtype)
+
+
+def multiply_special(left: Doubles, right: Doubles) -> Doubles:
+    """Multiply rows of which one holds NaN or an infinity: only signs matter of what is finite.
+
+    Args:
+        left: n, K.
+        right: n, K.
+
+    Returns:
+        NaN or an infinity, n; 0 where all is finite after all.
+    """
+    one = np.where(np.isfinite(left), np.sign(left), left)
+    two = np.where(np.isfinite(right), np.sign(right), right)
+    products = one * two
+    products[np.isfinite(products)] = 0.0
+    total: Doubles = products.sum(axis=-1)
+    return total

@@ -1,0 +1,211 @@
+"""Applies a function of one element to a tensor: fast where its bound decides, exact elsewhere.
+
+Level 1 computes v with |v - f(x)| <= c |f(x)|; where v (1 - c) and v (1 + c) round alike, that is
+the result. What is left, a few in a million, goes to `canon.arith`, each distinct input once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import numpy as np
+
+from probatum.canon.arith import functions
+from probatum.canon.arith.formats import FORMATS, Format
+from probatum.canon.arith.powers import power
+from probatum.canon.evaluate.rounding import Indices, round_to
+from probatum.canon.evaluate.univariate import circle, error_function, exponential, logarithm
+from probatum.canon.evaluate.values import Array, Doubles, Value, fill_nan, get_bits, widen
+from probatum.canon.evaluate.workspace import CHUNK, Scratch, Workspace
+
+__all__ = ["FUNCTIONS", "Univariate", "apply_power", "apply_univariate"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Univariate:
+    """A function's two ways.
+
+    Attributes:
+        name: Of the function.
+        compute: In float64, overwriting its argument.
+        error: Bounds compute's relative error, |c|.
+        exact: From bits to bits.
+        gaps: Whether compute claims nothing of some arguments and returns NaN there.
+    """
+
+    name: str
+    compute: Callable[[Doubles, Scratch], Doubles]
+    error: float
+    exact: Callable[[Format, int], int]
+    gaps: bool = False
+
+
+def _log(x: Doubles, scratch: Scratch) -> Doubles:
+    bad = ~((x > 0) & np.isfinite(x))
+    value = logarithm.compute_log(x, scratch)
+    value[bad] = np.nan
+    return value
+
+
+FUNCTIONS: Final = {
+    one.name: one
+    for one in (
+        Univariate(
+            name="Exp",
+            compute=exponential.compute_exp,
+            error=exponential.EXP_ERROR,
+            exact=functions.exp,
+        ),
+        Univariate(
+            name="Sigmoid",
+            compute=exponential.compute_sigmoid,
+            error=exponential.SIGMOID_ERROR,
+            exact=functions.sigmoid,
+        ),
+        Univariate(
+            name="Tanh",
+            compute=exponential.compute_tanh,
+            error=exponential.TANH_ERROR,
+            exact=functions.tanh,
+        ),
+        Univariate(
+            name="Erf",
+            compute=error_function.compute_erf,
+            error=error_function.ERF_ERROR,
+            exact=functions.erf,
+        ),
+        Univariate(
+            name="Log",
+            compute=_log,
+            error=logarithm.LOG_ERROR,
+            exact=functions.log,
+            gaps=True,
+        ),
+        Univariate(
+            name="Sin",
+            compute=circle.compute_sine,
+            error=circle.CIRCLE_ERROR,
+            exact=functions.sin,
+            gaps=True,
+        ),
+        Univariate(
+            name="Cos",
+            compute=circle.compute_cosine,
+            error=circle.CIRCLE_ERROR,
+            exact=functions.cos,
+            gaps=True,
+        ),
+    )
+}
+
+
+def apply_univariate(function: Univariate, value: Value, out: Array, ws: Workspace) -> None:
+    """Compute a function of every element, rounded once.
+
+    Args:
+        function: Which.
+        value: Of a float type.
+        out: Of its shape.
+        ws: Where to work.
+    """
+    dtype = value.dtype
+    flat, results = value.array.reshape(-1), out.reshape(-1)
+    undecided = np.arange(flat.size)
+    if dtype != "float64":
+
+        def work(scratch: Scratch, begin: int, end: int) -> Indices | None:
+            doubles = widen(flat[begin:end], dtype, scratch.take("x", end - begin))
+            found = function.compute(doubles, scratch)
+            into = results[begin:end]
+            return _test(found, function.error, dtype, into, scratch, begin, gaps=function.gaps)
+
+        found = ws.spread(flat.size, CHUNK, work)
+        if not function.gaps and not value.finite:
+            # NaN: whatever level 1 made of it, and of its neighbours nothing.
+            _fill_nan_like(flat, dtype, results)
+            found = [at[~_is_nan(flat[at], dtype)] for at in found]
+        undecided = np.concatenate(found) if found else undecided[:0]
+    if len(undecided):
+        fmt, bits = FORMATS[dtype], get_bits(flat)
+        hard, inverse = np.unique(bits[undecided], return_inverse=True)
+        settled = [
+            ws.keep_exact((function.name, dtype, one), partial(function.exact, fmt, one))
+            for one in hard.tolist()
+        ]
+        get_bits(results)[undecided] = np.array(settled, bits.dtype)[inverse]
+
+
+def _test(
+    value: Doubles,
+    error: float,
+    dtype: str,
+    out: Array,
+    scratch: Scratch,
+    begin: int,
+    *,
+    gaps: bool = False,
+) -> Indices | None:
+    """Round v (1 ± c): indices, from `begin` on, of what is undecided or NaN."""
+    moved, low = scratch.take("moved", value.size), scratch.take("low", value.size, dtype)
+    # c + 3u: the two products' own roundings, and |v - f| <= c|f| said of |v|.
+    slack = error * (1 + 2.0**-8)
+    np.multiply(value, 1 + slack, out=moved)
+    round_to(dtype, moved, out)
+    np.multiply(value, 1 - slack, out=moved)
+    round_to(dtype, moved, low)
+    differ = scratch.take("differ", value.size, "bool")
+    np.not_equal(get_bits(out), get_bits(low), out=differ)
+    if gaps:
+        differ |= np.isnan(value)
+    return np.flatnonzero(differ) + begin if differ.any() else None
+
+
+def _is_nan(x: Array, dtype: str) -> Array:
+    nan: Array = (x & 0x7FFF) > 0x7F80 if dtype == "bfloat16" else np.isnan(x)
+    return nan
+
+
+def _fill_nan_like(x: Array, dtype: str, out: Array) -> None:
+    nan = _is_nan(x, dtype)
+    if nan.any():
+        out[nan] = x[nan]
+        fill_nan(out, dtype)
+
+
+def apply_power(x: Array, y: Array, dtype: str, out: Array, ws: Workspace) -> None:
+    """Compute x**y for every pair of elements, rounded once.
+
+    Args:
+        x: As many as y, flat.
+        y: The exponents.
+        dtype: Of all three.
+        out: As many.
+        ws: Where to work.
+    """
+    undecided = np.arange(x.size)
+    if dtype != "float64":
+
+        def work(scratch: Scratch, begin: int, end: int) -> Indices | None:
+            base = widen(x[begin:end], dtype, scratch.take("x", end - begin))
+            exponent = widen(y[begin:end], dtype, scratch.take("y", end - begin))
+            sure = (base > 0) & np.isfinite(base) & np.isfinite(exponent)
+            value = logarithm.compute_power(base, exponent, scratch)
+            found = _test(value, logarithm.POWER_ERROR, dtype, out[begin:end], scratch, begin)
+            if found is not None:
+                sure[found - begin] = False
+            return None if sure.all() else np.flatnonzero(~sure) + begin
+
+        found = ws.spread(x.size, CHUNK, work)
+        undecided = np.concatenate(found) if found else undecided[:0]
+    if len(undecided):
+        fmt = FORMATS[dtype]
+        pairs = np.stack((get_bits(x)[undecided], get_bits(y)[undecided]), axis=1)
+        hard, inverse = np.unique(pairs, axis=0, return_inverse=True)
+        settled = [
+            ws.keep_exact(("Pow", dtype, one, two), partial(power, fmt, one, two))
+            for one, two in hard.tolist()
+        ]
+        get_bits(out)[undecided] = np.array(settled, pairs.dtype)[inverse.reshape(-1)]
