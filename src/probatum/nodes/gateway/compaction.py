@@ -2,8 +2,8 @@
 
 Pending bundles are kept whatever their number: they are still to be settled. Of the others those
 that ended last are kept, as far as a gateway holds them in memory too (`bundle_bytes`): who wants
-a receipt for longer fetches it in time. Records of any other kind are kept as they are. Must not
-know how a journal is written.
+a receipt for longer fetches it in time. What was charged is kept whole: budgets and running totals
+are its sum. Must not know how a journal is written.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ def find_forgotten(journal: Iterable[bytes], *, kept_bytes: int) -> frozenset[in
             case ReleasedRecord(request_id=request_id, answered=answered):
                 is_over = not answered
             case SettledRecord(request_id=request_id) | GivenUpRecord(request_id=request_id):
+                if request_id not in places:
+                    continue  # of a charge, which is kept with how it ended
                 is_over = True
             case _:
                 continue

@@ -3,7 +3,13 @@ from hypothesis import strategies as st
 
 from probatum.nodes.gateway.bundle_store import BundleStore
 from probatum.nodes.gateway.compaction import find_forgotten
-from probatum.nodes.gateway.journal_records import GivenUpRecord, ReleasedRecord, SettledRecord
+from probatum.nodes.gateway.journal_records import (
+    ChargedRecord,
+    GivenUpRecord,
+    Paid,
+    ReleasedRecord,
+    SettledRecord,
+)
 from probatum.protocol.encoding import encode
 from probatum.protocol.primitives import make_request_id
 
@@ -22,6 +28,11 @@ def settled(number):
 
 def given_up(number):
     return encode(GivenUpRecord(request_id=name(number), code="receipt.left-out"))
+
+
+def charged(number):
+    paid = Paid(price_units=3, caller="key:x")
+    return encode(ChargedRecord(request_id=name(number), bundle=b"{}" * 50, paid=paid))
 
 
 def compact(journal, kept_bytes):
@@ -43,18 +54,24 @@ def test_of_the_others_the_last_to_end_are_kept():
     assert compact(journal, one) == [released(1), released(4), given_up(1), released(5)]
 
 
+def test_what_was_charged_is_kept_with_how_it_ended():
+    journal = [charged(1), released(2), charged(3), settled(1), settled(2), given_up(3)]
+    assert compact(journal, 0) == [charged(1), charged(3), settled(1), given_up(3)]
+
+
 @given(
-    st.lists(st.tuples(st.sampled_from("rsgf"), st.integers(0, 6)), max_size=40),
+    st.lists(st.tuples(st.sampled_from("rsgfc"), st.integers(0, 6)), max_size=40),
     st.integers(0, 2_000),
 )
 def test_a_gateway_built_from_what_is_left_holds_what_it_would_hold_anyway(steps, kept_bytes):
     journal, seen = [], set()
     for kind, number in steps:
-        if kind in "rf":
+        if kind in "rfc":
             if number in seen:
                 continue
             seen.add(number)
-            journal.append(released(number, answered=kind == "r"))
+            made = charged(number) if kind == "c" else released(number, answered=kind == "r")
+            journal.append(made)
         elif number in seen:
             journal.append(settled(number) if kind == "s" else given_up(number))
     whole, left = (BundleStore(pending_limit=100, final_bytes=kept_bytes) for _ in range(2))
