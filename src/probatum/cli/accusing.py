@@ -62,14 +62,15 @@ def accuse(
     Example: probatum receipt accuse last --wait
     """
     held = hold_bundle(decode_bundle(find_bundle(common, resolve(common, what))))
+    signer = load_signer(common, account) if send or wait else None
     case = Prosecution(
         common=common,
         held=held,
         rival=_find_rival(common, held, against),
         params=AskedFacts(common).get_params(),
         patience_blocks=max(0, patience),
+        sender=None if signer is None else signer.address,
     )
-    signer = load_signer(common, account) if send or wait else None
     steps: list[dict[str, Any]] = []
     standing, height = case.decide()
     if signer is not None:

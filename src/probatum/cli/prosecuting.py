@@ -120,6 +120,7 @@ class Prosecution:
         held: The receipt.
         rival: Another receipt for its place, if there is one.
         patience_blocks: How long to wait beyond a receipt's height before it is challenged.
+        sender: Who would send; a challenge of theirs may be given up. None if nobody does.
     """
 
     common: Common
@@ -127,6 +128,7 @@ class Prosecution:
     rival: HeldReceipt | None
     params: Params
     patience_blocks: int
+    sender: Address | None
 
     def decide(self) -> tuple[Standing, int]:
         """Decide what follows now, and say at which height; fetch the log's tiles if needed.
@@ -141,7 +143,14 @@ class Prosecution:
             decision = self._decide(facts, tiles)
             match decision:
                 case FetchTiles():
-                    tiles = self._fetch(facts, decision)
+                    try:
+                        tiles = self._fetch(facts, decision)
+                    except Fault:
+                        if not self._is_challenger(facts):
+                            raise
+                        withheld = self._decide(facts, tiles, withheld=True)
+                        assert not isinstance(withheld, FetchTiles), "what nobody gives"
+                        return withheld, facts.height
                 case Accuse() | Wait() | Done():
                     return decision, facts.height
                 case _:
@@ -171,14 +180,23 @@ class Prosecution:
                 return True
         return False
 
-    def _decide(self, facts: AskedFacts, tiles: dict[str, bytes]) -> Decision:
+    def _is_challenger(self, facts: AskedFacts) -> bool:
+        place = self.held.place
+        challenge = facts.get_challenge(self.held.operator, place.session, place.index)
+        return challenge is not None and challenge.challenger == self.sender
+
+    def _decide(
+        self, facts: AskedFacts, tiles: dict[str, bytes], *, withheld: bool = False
+    ) -> Decision:
         windows = Windows(
             challenge_blocks=self.params.challenge_window_blocks,
             unbonding_blocks=self.params.unbonding_blocks,
             loss_epoch_blocks=self.params.loss_epoch_blocks,
             patience_blocks=self.patience_blocks,
         )
-        return prosecute(self.held, facts, windows, rival=self.rival, tiles=tiles)
+        return prosecute(
+            self.held, facts, windows, rival=self.rival, tiles=tiles, withheld=withheld
+        )
 
     def _fetch(self, facts: AskedFacts, wanted: FetchTiles) -> dict[str, bytes]:
         node = facts.get_node(self.held.operator)

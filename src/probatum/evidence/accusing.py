@@ -57,6 +57,7 @@ __all__ = [
     "check_case",
     "close_challenge",
     "convict_omission",
+    "give_up_challenge",
     "hold_bundle",
     "hold_receipt",
     "list_entry_tiles",
@@ -298,6 +299,28 @@ def close_challenge(
         session=challenge.session,
         index=challenge.index,
         inclusion=inclusion,
+    )
+
+
+def give_up_challenge(challenge: ChallengeRecord, log: LogRecord, height: int) -> CloseChallenge:
+    """End a challenge whose log is settled by now, but shown to nobody; for the challenger alone.
+
+    Raises:
+        Refusal: `accusing.no-case` if the log is not settled so far, or its one entry is its root;
+            `accusing.not-overdue` up to the deadline.
+    """
+    if challenge.index >= log.size or log.size == 1:
+        raise Refusal("accusing.no-case", f"the log is settled with {log.size} entries")
+    if height < challenge.deadline_at:
+        raise Refusal(
+            "accusing.not-overdue",
+            f"the node has up to height {challenge.deadline_at}; the ledger is at {height}",
+        )
+    return CloseChallenge(
+        operator=challenge.operator,
+        session=challenge.session,
+        index=challenge.index,
+        inclusion=(),
     )
 
 

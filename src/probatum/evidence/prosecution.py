@@ -7,6 +7,7 @@ receipt until there is nothing left to do:
     settled so far, no tiles at hand               fetch them
     settled so far, another entry is proven there  accuse
     settled so far, the receipt is there           end a challenge of it; else done
+    settled so far, but shown to nobody            give a challenge up after its deadline
     not settled, within its height and patience    wait
     not settled, overdue                           challenge
     challenged, up to the deadline                 wait
@@ -173,6 +174,7 @@ def prosecute(
     *,
     rival: HeldReceipt | None = None,
     tiles: Mapping[str, bytes] | None = None,
+    withheld: bool = False,
 ) -> Decision:
     """Say what follows for one receipt.
 
@@ -182,6 +184,7 @@ def prosecute(
         windows: Spans in blocks.
         rival: Another receipt for its index, if one is held.
         tiles: Files of its log, by path, as fetched after `FetchTiles`.
+        withheld: Nobody gives these files, so that a challenge of one's own may be given up.
 
     Raises:
         Refusal: `tile.*`, `merkle.*` for tiles that are not those of the settled log: fetch them
@@ -200,7 +203,7 @@ def prosecute(
             body = accusing.report_two_receipts(held, rival)
             return Accuse(body=body, why=f"two receipts are signed for entry {index}")
         if index < log.size:
-            return _judge_settled(held, ledger, log, tiles)
+            return _judge_settled(held, ledger, log, tiles, withheld=withheld)
         returned = ledger.get_return(log.operator, log.session, index)
         if returned is not None:
             where = f"entry {returned.in_index} of session {returned.in_session}"
@@ -213,14 +216,21 @@ def prosecute(
 
 
 def _judge_settled(
-    held: HeldReceipt, ledger: LedgerFacts, log: LogRecord, tiles: Mapping[str, bytes] | None
+    held: HeldReceipt,
+    ledger: LedgerFacts,
+    log: LogRecord,
+    tiles: Mapping[str, bytes] | None,
+    *,
+    withheld: bool,
 ) -> Decision:
     index = held.place.index
     needed = accusing.list_entry_tiles(index, log.size)
-    if tiles is None or any(path not in tiles for path in needed):
-        return FetchTiles(size=log.size, paths=needed)
-    reader = TileReader(log.size, tiles)
     challenge = ledger.get_challenge(log.operator, log.session, index)
+    if tiles is None or any(path not in tiles for path in needed):
+        if not withheld:
+            return FetchTiles(size=log.size, paths=needed)
+        return _judge_withheld(challenge, ledger, log)
+    reader = TileReader(log.size, tiles)
     if reader.get_hash(0, index) != leaf_hash(held.entry):
         body = accusing.report_wrong_entry(held, log, reader)
         return Accuse(body=body, why=f"the settled log has another entry {index}")
@@ -228,6 +238,18 @@ def _judge_settled(
         closing = accusing.close_challenge(challenge, log, reader)
         return Accuse(body=closing, why="it is settled by now: the bond comes back")
     return Done(convicted=False, why="the settled log has the receipt at its place")
+
+
+def _judge_withheld(
+    challenge: ChallengeRecord | None, ledger: LedgerFacts, log: LogRecord
+) -> Decision:
+    why = "its log is settled, but nobody shows what is in it"
+    if challenge is None or log.size == 1:
+        return Done(convicted=False, why=why)
+    if ledger.height < challenge.deadline_at:
+        return Wait(until=challenge.deadline_at, why=why)
+    body = accusing.give_up_challenge(challenge, log, ledger.height)
+    return Accuse(body=body, why=f"{why}: the challenger gets the bond back")
 
 
 def _judge_unsettled(

@@ -84,7 +84,12 @@ def test_an_answered_challenge_says_what_it_cost():
 @pytest.mark.parametrize("code", ["ledger.covered", "ledger.returned", "ledger.convicted-already"])
 def test_a_ledger_that_went_on_meanwhile_is_no_error(monkeypatch, code):
     case = Prosecution(
-        common=DEFAULTS, held=hold(FIRST), rival=None, params=PARAMS, patience_blocks=0
+        common=DEFAULTS,
+        held=hold(FIRST),
+        rival=None,
+        params=PARAMS,
+        patience_blocks=0,
+        sender=None,
     )
 
     def refuse(*_):

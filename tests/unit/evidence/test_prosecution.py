@@ -12,12 +12,15 @@ from probatum.protocol.transactions.kinds import (
     ReportWrongEntry,
 )
 from tests.cases import ChainFacts, hold, tiles_of
-from tests.chain import Chain, account, key, make_test_genesis
+from tests.chain import FEE, Chain, account, key, make_test_genesis
 from tests.unit.ledger.handlers.test_losses import handed_back, loss
 from tests.unit.ledger.handlers.test_offences import (
+    OPERATOR,
     PARAMS,
     REPORTER,
     challenge,
+    get_balance,
+    get_stake,
     make_log,
     make_payload,
     pass_blocks,
@@ -73,6 +76,26 @@ def test_a_late_node_pays_its_fee_and_no_more(chain):
     end = decide(chain, tiles=tiles_of(log, decision.paths))
     assert isinstance(end, Done)
     assert not end.convicted
+
+
+def test_who_is_shown_nothing_gets_the_bond_back(chain):
+    """A node that settles under a challenge and hides its log keeps nobody's bond."""
+    pass_blocks(chain, 6)
+    before = get_balance(chain, REPORTER)
+    act(chain, decide(chain), ChallengeReceipt)
+    assert settle(chain, make_log(FIRST, b"after")) == "ok"
+    decision = decide(chain, withheld=True)
+    assert isinstance(decision, Wait)
+    giving_up = CloseChallenge(operator=OPERATOR, session=0, index=0, inclusion=())
+    assert chain.do(REPORTER, giving_up) == "merkle.bad-proof"
+    pass_blocks(chain, decision.until)
+    # Nobody else may end it so, and it costs the node nothing.
+    assert chain.do(account(1), giving_up) == "merkle.bad-proof"
+    bonded = get_stake(chain).bonded
+    act(chain, decide(chain, withheld=True), CloseChallenge)
+    assert get_balance(chain, REPORTER) == before - 3 * FEE
+    assert get_stake(chain).bonded == bonded
+    assert isinstance(decide(chain, withheld=True), Done)
 
 
 def test_another_entry_convicts_and_bad_tiles_do_not(chain):
