@@ -2,8 +2,8 @@
 
 Anybody may; the challenger does for its bond, the operator so that none stays open. If what was
 settled is another entry, this cannot be done, and `report_wrong_entry` convicts. Where the node
-settled its log and shows nobody what is in it, the challenger alone can end the challenge, after the
-deadline: who cannot see the entry must not leave the bond behind.
+settled its log and shows nobody what is in it, the challenger alone can end the challenge, after
+the deadline: who cannot see the entry must not leave the bond behind.
 """
 
 from __future__ import annotations
