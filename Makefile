@@ -2,6 +2,7 @@
 #
 #   VENV=.venv      where the environment lies       PYTHON=python3.12   which Python makes it
 #   ARGS="--keep"   more words for demo and test     BUDGET=2h           how long nightly may take
+#   BUDGET=5m       the same for soak, which otherwise takes half an hour
 #   DEMO=short      fetches no more for the demo than its first model (16 MB instead of 100)
 
 SHELL := bash
@@ -17,7 +18,7 @@ BIN := $(VENV)/bin
 export VENV
 export PYTHON
 
-.PHONY: help demo test check nightly bench lock models environment environment-test clean
+.PHONY: help demo test check nightly soak bench lock models environment environment-test clean
 
 help: ## Say what there is
 	@echo "Probatum: an AI network where nobody has to be believed."
@@ -56,6 +57,9 @@ test: check ## Everything that a change must pass
 nightly: environment-test ## Long tests and endless seeds, BUDGET=2h; goes on where it stopped
 	@$(BIN)/python models/fetch.py
 	@$(BIN)/python tools/nightly.py --budget $(BUDGET)
+
+soak: environment-test ## Kill and restart under load for BUDGET=30m; nothing is lost, memory is flat
+	@$(BIN)/python tools/nightly.py --soak $(if $(filter file,$(origin BUDGET)),30m,$(BUDGET))
 
 bench: environment-test ## Measure; prints tables and writes bench.json
 	@$(BIN)/python models/fetch.py

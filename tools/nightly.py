@@ -4,6 +4,7 @@
 one, then rounds of all property tests and simulations, every round with a new seed, until the
 budget is spent. What is done is kept in ``.cache/nightly/state.json`` for this very state of the
 source, so the next run goes on; failures are run again first. Exit 1 where anything failed.
+``--soak 30m`` runs the soak alone, for that long, and shows its table.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ FOLDER = ROOT / ".cache" / "nightly"
 STATE = FOLDER / "state.json"
 SEEDED = ("tests/property", "tests/simulation")
 SECONDS = {"s": 1, "m": 60, "h": 3600}
+SOAK = "tests/e2e/test_soak.py"
+SOAK_S = 1800.0
+SOAK_SHARE = 0.25
+"""How much of a budget the soak may take: what is cut short would be cut short every night."""
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider")
 
 
@@ -82,14 +87,29 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
     fresh.replace(path)
 
 
-def list_nightly_tests() -> list[Step]:
-    """One step for each test that is marked ``nightly``."""
+def list_nightly_tests(budget_s: float = 4 * SOAK_S) -> list[Step]:
+    """One step for each test that is marked ``nightly``; the soak last, and as long as may be."""
     command = [*PYTEST, "--collect-only", "-m", "nightly", "tests"]
     listed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     if listed.returncode not in {0, 5}:  # 5: none is marked
         raise RuntimeError(f"the tests cannot be collected:\n{listed.stdout[-3000:]}")
     names = [line for line in listed.stdout.splitlines() if "::" in line]
-    return [Step(name=name, command=(*PYTEST, "-m", "nightly", name)) for name in names]
+    soak = {"PROBATUM_SOAK_S": str(min(SOAK_S, SOAK_SHARE * budget_s))}
+    return [
+        Step(
+            name=name,
+            command=(*PYTEST, "-m", "nightly", name),
+            environment=soak if name.startswith(SOAK) else {},
+        )
+        for name in sorted(names, key=lambda name: name.startswith(SOAK))
+    ]
+
+
+def run_soak(seconds: float) -> int:
+    """Run the soak alone, all that it says shown; return the exit status."""
+    command = (*PYTEST, "-s", "-m", "nightly", SOAK)
+    environment = os.environ | {"PROBATUM_SOAK_S": str(seconds)}
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 
 def make_round(number: int) -> Step | None:
@@ -130,9 +150,9 @@ def run_step(step: Step, seconds: float) -> bool | None:
     return False
 
 
-def list_steps(state: dict[str, Any]) -> Iterator[Step]:
+def list_steps(state: dict[str, Any], budget_s: float) -> Iterator[Step]:
     """What is left: failures first, then tests not yet run, then rounds without end."""
-    tests = list_nightly_tests()
+    tests = list_nightly_tests(budget_s)
     again = [step for step in tests if step.name in state["failed"]]
     fresh = [step for step in tests if step.name not in {*state["failed"], *state["done"]}]
     print(f"nightly tests: {len(tests)}, of them {len(again) + len(fresh)} to run")
@@ -149,7 +169,7 @@ def run_all(state: dict[str, Any], path: Path, budget_s: float) -> int:
     """Run steps until the budget is spent or none is left; return the exit status."""
     until = time.monotonic() + budget_s
     passed = failed = 0
-    for step in list_steps(state):
+    for step in list_steps(state, budget_s):
         left = until - time.monotonic()
         verdict = run_step(step, left) if left > 0 else None
         if verdict is None:
@@ -171,12 +191,15 @@ def main() -> int:
     """Parse the arguments and run."""
     parser = argparse.ArgumentParser(description="Run the long tests, and seeds without end.")
     parser.add_argument("--budget", default="2h", help="2h, 45m, 1h30m …")
+    parser.add_argument("--soak", help="run the soak alone, for so long")
     parser.add_argument("--fresh", action="store_true", help="forget what is done")
     arguments = parser.parse_args()
     try:
-        budget_s = parse_budget(arguments.budget)
+        budget_s = parse_budget(arguments.soak or arguments.budget)
     except ValueError as error:
         parser.error(str(error))
+    if arguments.soak:
+        return run_soak(budget_s)
     source = compute_source_digest()
     if arguments.fresh:
         STATE.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Self
 
 EXEMPT = re.compile(
-    r"""make\ (?:VENV=\S+\ )?(?:test|check|nightly|bench|network|lock|clean)(?:\ [A-Z]+=\S+)*
+    r"""make\ (?:VENV=\S+\ )?(?:test|check|nightly|soak|bench|network|lock|clean)(?:\ [A-Z]+=\S+)*
       | git\ clone\ .* | cd\ [\w.-]+
       | (?:sudo|apt-get|apt|dnf|brew|systemctl|journalctl|loginctl|ufw|useradd)\ .*
     """,

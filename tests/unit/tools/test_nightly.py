@@ -23,7 +23,7 @@ def state_path(tmp_path, monkeypatch):
 
 def give_tests(monkeypatch, **commands):
     steps = [nightly.Step(name=name, command=command) for name, command in commands.items()]
-    monkeypatch.setattr(nightly, "list_nightly_tests", lambda: steps)
+    monkeypatch.setattr(nightly, "list_nightly_tests", lambda _=0: steps)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,14 @@ def test_rounds_go_on_with_the_next_number(state_path, monkeypatch):
     monkeypatch.setattr(nightly, "make_round", made.append)
     nightly.run_all(nightly.load_state(state_path, "s"), state_path, 60)
     assert made[-1] == 3
+
+
+def test_the_soak_comes_last_and_takes_its_share_of_the_budget():
+    *others, soak = nightly.list_nightly_tests(600)
+    assert soak.name.startswith(nightly.SOAK)
+    assert soak.environment == {"PROBATUM_SOAK_S": "150.0"}
+    assert others
+    assert not any(step.environment for step in others)
 
 
 def test_other_source_starts_from_nothing(state_path):
