@@ -63,6 +63,7 @@ __all__ = [
     "list_entry_tiles",
     "list_fork_tiles",
     "report_no_prefix",
+    "report_other_receipt",
     "report_two_receipts",
     "report_wrong_entry",
 ]
@@ -211,6 +212,29 @@ def report_wrong_entry(held: HeldReceipt, log: LogRecord, tiles: TileReader) -> 
         signature=held.signature,
         leaf=leaf,
         inclusion=inclusion,
+    )
+
+
+def report_other_receipt(held: HeldReceipt, log: LogRecord, entry: Digest) -> ReportWrongEntry:
+    """Accuse a node of a second receipt that the ledger has seen, but the holder does not have.
+
+    Args:
+        held: The receipt.
+        log: Its session.
+        entry: Of the challenge or of the entry handed back that the ledger has for its place.
+
+    Raises:
+        Refusal: `accusing.no-case` if it is this very receipt's; as `check_case`.
+    """
+    check_case(held, log)
+    if entry == held.entry:
+        raise Refusal("accusing.no-case", "the ledger has the very receipt for its place")
+    return ReportWrongEntry(
+        operator=held.operator,
+        receipt=held.payload,
+        signature=held.signature,
+        leaf=leaf_hash(entry),
+        inclusion=(),
     )
 
 

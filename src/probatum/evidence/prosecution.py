@@ -4,6 +4,7 @@ Pure and without memory: called again after every block, it says the next thing 
 receipt until there is nothing left to do:
 
     two receipts for its index are held            accuse at once
+    another was challenged or handed back there    accuse at once
     settled so far, no tiles at hand               fetch them
     settled so far, another entry is proven there  accuse
     settled so far, the receipt is there           end a challenge of it; else done
@@ -29,7 +30,7 @@ from probatum.evidence import accusing
 from probatum.evidence.accusing import HeldReceipt
 from probatum.evidence.losses import compute_deadline
 from probatum.protocol.merkle import leaf_hash
-from probatum.protocol.primitives import Address, OperatingKey
+from probatum.protocol.primitives import Address, Digest, OperatingKey
 from probatum.protocol.records import (
     ChallengeRecord,
     KeyRecord,
@@ -202,6 +203,10 @@ def prosecute(
         if rival is not None:
             body = accusing.report_two_receipts(held, rival)
             return Accuse(body=body, why=f"two receipts are signed for entry {index}")
+        seen = _find_other(held, ledger)
+        if seen is not None:
+            other = accusing.report_other_receipt(held, log, seen)
+            return Accuse(body=other, why=f"another receipt is signed for entry {index}")
         if index < log.size:
             return _judge_settled(held, ledger, log, tiles, withheld=withheld)
         returned = ledger.get_return(log.operator, log.session, index)
@@ -213,6 +218,15 @@ def prosecute(
         if not refusal.code.startswith(_CODES_OF_THE_RECEIPT):
             raise
         return Done(convicted=False, why=refusal.message)
+
+
+def _find_other(held: HeldReceipt, ledger: LedgerFacts) -> Digest | None:
+    """Find the entry of another receipt for the same place that the ledger has seen."""
+    place = (held.operator, held.place.session, held.place.index)
+    for record in (ledger.get_challenge(*place), ledger.get_return(*place)):
+        if record is not None and record.entry != held.entry:
+            return record.entry
+    return None
 
 
 def _judge_settled(

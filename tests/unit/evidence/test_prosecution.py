@@ -4,6 +4,8 @@ import pytest
 
 from probatum.errors import Refusal
 from probatum.evidence.prosecution import Accuse, Done, FetchTiles, Wait, find_rivals, prosecute
+from probatum.protocol.hashing import sha256
+from probatum.protocol.merkle import leaf_hash
 from probatum.protocol.transactions.kinds import (
     ChallengeReceipt,
     CloseChallenge,
@@ -25,6 +27,7 @@ from tests.unit.ledger.handlers.test_offences import (
     make_payload,
     pass_blocks,
     settle,
+    wrong_entry,
 )
 
 FIRST, SECOND = make_payload(), make_payload(salt=b"other")
@@ -122,6 +125,28 @@ def test_a_receipt_that_was_handed_back_is_done_with(chain):
     end = decide(chain)
     assert isinstance(end, Done)
     assert "entry 0 of session 1" in end.why
+
+
+@pytest.mark.parametrize("handed_in", [False, True])
+def test_a_second_receipt_that_the_ledger_saw_convicts(chain, handed_in):
+    """Its holder alone need not have both: the ledger checked the other's signature."""
+    pass_blocks(chain, 6)
+    act(chain, decide(chain), ChallengeReceipt)
+    if handed_in:
+        assert chain.do(account(0), chain.opening(session=1)) == "ok"
+        assert chain.do(account(1), loss(chain)) == "ok"
+        log = make_log(FIRST)
+        assert settle(chain, log, session=1) == "ok"
+        assert chain.do(account(1), handed_back(log, index=0)) == "ok"
+    # The one that was challenged is no second one, and no other leaf will do.
+    own = wrong_entry(FIRST, make_log(FIRST), leaf=leaf_hash(sha256(FIRST)), proof=())
+    assert chain.do(REPORTER, own) == "ledger.not-covered"
+    other = wrong_entry(SECOND, make_log(FIRST), leaf=leaf_hash(sha256(b"no receipt")), proof=())
+    assert chain.do(REPORTER, other) == "ledger.not-covered"
+    act(chain, decide(chain, SECOND), ReportWrongEntry)
+    end = decide(chain, SECOND)
+    assert isinstance(end, Done)
+    assert end.convicted
 
 
 def test_rivals_are_found_and_convict(chain):
