@@ -58,11 +58,15 @@ class ReadBound(NamedTuple):
         source: Which of the node's reads.
         runs: At most so many runs,
         length: each of at most so many elements.
+        stretches: Where not 0, all runs also lie within at most so many stretches,
+        span: each of at most so many elements from first to last.
     """
 
     source: int
     runs: int
     length: int = 1
+    stretches: int = 0
+    span: int = 0
 
 
 Reading: TypeAlias = Generator[tuple[Read, ...], tuple[int, ...], int]
@@ -89,6 +93,7 @@ class Typed(Protocol):
         inputs: tuple[TensorType, ...],
         attributes: Attributes,
         dtype: CanonDtype | None = None,
+        /,
     ) -> TensorType:
         """Compute the type of what it computes; sizes may still depend on dims.
 
@@ -103,7 +108,7 @@ class Typed(Protocol):
         ...
 
     def list_conditions(
-        self, inputs: tuple[TensorType, ...], attributes: Attributes
+        self, inputs: tuple[TensorType, ...], attributes: Attributes, /
     ) -> tuple[Size, ...]:
         """List sizes that must not be negative whatever the dims are (`CANON-8`).
 
@@ -111,18 +116,18 @@ class Typed(Protocol):
         """
         ...
 
-    def bound_reads(self, node: BoundNode) -> tuple[ReadBound, ...]:
+    def bound_reads(self, node: BoundNode, /) -> tuple[ReadBound, ...]:
         """Bound what one element reads, or one block with what comes before and after it.
 
         Monotone in the sizes of the node's shapes.
         """
         ...
 
-    def count_operations(self, node: BoundNode) -> int:
+    def count_operations(self, node: BoundNode, /) -> int:
         """Count the multiply-adds, comparisons or functions of evaluating the whole tensor."""
         ...
 
-    def measure(self, node: BoundNode) -> int:
+    def measure(self, node: BoundNode, /) -> int:
         """Bound the work of judging one element or block, in 64-bit multiply-adds (`CANON-3`)."""
         ...
 
@@ -130,7 +135,7 @@ class Typed(Protocol):
 class Direct(Typed, Protocol):
     """A primitive of which an element reads at most `DIRECT_READS` elements."""
 
-    def judge(self, node: BoundNode, element: int) -> Reading:
+    def judge(self, node: BoundNode, element: int, /) -> Reading:
         """Compute the bits of one element.
 
         Args:
@@ -146,11 +151,11 @@ class Fold(Typed, Protocol):
     Partials are canonical bytes, at most `PARTIAL_BYTES`; `combine` is associative and exact.
     """
 
-    def count_blocks(self, node: BoundNode) -> int:
+    def count_blocks(self, node: BoundNode, /) -> int:
         """Count the blocks of one element; the same for all, at least 1."""
         ...
 
-    def prepare(self, node: BoundNode, element: int, claimed: int) -> Preparing:
+    def prepare(self, node: BoundNode, element: int, claimed: int, /) -> Preparing:
         """Read what all blocks need; mostly nothing.
 
         Args:
@@ -164,12 +169,12 @@ class Fold(Typed, Protocol):
         ...
 
     def fold(
-        self, node: BoundNode, element: int, block: int, context: tuple[int, ...]
+        self, node: BoundNode, element: int, block: int, context: tuple[int, ...], /
     ) -> PartialReading:
         """Compute the partial of one block."""
         ...
 
-    def combine(self, node: BoundNode, left: bytes, right: bytes) -> bytes:
+    def combine(self, node: BoundNode, left: bytes, right: bytes, /) -> bytes:
         """Join the partials of neighbouring runs of blocks, the left one first.
 
         Raises:
@@ -178,7 +183,7 @@ class Fold(Typed, Protocol):
         ...
 
     def finish(
-        self, node: BoundNode, element: int, partial: bytes, context: tuple[int, ...]
+        self, node: BoundNode, element: int, partial: bytes, context: tuple[int, ...], /
     ) -> Reading:
         """Compute the element's bits from the partial of all blocks: the one rounding.
 

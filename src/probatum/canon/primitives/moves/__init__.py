@@ -1,0 +1,1 @@
+"""Moves: primitives that copy bits as they are (`CANON-1`)."""

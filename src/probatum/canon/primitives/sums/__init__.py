@@ -1,0 +1,4 @@
+"""Folds that add up or compare: Dot, Conv, reductions, windows (`CANON-9`).
+
+Read `totals`, then `dot`.
+"""
