@@ -12,9 +12,10 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 
+from probatum.cli.amounts import format_units, parse_tokens
 from probatum.cli.output import note, print_facts, print_json, print_lines
 from probatum.cli.settings import DEFAULTS, Common
-from probatum.nodes.shell.api_keys import ApiKey, add_key, load_keys, revoke_key
+from probatum.nodes.shell.api_keys import ApiKey, add_key, load_keys, revoke_key, set_budget
 from probatum.nodes.shell.config import GatewayConfig, load_config
 
 __all__ = ["app"]
@@ -36,6 +37,9 @@ def new(
     at_once: Annotated[
         int | None, Parameter(help="Requests at one time; without it no limit.")
     ] = None,
+    budget: Annotated[
+        str, Parameter(help="What its requests may cost in all, in tokens; you pay.")
+    ] = "0",
     common: Common = DEFAULTS,
 ) -> None:
     """Make a key and show it: this once.
@@ -43,12 +47,39 @@ def new(
     Example: probatum node api-key new ./my-gateway --label alice --per-second 10
     """
     load_config(home, GatewayConfig)
-    text, key = add_key(home, label=label, per_s=per_second, at_once=at_once)
+    text, key = add_key(
+        home,
+        label=label,
+        per_s=per_second,
+        at_once=at_once,
+        budget_units=parse_tokens(budget),
+    )
     if common.json:
         print_json({"key": text, **_describe(key)})
         return
     print_facts({"key": text, "id": key.id})
     note("It is not kept here and cannot be shown again. Clients send: Authorization: Bearer KEY")
+
+
+@app.command(name="budget")
+def change_budget(
+    home: Home,
+    key: Annotated[str, Parameter(help="The key's id, as `list` shows it.")],
+    budget: Annotated[str, Parameter(help="In tokens, with what was spent already.")],
+    /,
+    *,
+    common: Common = DEFAULTS,
+) -> None:
+    """Change what a key's requests may cost in all.
+
+    Example: probatum node api-key budget ./my-gateway abcd2345 2.5
+    """
+    load_config(home, GatewayConfig)
+    changed = set_budget(home, key, parse_tokens(budget))
+    if common.json:
+        print_json(_describe(changed))
+        return
+    print_lines((f"{changed.id} may spend {format_units(changed.budget_units)} tokens in all.",))
 
 
 @app.command(name="list")
@@ -99,5 +130,6 @@ def _say_limits(key: ApiKey) -> str:
     parts = [
         f"{key.per_s:g}/s" if key.per_s is not None else "",
         f"{key.at_once} at once" if key.at_once is not None else "",
+        f"{format_units(key.budget_units)} tokens" if key.budget_units else "",
     ]
     return ", ".join(part for part in parts if part) or "no limits"

@@ -26,7 +26,7 @@ _VALUES: Final = frozenset({"--gateway", "--ledger", "--trust", "--home"})
 _GROUPS: Final = (
     ("Begin here", ("up", "demo", "doctor")),
     ("Ask and check", ("ask", "receipt", "blame")),
-    ("Take part", ("account", "model", "node", "ledger")),
+    ("Take part", ("account", "pay", "model", "node", "ledger")),
 )
 _HELP: Final = {
     "up": "Run a whole network on this machine until Ctrl-C.",
@@ -36,6 +36,7 @@ _HELP: Final = {
     "receipt": "List, show, fetch and verify receipts.",
     "blame": "Say who held a request when it failed.",
     "account": "Make accounts, see balances, send tokens.",
+    "pay": "Put tokens aside for a gateway, see what was spent, take the rest back.",
     "model": "Pack, check, publish, list and fetch models.",
     "node": "Set up, register and run a node.",
     "ledger": "Read the ledger, with proofs.",

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
+from probatum.cli.amounts import format_units
 from probatum.cli.fetching import fetch_labels, fetch_manifest, find_sources
 from probatum.cli.inputs import build_tensors, parse_input
 from probatum.cli.output import print_json, print_lines, waiting
 from probatum.cli.reading import find_model, split_model
 from probatum.cli.settings import DEFAULTS, Common, read_bounded
+from probatum.cli.spending import NOTHING, Spend
 from probatum.errors import Refusal
 from probatum.protocol import limits
 from probatum.protocol.manifests import TensorSpec
@@ -32,7 +34,7 @@ _BEST = 3
 
 
 @app.default
-def ask(
+def ask(  # noqa: PLR0913 - one parameter for each option
     model: Annotated[str, Parameter(help="NAME, or NAME@VERSION; the newest if absent.")],
     inputs: Annotated[
         tuple[str, ...],
@@ -53,6 +55,7 @@ def ask(
         bool, Parameter(help="Wait until the receipt is settled, and verify it.")
     ] = False,
     timeout_s: Annotated[int, Parameter(help="How long to wait for the answer, in seconds.")] = 30,
+    spend: Spend = NOTHING,
     common: Common = DEFAULTS,
 ) -> None:
     """Ask a model. The answer is checked before it is shown, and its receipt is kept.
@@ -71,12 +74,14 @@ def ask(
         version, specs, labels = _learn(common, model)
     tensors = _read(inputs, file, oip, specs)
     trust = common.find_trust()
+    payment = spend.make_rules(common)
     client = Client(
         common.get_gateway(),
-        ledger=common.get_ledger() if specs is not None and trust is not None else None,
+        ledger=common.get_ledger() if _is_proven(specs, trust, payment) else None,
         trust=trust,
         receipts=common.folder / "receipts",
         api_key=common.api_key,
+        payment=payment,
     )
     with client:
         with waiting("asking …"):
@@ -90,6 +95,11 @@ def ask(
     if save is not None:
         _save(save, answer.outputs)
     _report(common, answer, checks, labels, is_settled=settle)
+
+
+def _is_proven(specs: object, trust: object, payment: object) -> bool:
+    """Whether a ledger proves what comes; who pays has it prove the escrow in any case."""
+    return payment is not None or (specs is not None and trust is not None)
 
 
 def _learn(common: Common, model: str) -> tuple[str, tuple[TensorSpec, ...], tuple[str, ...]]:
@@ -138,9 +148,14 @@ def _report(
             "",
             f"{len(checks) - unchecked} checks passed; {unchecked} cannot be made{ending}",
             f"receipt {answer.request_id}",
+            *_say_price(answer.price_units),
             _say_next(common, answer.request_id, is_settled=is_settled),
         )
     )
+
+
+def _say_price(price_units: int) -> tuple[str, ...]:
+    return (f"price {format_units(price_units)} tokens",) if price_units else ()
 
 
 def _save(folder: Path, outputs: Mapping[str, Any]) -> None:
@@ -159,6 +174,7 @@ def _describe(answer: Answer, checks: tuple[CheckLine, ...], *, is_settled: bool
         "node": answer.receipt.node.account,
         "package": answer.receipt.request.model.package,
         "is_settled": is_settled,
+        "price_units": answer.price_units,
         "salt": answer.salt.hex(),
         "outputs": [
             {

@@ -265,7 +265,11 @@ def _describe(records: CheckedRecords, *, is_settled: bool) -> dict[str, Any]:
             "log_session": receipt.log.session,
             "log_index": receipt.log.index,
             "include_by": receipt.log.include_by,
-            "price_units": receipt.price_units,
+            "node_price_units": receipt.price_units,
+            "node_running_total_units": receipt.running_total_units,
+            "price_units": release.price_units,
+            "running_total_units": release.running_total_units,
+            "escrow": release.escrow,
             "receipt_digest": records.receipt_digest.hex() if records.receipt_digest else None,
         }
     return facts

@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 
+from probatum.cli.amounts import parse_tokens
 from probatum.cli.settings import DEFAULTS, POINTER_FORMAT, Common, Pointer
 from probatum.errors import Fault
 from probatum.ops.up import UpReady, run_up
@@ -32,6 +33,9 @@ def up(
     model: Annotated[
         tuple[Path, ...], Parameter(help="Folder of a package to host; may be given again.")
     ] = (),
+    price: Annotated[
+        str, Parameter(help="What each node of a new network asks for an answer, in tokens.")
+    ] = "0",
     common: Common = DEFAULTS,
 ) -> int:
     """Run a whole network on this machine until Ctrl-C: ledger, inference nodes, gateway.
@@ -46,6 +50,7 @@ def up(
             folder,
             nodes=nodes,
             models=tuple(path.expanduser() for path in model),
+            price_units=parse_tokens(price),
             json=common.json,
             ready=lambda facts: _write_pointer(common, facts),
         )

@@ -86,6 +86,7 @@ class Answer:
         checks: What was checked and what was not, in sentences; `str` of a line shows it whole.
         bundle: The pending bundle: shows everything but content to anybody.
         salt: Opens the receipt's roots: with it and the content, anybody can compare.
+        price_units: What the gateway charged for it, as its release says.
     """
 
     outputs: Mapping[str, Array] = field(repr=False)
@@ -94,6 +95,7 @@ class Answer:
     checks: tuple[CheckLine, ...] = field(repr=False)
     bundle: bytes = field(repr=False)
     salt: bytes = field(repr=False)
+    price_units: int = 0
 
     @property
     def receipt_id(self) -> RequestId:
@@ -328,6 +330,7 @@ class AsyncClient:
             checks=verified.checks,
             bundle=reply.bundle,
             salt=asked.salt,
+            price_units=verified.release.price_units,
         )
 
     async def _prove(

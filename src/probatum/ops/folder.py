@@ -69,12 +69,14 @@ class NetworkPlan:
         models: Folders of packages to host; they are added to an existing network too.
         block_interval_ms: Time between two blocks.
         params: The ledger's parameters.
+        price_units: What each of a new network's nodes asks for an answer (`PAY-1`).
     """
 
     nodes: int = 3
     models: tuple[Path, ...] = ()
     block_interval_ms: int = 1_000
     params: Params = field(default_factory=Params)
+    price_units: int = 0
 
 
 class _NetworkFile(Document, frozen=True, kw_only=True):

@@ -22,13 +22,16 @@ from probatum.protocol.primitives import address_to_hex
 __all__ = ["write_home"]
 
 
-def write_home(folder: NetworkFolder, name: str, *, ledger: str | None) -> None:
+def write_home(
+    folder: NetworkFolder, name: str, *, ledger: str | None, price_units: int = 0
+) -> None:
     """Write a process's `node.toml`, or have the one that is there follow the ledger.
 
     Args:
         folder: The network's.
         name: Which process.
         ledger: The ledger's endpoint; None for the ledger itself.
+        price_units: What a new inference node asks for an answer.
 
     Raises:
         Refusal: `config.*`, `key.*`.
@@ -54,6 +57,6 @@ def write_home(folder: NetworkFolder, name: str, *, ledger: str | None) -> None:
         config = (
             GatewayConfig(operator=operator, ledger=ledger)
             if name == GATEWAY
-            else InferenceConfig(operator=operator, ledger=ledger)
+            else InferenceConfig(operator=operator, ledger=ledger, price_units=price_units)
         )
         write_config(home, config)

@@ -61,8 +61,14 @@ def _say_nothing(_: str) -> None:
 class Network:
     """One network; a context manager that stops it."""
 
-    def __init__(self, folder: NetworkFolder, say: Callable[[str], None] = _say_nothing) -> None:
+    def __init__(
+        self,
+        folder: NetworkFolder,
+        say: Callable[[str], None] = _say_nothing,
+        price_units: int = 0,
+    ) -> None:
         """Take an open folder; see `open`."""
+        self._price_units = price_units
         self._folder = folder
         self._say = say
         self._children = Children(folder.logs, inherited=(folder.lock,))
@@ -89,7 +95,7 @@ class Network:
                 of `PUB-1` for one that is not admitted.
             Fault: As `open_folder`; `hub.disk`, `sandbox.broken`.
         """
-        network = cls(open_folder(path, plan), say)
+        network = cls(open_folder(path, plan), say, plan.price_units)
         try:
             for model in plan.models:
                 # Here and not only as nodes start: there it would be a process that died.
@@ -269,7 +275,7 @@ class Network:
             for package in self._packages:
                 if not store.has(package.digest):
                     store.add(package.folder)
-        write_home(self._folder, name, ledger=ledger)
+        write_home(self._folder, name, ledger=ledger, price_units=self._price_units)
 
     def _spawn(self, name: str) -> None:
         role = {LEDGER: "full", GATEWAY: "gateway"}.get(name, "inference")

@@ -50,6 +50,7 @@ def run_up(
     *,
     nodes: int = 3,
     models: tuple[Path, ...] = (),
+    price_units: int = 0,
     json: bool = False,
     ready: Callable[[UpReady], None] | None = None,
 ) -> int:
@@ -60,6 +61,7 @@ def run_up(
             which is removed at the end.
         nodes: Inference nodes of a new network.
         models: Folders of packages to host.
+        price_units: What each node of a new network asks for an answer.
         json: Print one JSON line on standard output once it serves, everything else on standard
             error.
         ready: Is told the same as that line.
@@ -76,7 +78,7 @@ def run_up(
         if folder is None:
             made = tempfile.TemporaryDirectory(prefix="probatum-", ignore_cleanup_errors=True)
             folder = Path(stack.enter_context(made)) / "network"
-        plan = NetworkPlan(nodes=nodes, models=models)
+        plan = NetworkPlan(nodes=nodes, models=models, price_units=price_units)
         network = stack.enter_context(Network.open(folder, plan, console.print))
         try:
             network.start()

@@ -18,11 +18,13 @@ COMMANDS = """
     receipt accuse | receipt list | receipt show | receipt verify | receipt fetch | receipt settle
     account new | account list | account show | account balance | account send | account stake
     account unstake | account withdraw | account export
+    pay fund | pay status | pay close | pay withdraw
     account publisher-key new | account publisher-key show | account publisher-key register
     model init | model pack | model check | model publish | model list | model show | model fetch
     model sign | model verify | model bom
     node init | node add-model | node register | node run | node status | node offences
     node api-key new | node api-key list | node api-key revoke
+    node api-key budget
     ledger status | ledger header | ledger account | ledger nodes | ledger models | ledger offers
     ledger logs | ledger state | ledger tx | ledger send | ledger trust
 """.replace("\n", "|").split("|")

@@ -20,7 +20,12 @@ from probatum.nodes.gateway.compaction import find_forgotten
 from probatum.nodes.gateway.machine import Gateway
 from probatum.nodes.gateway.settings import GatewaySettings
 from probatum.nodes.shell.api_keys import ApiKeys
-from probatum.nodes.shell.config import GatewayConfig, load_node_key, load_trust
+from probatum.nodes.shell.config import (
+    GatewayConfig,
+    load_node_key,
+    load_payer_key,
+    load_trust,
+)
 from probatum.nodes.shell.gate import Gate, GateRules
 from probatum.nodes.shell.logs import write_report
 from probatum.nodes.shell.process import (
@@ -33,6 +38,7 @@ from probatum.nodes.shell.process import (
 )
 from probatum.protocol import limits
 from probatum.protocol.hexes import address_from_document
+from probatum.protocol.secp256k1 import AccountSigner
 
 __all__ = ["main"]
 
@@ -58,12 +64,22 @@ def _build(site: Site[GatewayConfig]) -> Party:
         bundle_bytes=config.bundle_bytes,
         recent_bytes=config.recent_bytes,
         stop_grace_ms=config.stop_grace_ms,
+        payer=_find_payer(site.home),
+        margin_units=config.margin_units,
+        fee_units=config.fee_units,
+        escrow_units=config.escrow_units,
+        escrow_limit_units=config.escrow_limit_units,
+        exposure_units=config.exposure_units,
+        collect_units=config.collect_units,
     )
-    rules = _make_rules(site.home, config)
+    keys = ApiKeys(
+        site.home, complain=lambda code, message: write_report(Report("error", code, message))
+    )
+    rules = _make_rules(keys, config)
     with ExitStack() as held:
         journal, records = recover_journal(site.home)
         held.callback(journal.close)
-        machine = Gateway(settings, records)
+        machine = Gateway(settings, records, keys)
         forget = partial(find_forgotten, kept_bytes=settings.bundle_bytes)
         journal.keep_compact(forget, from_bytes=_COMPACT_FROM_BYTES)
         close = held.pop_all().close
@@ -78,11 +94,13 @@ def _build(site: Site[GatewayConfig]) -> Party:
     )
 
 
-def _make_rules(home: Path, config: GatewayConfig) -> DoorRules:
+def _find_payer(home: Path) -> AccountSigner | None:
+    """Load the account that pays nodes; without one the gateway asks free nodes only."""
+    return load_payer_key(home) if (home / "keys" / "account.json").exists() else None
+
+
+def _make_rules(keys: ApiKeys, config: GatewayConfig) -> DoorRules:
     """Read what the door takes, and from whom."""
-    keys = ApiKeys(
-        home, complain=lambda code, message: write_report(Report("error", code, message))
-    )
     gate = Gate(
         GateRules(
             at_once=config.requests_at_once,

@@ -24,6 +24,7 @@ from msgspec import Meta
 from probatum.errors import Fault, Refusal
 from probatum.protocol import limits
 from probatum.protocol.hexes import HexDigest
+from probatum.protocol.primitives import AMOUNT_BOUND, Amount
 
 __all__ = [
     "ApiKey",
@@ -34,6 +35,7 @@ __all__ = [
     "load_keys",
     "looks_like_key",
     "revoke_key",
+    "set_budget",
 ]
 
 FILE_NAME: Final = "api-keys.json"
@@ -57,6 +59,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         made_on: The day, as year-month-day.
         per_s: Requests a second; None for no limit of its own.
         at_once: Requests at one time; None for no limit of its own.
+        budget_units: What its requests may cost in all; the gateway pays (`PAY-1`).
     """
 
     id: Annotated[str, Meta(pattern=r"^[a-z2-7]{8}\Z")]
@@ -66,6 +69,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     per_s: Rate | None = None
     at_once: AtOnce | None = None
     revoked: bool = False
+    budget_units: Amount = 0
 
 
 class _KeyFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,7 +115,12 @@ def load_keys(home: Path) -> tuple[ApiKey, ...]:
 
 
 def add_key(
-    home: Path, *, label: str = "", per_s: float | None = None, at_once: int | None = None
+    home: Path,
+    *,
+    label: str = "",
+    per_s: float | None = None,
+    at_once: int | None = None,
+    budget_units: int = 0,
 ) -> tuple[str, ApiKey]:
     """Make a key and keep its hash; the key itself is returned and nowhere else.
 
@@ -133,6 +142,7 @@ def add_key(
         "made_on": time.strftime("%Y-%m-%d", time.gmtime()),
         "per_s": per_s,
         "at_once": at_once,
+        "budget_units": budget_units,
     }
     try:
         key = msgspec.convert(values, ApiKey)
@@ -156,6 +166,24 @@ def revoke_key(home: Path, key_id: str) -> ApiKey:
     revoked = msgspec.structs.replace(found, revoked=True)
     _save(home, tuple(revoked if key.id == key_id else key for key in keys))
     return revoked
+
+
+def set_budget(home: Path, key_id: str, budget_units: int) -> ApiKey:
+    """Change what a key's requests may cost in all, what they have cost included.
+
+    Raises:
+        Refusal: `api-key.unknown`, `api-key.bad-limit`, and as `load_keys`.
+        Fault: `api-key.unwritable`, and as `load_keys`.
+    """
+    keys = load_keys(home)
+    found = next((key for key in keys if key.id == key_id), None)
+    if found is None:
+        raise Refusal("api-key.unknown", f"there is no key {key_id!r}", hint="list them first")
+    if not 0 <= budget_units < AMOUNT_BOUND:
+        raise Refusal("api-key.bad-limit", f"{budget_units} units are no budget")
+    changed = msgspec.structs.replace(found, budget_units=budget_units)
+    _save(home, tuple(changed if key.id == key_id else key for key in keys))
+    return changed
 
 
 class ApiKeys:
@@ -199,6 +227,12 @@ class ApiKeys:
         key = self._keys.get(match[1])
         sent = hashlib.sha256(text.encode()).hexdigest()
         return key if key is not None and hmac.compare_digest(sent, key.sha256) else None
+
+    def get_budget(self, caller: str) -> int:
+        """Get what a caller of the door may spend in all, in units."""
+        self._refresh()
+        key = self._keys.get(caller.removeprefix("key:"))
+        return 0 if key is None or key.revoked else key.budget_units
 
     def _refresh(self) -> None:
         now_s = self._clock_s()

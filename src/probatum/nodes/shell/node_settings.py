@@ -17,7 +17,7 @@ from probatum.nodes.shell.config_text import About
 from probatum.protocol import limits
 from probatum.protocol.hexes import HexAddress, HexDigest
 from probatum.protocol.parties import Endpoint
-from probatum.protocol.primitives import Amount
+from probatum.protocol.primitives import UNITS_PER_TOKEN, Amount
 
 __all__ = ["AnyConfig", "FullConfig", "GatewayConfig", "InferenceConfig", "NodeConfig"]
 
@@ -259,6 +259,54 @@ class GatewayConfig(NodeConfig, frozen=True, kw_only=True, tag="gateway"):
         ),
     ] = 64 * limits.MIB
     stop_grace_ms: Annotated[_Grace, _GRACE] = 5_000
+    margin_units: Annotated[
+        Amount,
+        About(
+            says="Added to a node's price; both together are what a client is charged.",
+            change="to what your service shall cost.",
+            unit="units",
+        ),
+    ] = 0
+    fee_units: Annotated[
+        Amount,
+        About(
+            says="Fee of each of its transactions, paid by keys/account.json.",
+            change="if the ledger asks for more.",
+            unit="units",
+        ),
+    ] = 1_000
+    escrow_units: Annotated[
+        Amount,
+        About(
+            says="What keys/account.json puts into a node's escrow beyond what is signed.",
+            change="with the price of a request times the requests of some minutes.",
+            unit="units",
+        ),
+    ] = UNITS_PER_TOKEN // 10
+    escrow_limit_units: Annotated[
+        Amount,
+        About(
+            says="What all escrows towards nodes together may hold.",
+            change="to what you are ready to lock up; 0 asks free nodes only.",
+            unit="units",
+        ),
+    ] = 10 * UNITS_PER_TOKEN
+    exposure_units: Annotated[
+        Amount,
+        About(
+            says="How far vouchers for one node may run ahead of its answers: what it could steal.",
+            change="to the price of a request times the requests at one time.",
+            unit="units",
+        ),
+    ] = UNITS_PER_TOKEN // 100
+    collect_units: Annotated[
+        Amount,
+        About(
+            says="Vouchers of clients worth so much are collected; all of them at a stop.",
+            change="upwards to pay fewer fees, downwards to hold less of others' word.",
+            unit="units",
+        ),
+    ] = UNITS_PER_TOKEN // 100
 
 
 AnyConfig: TypeAlias = FullConfig | InferenceConfig | GatewayConfig

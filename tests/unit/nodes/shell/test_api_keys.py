@@ -13,6 +13,7 @@ from probatum.nodes.shell.api_keys import (
     load_keys,
     looks_like_key,
     revoke_key,
+    set_budget,
 )
 
 
@@ -101,3 +102,20 @@ def test_files_that_are_none_are_refused(tmp_path):
     path.mkdir()
     with pytest.raises(Fault):
         load_keys(tmp_path)
+
+
+def test_a_key_has_a_budget_that_may_be_changed_and_ends_with_it(tmp_path):
+    _, key = add_key(tmp_path, budget_units=5)
+    now = [0.0]
+    keys = ApiKeys(tmp_path, clock_s=lambda: now[0])
+    assert keys.get_budget(f"key:{key.id}") == 5
+    assert keys.get_budget("key:aaaaaaaa") == keys.get_budget("") == 0
+    set_budget(tmp_path, key.id, 70)
+    now[0] += 2
+    assert keys.get_budget(f"key:{key.id}") == 70
+    revoke_key(tmp_path, key.id)
+    now[0] += 2
+    assert keys.get_budget(f"key:{key.id}") == 0
+    with pytest.raises(Refusal) as caught:
+        set_budget(tmp_path, key.id, -1)
+    assert caught.value.code == "api-key.bad-limit"
