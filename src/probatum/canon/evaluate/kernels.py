@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from probatum.canon.evaluate import comparing, maps, moves
+from probatum.canon.evaluate import comparing, maps, moves, orders, scatter
+from probatum.canon.evaluate.conv import compute_conv
 from probatum.canon.evaluate.dot import compute_dot
 from probatum.canon.evaluate.extremes import compute_extreme
 from probatum.canon.evaluate.sums import compute_sum
+from probatum.canon.evaluate.trees import compute_trees
 from probatum.canon.evaluate.values import Value
 from probatum.canon.evaluate.workspace import Workspace
 from probatum.canon.graph.binding import BoundNode
@@ -41,6 +43,14 @@ _BY_KERNEL: Final[Mapping[Kernel, str]] = {
     maps.compute_function: "Exp Log Erf Tanh Sigmoid Sin Cos",
     maps.compute_power: "Pow",
     compute_dot: "Dot",
+    compute_conv: "Conv",
+    orders.compute_window_max: "WindowMax",
+    orders.compute_window_mean: "WindowMean",
+    orders.compute_arg: "ArgMax ArgMin",
+    orders.compute_top: "TopK",
+    scatter.compute_scatter_elements: "ScatterElements",
+    scatter.compute_scatter_nd: "ScatterND",
+    compute_trees: "TreeEnsemble",
     compute_sum: "ReduceSum ReduceMean",
     compute_extreme: "ReduceMax ReduceMin",
 }

@@ -22,6 +22,7 @@ __all__ = [
     "compute_slice",
     "compute_transpose",
     "compute_where",
+    "wrap_indices",
 ]
 
 
@@ -120,7 +121,7 @@ def _reflect(at: Array, size: int) -> Array:
     return places
 
 
-def _wrap(indices: Array, size: int) -> tuple[Array, Array]:
+def wrap_indices(indices: Array, size: int) -> tuple[Array, Array]:
     """Count negative indices from the end: places, 0 where out of range, and where that is."""
     places = indices.astype(np.int64)
     outside = (places < -size) | (places >= size)
@@ -132,7 +133,7 @@ def compute_gather(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace) ->
     """Compute Gather: whole slices along an axis; out of range gives zero bits."""
     value, indices = inputs
     out, axis = _take(node, ws), node.get_int("axis")
-    places, outside = _wrap(indices.array, value.array.shape[axis])
+    places, outside = wrap_indices(indices.array, value.array.shape[axis])
     if value.array.shape[axis] == 0:
         out.fill(0)
     elif out.size:
@@ -146,7 +147,7 @@ def compute_gather_elements(node: BoundNode, inputs: tuple[Value, ...], ws: Work
     """Compute GatherElements: one index an element; out of range gives zero bits."""
     value, indices = inputs
     out, axis = _take(node, ws), node.get_int("axis")
-    places, outside = _wrap(indices.array, value.array.shape[axis])
+    places, outside = wrap_indices(indices.array, value.array.shape[axis])
     if out.size:
         cut = tuple(
             slice(None) if number == axis else slice(size)

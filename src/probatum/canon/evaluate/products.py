@@ -18,12 +18,12 @@ from probatum.canon.evaluate.rounding import UNIT, Indices, compare_rounded, rou
 from probatum.canon.evaluate.values import Array, Doubles, get_bits, widen
 from probatum.canon.evaluate.workspace import CHUNK, Scratch, Workspace
 
-__all__ = ["multiply_rows", "multiply_special", "widen_rows"]
+__all__ = ["multiply_aligned", "multiply_rows", "multiply_special", "round_products", "widen_rows"]
 
 FLOOD: Final = 1 / 64
 """Above this share of undecided elements a whole product is done by slices."""
 FLOOD_LEAST: Final = 256
-EVEN: Final = 1.5
+EVEN: Final = 3.0
 """Norms of which the greatest is at most so many times the mean count as alike."""
 INFLATE: Final = 1 + 2.0**-16
 """More than all second-order terms of the bounds, for up to 2**30 terms."""
@@ -122,14 +122,13 @@ def round_products(
     columns = value.shape[-1]
     most = norms.max(axis=-1, initial=0.0)
     if (most <= EVEN * norms.mean(axis=-1)).all():
-        # One bound a row: a pass less, for a few more undecided.
         flat = value.reshape(-1, columns)
-        rows = (bounds * most[:, None]).reshape(-1, 1)
+        rows = (bounds * most[:, None]).reshape(-1)
         found = _round_rows(flat, rows, None, dtype, out.reshape(-1, columns), ws)
         return np.concatenate(found) if found else np.empty(0, np.intp)
     found = []
     for at, (one, two, three) in enumerate(zip(value, bounds, norms, strict=True)):
-        more = _round_rows(one, two[:, None], three, dtype, out[at], ws)
+        more = _round_rows(one, two, three, dtype, out[at], ws)
         found += [indices + at * one.size for indices in more]
     return np.concatenate(found) if found else np.empty(0, np.intp)
 
@@ -137,22 +136,28 @@ def round_products(
 def _round_rows(
     value: Doubles, bounds: Doubles, norms: Doubles | None, dtype: str, out: Array, ws: Workspace
 ) -> list[Indices]:
+    """Round rows: a bound each, or one for a whole chunk where they are alike, or one an element.
+
+    A larger bound leaves a few more undecided; one scalar saves half of the time.
+    """
     columns = value.shape[-1]
 
     def work(scratch: Scratch, begin: int, end: int) -> Indices | None:
         count = (end - begin) * columns
-        bound = bounds[begin:end]
-        if norms is not None:
-            bound = np.multiply(bound, norms, out=scratch.take("bound", count).reshape(-1, columns))
         moved = scratch.take("moved", count).reshape(-1, columns)
         low = scratch.take("low", count, dtype).reshape(-1, columns)
-        high = out[begin:end]
+        high, here = out[begin:end], bounds[begin:end]
+        bound: Doubles | float = here[:, None]
+        if norms is not None:
+            bound = np.multiply(bound, norms, out=scratch.take("bound", count).reshape(-1, columns))
+        elif (most := float(here.max())) <= EVEN * float(here.mean()):
+            bound = most
         round_to(dtype, np.add(value[begin:end], bound, out=moved), high)
         round_to(dtype, np.subtract(value[begin:end], bound, out=moved), low)
         found = compare_rounded(low, high, scratch)
         return None if found is None else found + begin * columns
 
-    return ws.spread(len(value), max(1, CHUNK // max(1, columns)), work)
+    return ws.spread(len(value), max(1, 2 * CHUNK // max(1, columns)), work)
 
 
 def _flood(left: Doubles, right: Doubles, dtype: str, out: Array, ws: Workspace) -> Indices:
@@ -169,8 +174,22 @@ def _climb(left: Doubles, right: Doubles, undecided: Indices, dtype: str) -> Arr
     terms, columns = left.shape[-1], right.shape[-2]
     rows, others = np.divmod(undecided, columns)
     others += rows // left.shape[-2] * columns
-    ones, twos = left.reshape(-1, terms), right.reshape(-1, terms)
+    return _climb_pairs(left.reshape(-1, terms), right.reshape(-1, terms), rows, others, dtype)
 
+
+def multiply_aligned(left: Doubles, right: Doubles, dtype: str) -> Array:
+    """Compute the dot of each row with the other's of its number, rounded once, by the ladder.
+
+    Args:
+        left: n, K; finite, and products with `right` exact in float64.
+        right: n, K.
+        dtype: What to round to: float32, float16 or bfloat16.
+    """
+    places = np.arange(len(left))
+    return _climb_pairs(left, right, places, places, dtype)
+
+
+def _climb_pairs(ones: Doubles, twos: Doubles, rows: Indices, others: Indices, dtype: str) -> Array:
     def gather(chosen: Indices) -> Doubles:
         products = ones[rows[chosen]]
         products *= twos[others[chosen]]
@@ -181,7 +200,7 @@ def _climb(left: Doubles, right: Doubles, undecided: Indices, dtype: str) -> Arr
             [_settle(ones[rows[one]], twos[others[one]], dtype) for one in chosen.tolist()]
         )
 
-    return climb(dtype, len(undecided), terms, gather, settle)
+    return climb(dtype, len(rows), ones.shape[-1], gather, settle)
 
 
 def _settle(one: Doubles, two: Doubles, dtype: str) -> Array:

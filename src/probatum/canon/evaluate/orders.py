@@ -1,0 +1,115 @@
+"""What depends on order alone: windows' maxima, ArgMax, ArgMin, TopK; and windows' means.
+
+Floats are compared as integers that have their order: NaN is greatest. Where which zero it is
+matters, -0 is below +0; for indices both are 0, and ties go by number.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from probatum.canon.arith.formats import FORMATS
+from probatum.canon.evaluate.patches import get_windows
+from probatum.canon.evaluate.sums import sum_rows
+from probatum.canon.evaluate.values import (
+    CANONICAL_NAN,
+    Array,
+    Value,
+    compute_finite,
+    compute_truth,
+    get_bits,
+    is_float,
+)
+from probatum.canon.evaluate.workspace import Workspace
+from probatum.canon.graph.binding import BoundNode
+
+__all__ = ["compute_arg", "compute_top", "compute_window_max", "compute_window_mean"]
+
+
+def compute_keys(array: Array, dtype: str, *, zeros_differ: bool) -> Array:
+    """Compute integers of the elements' order."""
+    if dtype == "bool":
+        return compute_truth(array).astype(np.uint8)
+    if not is_float(dtype):
+        return array
+    signed = np.dtype(f"i{array.dtype.itemsize}")
+    most = np.iinfo(signed).max
+    keys = get_bits(array).view(signed).copy()
+    magnitudes = keys & most
+    below = keys < 0
+    keys[below] = (~magnitudes if zeros_differ else -magnitudes)[below]
+    keys[magnitudes > FORMATS[dtype].infinity] = most
+    return keys
+
+
+def compute_window_max(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace) -> Value:
+    """Compute WindowMax; padding never counts."""
+    (value,) = inputs
+    dtype = value.dtype
+    out = ws.take(node.output.shape, dtype)
+    windows = get_windows(node, node.get_ints("kernel"))
+    keys = compute_keys(value.array, dtype, zeros_differ=True)
+    seen = windows.view(keys, filler=np.iinfo(keys.dtype).min)
+    found = np.full(out.shape, np.iinfo(keys.dtype).min, keys.dtype)
+    for place in np.ndindex(*windows.kernel):
+        np.maximum(found, seen[(slice(None),) * (1 + len(windows.out)) + place], out=found)
+    if is_float(dtype):
+        most = np.iinfo(found.dtype).max
+        bits = np.where(found < 0, ~found | np.iinfo(found.dtype).min, found)
+        bits = np.where(found == most, CANONICAL_NAN[dtype], bits)
+        np.copyto(get_bits(out), bits.astype(found.dtype).view(get_bits(out).dtype))
+        return Value(out, dtype, finite=value.finite or compute_finite(out, dtype))
+    np.copyto(out, found)
+    return Value(out, dtype, finite=True)
+
+
+def compute_window_mean(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace) -> Value:
+    """Compute WindowMean: by the places inside, or by all of the kernel's."""
+    (value,) = inputs
+    out = ws.take(node.output.shape, value.dtype)
+    if out.size:
+        kernel, axes = node.get_ints("kernel"), len(node.get_ints("kernel"))
+        windows = get_windows(node, kernel)
+        seen = np.moveaxis(windows.view(value.array, filler=0), -1, 1 + axes)
+        inside = windows.view_inside(value.array.shape[1:-1])
+        counts = inside.reshape(*windows.out, -1).sum(axis=-1)
+        if node.get_int("count_include_pad"):
+            counts = np.full_like(counts, prod(kernel))
+        for count in np.unique(counts).tolist():
+            where = np.nonzero(counts == count)
+            chosen: tuple[Any, ...] = (slice(None), *where)
+            rows = seen[chosen]
+            results = np.empty(rows.shape[: 3 if axes else 2], out.dtype)
+            flat = np.ascontiguousarray(rows).reshape(results.size, -1)
+            sum_rows(flat, value.dtype, max(1, count), results.reshape(-1), ws)
+            out[chosen] = results
+    return Value(out, value.dtype, finite=compute_finite(out, value.dtype))
+
+
+def compute_arg(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace) -> Value:
+    """Compute ArgMax or ArgMin: NaN is greatest, ties go to the first, or the last if asked."""
+    (value,) = inputs
+    out = ws.take(node.output.shape, "int64")
+    keys = compute_keys(value.array, value.dtype, zeros_differ=False)
+    last = bool(node.get_int("select_last"))
+    if last:
+        keys = keys[..., ::-1]
+    find = np.argmax if node.operator == "ArgMax" else np.argmin
+    np.copyto(out, find(keys, axis=-1)[..., None])
+    if last:
+        np.subtract(keys.shape[-1] - 1, out, out=out)
+    return Value(out, "int64", finite=True)
+
+
+def compute_top(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace) -> Value:
+    """Compute TopK's indices: sorted, NaN greatest, ties by lower index."""
+    (value,) = inputs
+    out = ws.take(node.output.shape, "int64")
+    keys = compute_keys(value.array, value.dtype, zeros_differ=False)
+    if node.get_int("largest"):
+        keys = ~keys  # the reverse order, and ties stay
+    np.copyto(out, np.argsort(keys, axis=-1, kind="stable")[..., : out.shape[-1]])
+    return Value(out, "int64", finite=True)
