@@ -107,6 +107,7 @@ def init(
         print_json(facts)
         return
     print_facts({name.replace("_", " "): value for name, value in facts.items()})
+    note(f"Every setting is explained in {home / 'node.toml'}.")
     if role == "inference":
         note(f"Next: probatum node add-model {home} PACKAGE")
     note(f"Next: probatum node register {home}")
