@@ -8,7 +8,7 @@ are its sum. Must not know how a journal is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 
 from probatum.nodes.gateway.journal_records import (
     GivenUpRecord,
@@ -18,19 +18,24 @@ from probatum.nodes.gateway.journal_records import (
 )
 from probatum.protocol.primitives import RequestId
 
-__all__ = ["find_forgotten"]
+__all__ = ["compact"]
 
 
-def find_forgotten(journal: Iterable[bytes], *, kept_bytes: int) -> frozenset[int]:
-    """Find the records of requests whose bundles are not held any more, by their places.
+def compact(read: Callable[[], Iterator[bytes]], *, kept_bytes: int) -> Iterator[bytes]:
+    """Leave out the records of requests whose bundles are not held any more.
 
     Args:
-        journal: All records, in order.
+        read: Reads all records, in order; called twice.
         kept_bytes: How many bytes of ended requests' records to keep.
 
     Raises:
         Refusal: `encoding.*` for a record that is not one.
     """
+    gone = _find_forgotten(read(), kept_bytes)
+    return (data for place, data in enumerate(read()) if place not in gone)
+
+
+def _find_forgotten(journal: Iterator[bytes], kept_bytes: int) -> frozenset[int]:
     places: dict[RequestId, tuple[int, ...]] = {}
     sizes: dict[RequestId, int] = {}
     ended: dict[RequestId, None] = {}

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from probatum.client.transport import HttpTransport
 from probatum.machine.wishes import Report
 from probatum.nodes.gateway.app import DoorRules, make_app
-from probatum.nodes.gateway.compaction import find_forgotten
+from probatum.nodes.gateway.compaction import compact
 from probatum.nodes.gateway.machine import Gateway
 from probatum.nodes.gateway.settings import GatewaySettings
 from probatum.nodes.shell.api_keys import ApiKeys
@@ -27,6 +26,7 @@ from probatum.nodes.shell.config import (
     load_trust,
 )
 from probatum.nodes.shell.gate import Gate, GateRules
+from probatum.nodes.shell.journal import COMPACT_FROM_BYTES
 from probatum.nodes.shell.logs import write_report
 from probatum.nodes.shell.process import (
     AFTER_GRACE_S,
@@ -36,14 +36,10 @@ from probatum.nodes.shell.process import (
     recover_journal,
     run_process,
 )
-from probatum.protocol import limits
 from probatum.protocol.hexes import address_from_document
 from probatum.protocol.secp256k1 import AccountSigner
 
 __all__ = ["main"]
-
-_COMPACT_FROM_BYTES: Final = 256 * limits.MIB
-"""Of a journal; copying what is left of it takes about a second."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,8 +76,8 @@ def _build(site: Site[GatewayConfig]) -> Party:
         journal, records = recover_journal(site.home)
         held.callback(journal.close)
         machine = Gateway(settings, records, keys)
-        forget = partial(find_forgotten, kept_bytes=settings.bundle_bytes)
-        journal.keep_compact(forget, from_bytes=_COMPACT_FROM_BYTES)
+        keep = partial(compact, kept_bytes=settings.bundle_bytes)
+        journal.keep_compact(keep, from_bytes=COMPACT_FROM_BYTES)
         close = held.pop_all().close
     return Party(
         machine=machine,

@@ -1,9 +1,8 @@
 """What an inference node writes down before it promises anything (`LOG-1`, `CUSTODY-1`).
 
 One tagged union, strict like every ledger value. A crash leaves a prefix of the records, so each
-is whole by itself and refers to earlier ones only. The journal is kept whole: compaction (of
-answers whose entries are settled) joins it with the payment step. Must not know how records reach
-the disk.
+is whole by itself and refers to earlier ones only. Must not know how records reach the disk. Read
+next: `compaction`.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ __all__ = [
     "AcceptedRecord",
     "AnsweredRecord",
     "JournalRecord",
+    "LoggedRecord",
     "ReturnedEntry",
     "SessionOpened",
     "VoucherRecord",
@@ -110,8 +110,24 @@ class ReturnedEntry(LedgerValue, frozen=True, kw_only=True, tag=9):
     lost_index: Index
 
 
+class LoggedRecord(LedgerValue, frozen=True, kw_only=True, tag=10):
+    """What compaction leaves of an acceptance and its `AnsweredRecord`, once nobody asks again.
+
+    Attributes:
+        entry: SHA-256 of the receipt's payload.
+        tree: The custody tree that was answered; absent where the acceptance is not there.
+        payload: The receipt's payload if it charges something; empty otherwise (`PAY-1`).
+    """
+
+    session: Index
+    index: Index
+    entry: Digest
+    tree: Digest | None
+    payload: Annotated[bytes, Meta(max_length=limits.STATEMENT_BYTES)]
+
+
 JournalRecord: TypeAlias = (
-    SessionOpened | AcceptedRecord | AnsweredRecord | VoucherRecord | ReturnedEntry
+    SessionOpened | AcceptedRecord | AnsweredRecord | VoucherRecord | ReturnedEntry | LoggedRecord
 )
 """Everything that the journal holds."""
 

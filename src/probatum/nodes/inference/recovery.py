@@ -15,6 +15,7 @@ from probatum.nodes.inference.handover import Tree, find_tree
 from probatum.nodes.inference.journal_records import (
     AcceptedRecord,
     AnsweredRecord,
+    LoggedRecord,
     ReturnedEntry,
     SessionOpened,
     VoucherRecord,
@@ -22,7 +23,7 @@ from probatum.nodes.inference.journal_records import (
 )
 from probatum.nodes.inference.logbook import Logbook, SessionLog
 from probatum.protocol import limits
-from probatum.protocol.custody import decode_handover
+from probatum.protocol.custody import HandOver, decode_handover
 from probatum.protocol.dsse import Envelope, decode_payload
 from probatum.protocol.encoding import decode_document
 from probatum.protocol.hashing import sha256
@@ -32,9 +33,9 @@ from probatum.protocol.primitives import Digest, OperatingKey, RequestId
 from probatum.protocol.receipts import decode_receipt
 from probatum.protocol.tensors import Tensor
 
-__all__ = ["ANSWERED_TREES", "GivenAnswer", "Recovered", "recover"]
+__all__ = ["ANSWERED_TREES", "CHARGES", "GivenAnswer", "Recovered", "recover", "restore_tree"]
 
-_CHARGES: Final = b'"running_total_units"'
+CHARGES: Final = b'"running_total_units"'
 ANSWERED_TREES: Final = 100_000
 """More than are answered in the blocks that a hand-over is good for; older ones are stale."""
 
@@ -126,6 +127,11 @@ def recover(
                     tree, answer = _restore_answer(promise, answered)
                     answers.put(tree, answer)
                     trees.put(tree, None)
+            case LoggedRecord(tree=tree_answered) as logged:
+                log = _restore_entry(logged, book, logged.entry)
+                _restore_charge(logged.payload, tabs)
+                if tree_answered is not None and log.key == key:
+                    trees.put(tree_answered, None)
             case ReturnedEntry() as entry:
                 _restore_entry(entry, book, entry.entry)
                 returned.append(entry)
@@ -151,7 +157,7 @@ def _broken(why: str) -> Fault:
 
 
 def _restore_entry(
-    record: AnsweredRecord | ReturnedEntry, book: Logbook, entry: Digest
+    record: AnsweredRecord | LoggedRecord | ReturnedEntry, book: Logbook, entry: Digest
 ) -> SessionLog:
     log = book.get(record.session)
     if log is None or record.index != len(log):
@@ -163,16 +169,25 @@ def _restore_entry(
 
 def _restore_charge(payload: bytes, tabs: Tabs) -> None:
     # Looked for in the bytes first: most receipts of most nodes cost nothing.
-    if _CHARGES not in payload:
+    if CHARGES not in payload:
         return
     receipt = decode_receipt(payload)
     if receipt.escrow is not None and receipt.running_total_units is not None:
         tabs.restore_charge(digest_from_hex(receipt.escrow), receipt.running_total_units, payload)
 
 
-def _restore_answer(record: AcceptedRecord, answered: AnsweredRecord) -> tuple[Tree, GivenAnswer]:
+def restore_tree(record: AcceptedRecord) -> Tree:
+    """Find out which custody tree an acceptance belongs to. Raises Refusal `encoding.*`."""
+    return find_tree(_read_handover(record), record.record_digest)
+
+
+def _read_handover(record: AcceptedRecord) -> HandOver:
     envelope = decode_document(Envelope, record.envelope, limit_bytes=limits.ENVELOPE_BYTES)
-    handover = decode_handover(decode_payload(envelope))
+    return decode_handover(decode_payload(envelope))
+
+
+def _restore_answer(record: AcceptedRecord, answered: AnsweredRecord) -> tuple[Tree, GivenAnswer]:
+    handover = _read_handover(record)
     return find_tree(handover, record.record_digest), GivenAnswer(
         request_digest=handover.request_digest,
         accepted=record.envelope,

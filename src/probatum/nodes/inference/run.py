@@ -20,6 +20,7 @@ from probatum.hub.package import Package
 from probatum.hub.store import PackageStore
 from probatum.hub.verdicts import VerdictShelf
 from probatum.nodes.inference.app import make_app
+from probatum.nodes.inference.compaction import compact
 from probatum.nodes.inference.examining import examine_packages
 from probatum.nodes.inference.machine import InferenceNode
 from probatum.nodes.inference.settings import InferenceSettings
@@ -29,6 +30,7 @@ from probatum.nodes.shell.config import (
     load_payer_key,
     load_trust,
 )
+from probatum.nodes.shell.journal import COMPACT_FROM_BYTES
 from probatum.nodes.shell.process import (
     AFTER_GRACE_S,
     Party,
@@ -73,6 +75,8 @@ def _build(site: Site[InferenceConfig]) -> Party:
         journal, records = recover_journal(site.home)
         held.callback(journal.close)
         machine = InferenceNode(settings, records)
+        keep = partial(compact, kept_bytes=settings.recent_bytes)
+        journal.keep_compact(keep, from_bytes=COMPACT_FROM_BYTES)
         pool = _start_pool(packages, config.threads)
         held.callback(pool.close)
         close = held.pop_all().close

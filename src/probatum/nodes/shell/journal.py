@@ -22,10 +22,20 @@ from typing import BinaryIO, Final, TypeAlias
 from probatum.errors import Fault, Misuse
 from probatum.protocol import limits
 
-__all__ = ["RECORD_BYTES", "Forget", "Journal", "Recovered", "lock_home", "open_journal"]
+__all__ = [
+    "COMPACT_FROM_BYTES",
+    "RECORD_BYTES",
+    "Compact",
+    "Journal",
+    "Recovered",
+    "lock_home",
+    "open_journal",
+]
 
 RECORD_BYTES: Final = limits.FRAME_BYTES
 """The longest record."""
+COMPACT_FROM_BYTES: Final = 256 * limits.MIB
+"""A journal below this need not be compacted; what is left of it is copied in about a second."""
 
 _HEAD_BYTES: Final = 12
 _MAGIC: Final = b"probatum-journal/1\n"
@@ -33,8 +43,8 @@ _START_BYTES: Final = len(_MAGIC) + 8
 _FLUSHES: Final = 1 << 32
 _COPIED_AT_ONCE: Final = 256
 
-Forget: TypeAlias = Callable[[Iterable[bytes]], frozenset[int]]
-"""Which of a journal's records, by their places, the party would forget anyway."""
+Compact: TypeAlias = Callable[[Callable[[], Iterator[bytes]]], Iterable[bytes]]
+"""Takes what reads a journal's records, as often as it is called; gives those to keep instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +65,7 @@ class Journal:
 
     def __init__(self, path: Path, descriptor: int, *, seed: int, flush: int) -> None:
         """Wrap an open, locked, positioned file; `seed` starts its sums, `flush` is the last."""
-        self._forget: Forget = lambda _: frozenset()
+        self._compact: Compact = lambda read: read()
         self._from_bytes = 0
         self._compact_at: float = math.inf
         self._path = path
@@ -89,17 +99,17 @@ class Journal:
         self._flush = flush
         self._compact_if_due()
 
-    def keep_compact(self, forget: Forget, *, from_bytes: int) -> None:
+    def keep_compact(self, compact: Compact, *, from_bytes: int) -> None:
         """Compact the file now and whenever it has doubled.
 
         The records that are left are copied to a new file, which takes the old one's place at
         once: a crash leaves the one or the other. Appending waits for it.
 
         Args:
-            forget: Which records need not be kept.
+            compact: Which records to keep.
             from_bytes: A smaller file is left as it is.
         """
-        self._forget = forget
+        self._compact = compact
         self._from_bytes = self._compact_at = from_bytes
         self._compact_if_due()
 
@@ -130,9 +140,11 @@ class Journal:
         fresh, _ = open_journal(fresh_path)
         try:
             with self._path.open("rb") as file:
-                gone = self._forget(record for record, _, _ in _read_records(file, self._seed))
-                records = enumerate(record for record, _, _ in _read_records(file, self._seed))
-                kept = (record for place, record in records if place not in gone)
+
+                def read() -> Iterator[bytes]:
+                    return (record for record, _, _ in _read_records(file, self._seed))
+
+                kept = iter(self._compact(read))
                 while group := tuple(islice(kept, _COPIED_AT_ONCE)):
                     fresh.append(group)
         except BaseException:

@@ -12,6 +12,7 @@ from probatum.consensus.tables import RECORD
 from probatum.nodes.inference.journal_records import (
     AcceptedRecord,
     AnsweredRecord,
+    LoggedRecord,
     ReturnedEntry,
     SessionOpened,
     VoucherRecord,
@@ -97,13 +98,17 @@ def _read(world: World, name: str) -> _Book:
                 _take_entry(world, name, book, record, sha256(record.payload))
             case VoucherRecord():
                 pass
-            case ReturnedEntry() as record:
+            case ReturnedEntry() | LoggedRecord() as record:
                 _take_entry(world, name, book, record, record.entry)
     return book
 
 
 def _take_entry(
-    world: World, name: str, book: _Book, record: AnsweredRecord | ReturnedEntry, entry: Digest
+    world: World,
+    name: str,
+    book: _Book,
+    record: AnsweredRecord | LoggedRecord | ReturnedEntry,
+    entry: Digest,
 ) -> None:
     entries = book.entries.setdefault(record.session, [])
     if record.index != len(entries):

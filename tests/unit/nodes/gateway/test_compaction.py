@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from probatum.nodes.gateway import compaction
 from probatum.nodes.gateway.bundle_store import BundleStore
-from probatum.nodes.gateway.compaction import find_forgotten
 from probatum.nodes.gateway.journal_records import (
     ChargedRecord,
     GivenUpRecord,
@@ -36,8 +36,7 @@ def charged(number):
 
 
 def compact(journal, kept_bytes):
-    gone = find_forgotten(journal, kept_bytes=kept_bytes)
-    return [data for place, data in enumerate(journal) if place not in gone]
+    return list(compaction.compact(lambda: iter(journal), kept_bytes=kept_bytes))
 
 
 def test_what_is_pending_is_kept_whatever_its_size():

@@ -197,11 +197,12 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path, seed_round):
         assert [int(r.split(b".")[0]) for r in records] == list(range(len(records)))
 
 
-def forget_all_but(count):
-    def forget(records):
-        return frozenset(range(max(0, len(list(records)) - count)))
+def keep_the_last(count):
+    def compact(read):
+        gone = len(list(read())) - count
+        return (record for place, record in enumerate(read()) if place >= gone)
 
-    return forget
+    return compact
 
 
 def test_a_journal_is_compacted_whenever_it_has_doubled(tmp_path):
@@ -209,7 +210,7 @@ def test_a_journal_is_compacted_whenever_it_has_doubled(tmp_path):
     journal, _ = open_journal(path)
     for number in range(3):
         journal.append([b"early %d" % number])
-    journal.keep_compact(forget_all_but(10), from_bytes=1_000)
+    journal.keep_compact(keep_the_last(10), from_bytes=1_000)
     sizes = []
     for number in range(400):
         journal.append([b"%03d" % number + bytes(50)])
@@ -227,7 +228,7 @@ def test_a_large_journal_is_compacted_at_once_and_goes_on(tmp_path):
     path = tmp_path / "j"
     write(path)
     journal, _ = open_journal(path)
-    journal.keep_compact(forget_all_but(2), from_bytes=1)
+    journal.keep_compact(keep_the_last(2), from_bytes=1)
     assert read_beside(path) == FLAT[-2:]
     with pytest.raises(Fault, match=r"journal\.locked"):
         open_journal(path)
@@ -247,7 +248,7 @@ def test_a_journal_that_cannot_be_compacted_is_whole(tmp_path, monkeypatch):
     write(path)
     (tmp_path / "j.new").mkdir()
     journal, _ = open_journal(path)
-    journal.keep_compact(forget_all_but(0), from_bytes=1)
+    journal.keep_compact(keep_the_last(0), from_bytes=1)
     journal.append([b"six"])
     journal.close()
     assert read(path).records == (*FLAT, b"six")
@@ -265,17 +266,17 @@ def test_a_crash_during_compaction_loses_nothing(tmp_path, monkeypatch, moment):
     def crash(*_):
         raise Crash
 
-    forget = forget_all_but(1)
+    compact = keep_the_last(1)
     if moment == "while it is copied":
-        forget = crash
+        compact = crash
     else:
         monkeypatch.setattr(type(path), "replace", crash)
     with pytest.raises(Crash):
-        journal.keep_compact(forget, from_bytes=1)
+        journal.keep_compact(compact, from_bytes=1)
     os.close(journal._descriptor)
     assert read(path).records == FLAT
     monkeypatch.undo()
     journal, _ = open_journal(path)
-    journal.keep_compact(forget_all_but(1), from_bytes=1)
+    journal.keep_compact(keep_the_last(1), from_bytes=1)
     journal.close()
     assert read(path).records == FLAT[-1:]
