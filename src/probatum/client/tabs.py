@@ -76,11 +76,12 @@ class Tab:
     def find_due(self, *, closing: bool) -> SignedVoucher | None:
         """Find the voucher to collect: no more than was charged, unless the escrow closes.
 
-        Then all that was charged must be had, if only with a voucher that is worth more.
+        Then all that was charged must be had, if only with a voucher that is worth more. Charged
+        is what a statement on disk says: what a crash may still undo is nothing to be paid for.
         """
-        if closing and self.charged_units:
-            return self.find_covering(self.charged_units)
-        earned = [v for v in self.vouchers if v.voucher.total_units <= self.charged_units]
+        if closing and self.stated_units:
+            return self.find_covering(self.stated_units)
+        earned = [v for v in self.vouchers if v.voucher.total_units <= self.stated_units]
         return earned[-1] if earned else None
 
     def find_covering(self, total_units: int) -> SignedVoucher | None:

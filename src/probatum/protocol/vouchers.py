@@ -43,8 +43,8 @@ class Voucher(LedgerValue, frozen=True, kw_only=True):
     Attributes:
         escrow: Which, by its id (`compute_escrow_id`): payer, payee and network.
         total_units: All that was ever promised in it, this included; it only grows.
-        last_request: The last request that the payer has seen charged, or empty. Information
-            only: no rule reads it.
+        last_request: The request that it was signed for, or empty. The ledger does not look at
+            it; a payee takes a voucher for that request only, so that no other can spend it.
     """
 
     escrow: Digest

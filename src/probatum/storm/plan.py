@@ -49,6 +49,8 @@ class Plan:
         traps: Crashes right after a wish of a random kind, so between any two wishes of a step.
         partitions: Times that the network falls apart.
         downtime_ms: Shortest and longest time that a crashed party stays down.
+        price_units: What nodes ask for an answer; gateways add `margin_units`, customers pay by
+            voucher (`PAY-1`). Where both are 0 nobody pays anything.
         clock_jumps: Times that a party's clock is set anew, `skew_ms` wrong at most.
     """
 
@@ -62,6 +64,8 @@ class Plan:
     request_timeout_ms: int = 25_000
     spenders: int = 1
     transfers_per_spender: int = 6
+    price_units: int = 0
+    margin_units: int = 0
     block_interval_ms: int = 1_000
     storm_ms: int = 60_000
     heal_ms: int = 120_000
@@ -85,9 +89,10 @@ PLANS: Final[Mapping[str, Plan]] = MappingProxyType(
             Plan(name="liar", tamperers=1, crashes=3, traps=3, weather=replace(ROUGH, corrupt=0.0)),
             Plan(name="foul", tamperers=1, crashes=3, traps=3),
             Plan(name="lone", inference_nodes=1, crashes=8, traps=8),
+            Plan(name="market", price_units=5_000, margin_units=300, crashes=8, traps=8),
         )
     }
 )
 """An ordinary storm; one with slow disks, where much is lost in a crash; one with a node that
 alters its answers, on wires that alter nothing, and on wires that do; one with nobody to fail
-over to."""
+over to; one in which everything costs something."""

@@ -15,6 +15,7 @@ from probatum.storm.checkers.answers import check_answers
 from probatum.storm.checkers.chain import check_chain, check_statements, replay
 from probatum.storm.checkers.logs import check_logs, is_settled
 from probatum.storm.checkers.memory import check_memory
+from probatum.storm.checkers.money import check_money
 from probatum.storm.faults import Faults
 from probatum.storm.plan import PLANS, Plan
 from probatum.storm.report import StormReport, format_report
@@ -64,6 +65,7 @@ def check_promises(world: World) -> None:
     check_statements(world, done)
     check_logs(world, done)
     check_answers(world, done)
+    check_money(world, done)
     check_memory(world)
 
 

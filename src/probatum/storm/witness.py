@@ -14,6 +14,7 @@ from typing import TypeAlias
 from probatum.errors import Refusal
 from probatum.protocol import limits
 from probatum.protocol.bundles import decode_bundle
+from probatum.protocol.custody import decode_release
 from probatum.protocol.dsse import Envelope, decode_payload
 from probatum.protocol.encoding import decode, decode_document, encode
 from probatum.protocol.hashing import sha256
@@ -45,6 +46,7 @@ class Witness:
     Attributes:
         receipts: Receipt payload by its place.
         accepted: Payload digests of countersigned hand-overs, by who sent them.
+        releases: Payload of the release that charged for a request, by its first record.
         headers: Encoded signed header by height.
         height: Highest height that was ever shown.
     """
@@ -52,6 +54,7 @@ class Witness:
     trace: Trace
     receipts: dict[Place, bytes] = field(default_factory=dict)
     accepted: dict[bytes, str] = field(default_factory=dict)
+    releases: dict[str, bytes] = field(default_factory=dict)
     headers: dict[int, bytes] = field(default_factory=dict)
     height: int = 0
     _known: set[bytes] = field(default_factory=set)
@@ -85,6 +88,18 @@ class Witness:
                 f"session {place[1]} of {place[0]} has two receipts at index {place[2]}",
             )
 
+    def take_release(self, sender: str, payload: bytes) -> None:
+        """Take in a release's payload, found anywhere; of a request only one may charge."""
+        release = decode_release(payload)
+        if not release.price_units:
+            return
+        if self.releases.setdefault(release.previous, payload) != payload:
+            self.trace.find(
+                "witness.charged-twice",
+                sender,
+                f"two releases charge for the first record {release.previous[:16]}",
+            )
+
     def _is_new(self, data: bytes) -> bool:
         digest = sha256(data)
         if digest in self._known:
@@ -110,6 +125,7 @@ class Witness:
         except Refusal as refusal:
             self.trace.find("witness.bad-bundle", sender, str(refusal))
             return
+        self.take_release(sender, decode_payload(bundle.release))
         if bundle.receipt is not None:
             self.take_payload(sender, decode_payload(bundle.receipt))
         if bundle.settlement is not None:

@@ -27,6 +27,7 @@ from probatum.protocol.primitives import UNITS_PER_TOKEN, Address, make_operatin
 from probatum.protocol.secp256k1 import AccountSigner
 from probatum.protocol.transactions.kinds import (
     Body,
+    FundEscrow,
     PublishModel,
     RegisterNode,
     Stake,
@@ -34,8 +35,9 @@ from probatum.protocol.transactions.kinds import (
 )
 from probatum.protocol.transactions.signed import sign_authority
 from probatum.protocol.trust import Trust
+from probatum.protocol.vouchers import compute_escrow_id
 from probatum.storm import model
-from probatum.storm.cast.customer import Customer, Notebook
+from probatum.storm.cast.customer import Customer, Notebook, Purse
 from probatum.storm.cast.spender import Spender, Statement
 from probatum.storm.cast.tamperer import Tamperer
 from probatum.storm.disk import Disk
@@ -45,12 +47,14 @@ from probatum.storm.people import derive_account, derive_operating
 from probatum.storm.plan import CALM, Plan
 from probatum.storm.witness import Witness
 
-__all__ = ["LEDGER", "World", "build_world"]
+__all__ = ["COLLECT_UNITS", "LEDGER", "World", "add_customers", "build_world"]
 
 LEDGER: Final = "http://full"
 _CHAIN_ID: Final = 4_711
 _STAKE: Final = 10 * UNITS_PER_TOKEN
 _RICH: Final = 1_000 * UNITS_PER_TOKEN
+COLLECT_UNITS: Final = 20_000
+"""Gateways collect what is worth so much."""
 _UNSIGNED: Final = make_operating_signature(bytes(64))
 
 
@@ -82,6 +86,8 @@ def _list_holders(plan: Plan) -> list[str]:
         *(f"payer of {name}" for name in nodes),
         *(f"spender-{at}" for at in range(plan.spenders)),
         "publisher",
+        *(f"payer of gateway-{at}" for at in range(plan.gateways) if plan.price_units),
+        *(f"client-{at}" for at in range(plan.clients) if plan.price_units),
     ]
 
 
@@ -124,7 +130,29 @@ def build_world(seed: int, plan: Plan) -> World:
         size_bytes=sum(entry.size for entry in model.MANIFEST.files),
     )
     _add_spender(world, "publisher", accounts["publisher"], (publish,), pause_ms=0)
+    for at in range(plan.clients if plan.price_units else 0):
+        fund = FundEscrow(payee=_get_seller(world, at).address, amount=_STAKE)
+        name = f"client-{at}"
+        _add_spender(world, f"funder-of-{name}", accounts[name], (fund,), pause_ms=0)
     return world
+
+
+def _get_seller(world: World, at: int) -> AccountSigner:
+    """Get the operator of the gateway that a customer asks."""
+    return derive_account(world.kernel.seed, f"operator of gateway-{at % world.plan.gateways}")
+
+
+def _make_purse(world: World, at: int) -> Purse | None:
+    plan, domain = world.plan, get_domain(world.genesis)
+    if not plan.price_units:
+        return None
+    signer = derive_account(world.kernel.seed, f"client-{at}")
+    return Purse(
+        domain=domain,
+        signer=signer,
+        escrow=compute_escrow_id(domain, signer.address, _get_seller(world, at).address),
+        price_units=plan.price_units + plan.margin_units,
+    )
 
 
 def add_customers(world: World) -> None:
@@ -132,10 +160,16 @@ def add_customers(world: World) -> None:
     plan = world.plan
     for at in range(plan.clients):
         name, gateway = f"client-{at}", f"http://gateway-{at % plan.gateways}"
-        notebook = world.notebooks[name] = Notebook()
+        notebook, purse = Notebook(), _make_purse(world, at)
+        world.notebooks[name] = notebook
 
-        def build(_: Disk, to: str = gateway, notebook: Notebook = notebook) -> Machine:
-            return Customer(to, plan, world.trust, notebook, world.kernel.trace)
+        def build(
+            _: Disk,
+            to: str = gateway,
+            notebook: Notebook = notebook,
+            purse: Purse | None = purse,
+        ) -> Machine:
+            return Customer(to, plan, world.trust, notebook, world.kernel.trace, purse)
 
         world.kernel.add(name, f"http://{name}", build)
     for at in range(plan.spenders):
@@ -176,6 +210,7 @@ def _add_inference(
         trust=world.trust,
         ledger=LEDGER,
         packages={model.PACKAGE: model.MANIFEST},
+        price_units=world.plan.price_units,
     )
 
     def build(disk: Disk) -> Machine:
@@ -200,6 +235,9 @@ def _add_gateway(world: World, name: str, accounts: dict[str, AccountSigner]) ->
         signer=derive_operating(world.kernel.seed, name),
         trust=world.trust,
         ledger=LEDGER,
+        payer=accounts.get(f"payer of {name}"),
+        margin_units=world.plan.margin_units,
+        collect_units=COLLECT_UNITS,
     )
 
     def build(disk: Disk) -> Machine:

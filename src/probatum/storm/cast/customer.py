@@ -21,15 +21,18 @@ from probatum.machine.events import Event, Fired, Moment, Returned, Started, Unr
 from probatum.machine.machine import draw
 from probatum.machine.wishes import Send, SetTimer, Wish
 from probatum.protocol.bundles import decode_bundle
+from probatum.protocol.eip712 import Domain
 from probatum.protocol.messages import (
     Answer,
     Ask,
     GetBundle,
     GotBundle,
     Message,
+    Payment,
     Refused,
 )
 from probatum.protocol.primitives import (
+    Digest,
     Nonce,
     RequestId,
     Salt,
@@ -37,13 +40,15 @@ from probatum.protocol.primitives import (
     make_request_id,
     make_salt,
 )
+from probatum.protocol.secp256k1 import AccountSigner
 from probatum.protocol.tensors import Tensor
 from probatum.protocol.trust import Trust
+from probatum.protocol.vouchers import Voucher, sign_voucher
 from probatum.storm import model
 from probatum.storm.plan import Plan
 from probatum.storm.trace import Trace
 
-__all__ = ["Customer", "Notebook", "Request"]
+__all__ = ["Customer", "Notebook", "Purse", "Request"]
 
 Stand: TypeAlias = Literal["asking", "answered", "settled", "failed"]
 
@@ -95,13 +100,46 @@ class Notebook:
         return not self.probe and all(r.stand in {"settled", "failed"} for r in self.requests)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purse:
+    """What a customer pays its gateway with.
+
+    Attributes:
+        escrow: Its escrow for the gateway's operator.
+        price_units: What an answer costs.
+    """
+
+    domain: Domain
+    signer: AccountSigner
+    escrow: Digest
+    price_units: int
+
+    def pay(self, number: int, request_id: RequestId) -> Payment:
+        """Make the payment of the request of a number, counted from 1.
+
+        Its voucher covers every request so far: some of those that failed may still be open.
+        """
+        voucher = Voucher(
+            escrow=self.escrow, total_units=number * self.price_units, last_request=request_id
+        )
+        signed = sign_voucher(self.domain, self.signer, voucher)
+        return Payment(voucher=signed, max_price_units=self.price_units)
+
+
 class Customer:
     """Asks one request after another; polls for the proofs of all."""
 
     def __init__(
-        self, gateway: str, plan: Plan, trust: Trust, notebook: Notebook, trace: Trace
+        self,
+        gateway: str,
+        plan: Plan,
+        trust: Trust,
+        notebook: Notebook,
+        trace: Trace,
+        purse: Purse | None = None,
     ) -> None:
-        """Make a customer of one gateway."""
+        """Make a customer of one gateway; without a purse it pays nothing."""
+        self._purse = purse
         self._gateway = gateway
         self._plan = plan
         self._trust = trust
@@ -153,6 +191,7 @@ class Customer:
 
     def _ask(self, request: Request) -> tuple[Wish, ...]:
         request.attempts += 1
+        number = 1 + self._notebook.requests.index(request)
         ask = Ask(
             model=model.MANIFEST.name,
             version=None,
@@ -162,6 +201,7 @@ class Customer:
             nonce=request.nonce,
             request_id=request.request_id,
             timeout_ms=self._plan.request_timeout_ms,
+            payment=self._purse.pay(number, request.request_id) if self._purse else None,
         )
         return (self._send("ask", request, ask, self._plan.request_timeout_ms + _SLACK_MS),)
 
