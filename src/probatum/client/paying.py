@@ -72,12 +72,15 @@ class PaymentRules:
         spend_cap_units: Most that may ever be signed away through this receipts folder, beyond
             what the gateway had collected before.
         max_price_units: Most that one answer may cost, unless a request says otherwise.
+        lost_units: Most that the gateway may have charged, or keep reserved, for answers that
+            never came, before no more is signed; ten answers by default.
         payee: The gateway's operator; found on the ledger by the gateway's address if absent.
     """
 
     account: AccountSigner
     spend_cap_units: int
     max_price_units: int
+    lost_units: int | None = None
     payee: Address | None = None
 
 
@@ -186,8 +189,9 @@ class Payer:
         """Sign for one request.
 
         Raises:
-            Refusal: `payment.over-cap`, `payment.escrow-too-small`, `payment.no-escrow`,
-                `payment.escrow-closing`, `payment.unknown-gateway`, `purse.in-use`.
+            Refusal: `payment.over-cap`, `payment.exposed`, `payment.escrow-too-small`,
+                `payment.no-escrow`, `payment.escrow-closing`, `payment.unknown-gateway`,
+                `purse.in-use`.
             Fault: `transport.*`, `store.*`.
         """
         async with self._opening:
@@ -232,7 +236,10 @@ class Payer:
             return
         if release.escrow != purse.escrow.hex() or total is None:
             raise Refusal("payment.wrong-escrow", "the gateway charges another escrow")
-        purse.check_charge(request_id, release.price_units, total, limit_units=purse.signed_units)
+        agreed = purse.reserved.get(request_id, 0)
+        purse.check_charge(
+            release.price_units, total, agreed_units=agreed, limit_units=purse.signed_units
+        )
         purse.settle(request_id, release.price_units, total)
         self._save()
 
@@ -254,10 +261,11 @@ class Payer:
             raise Refusal("payment.wrong-tab", "the gateway shows no tab of this escrow")
         if tab.charged_units > purse.charged_units:
             await self._check_statement(tab)
-        if tab.charged_units > self._get_believable(purse):
+        claimed = tab.charged_units + tab.reserved_units
+        if claimed > self._get_believable(purse):
             raise Refusal(
                 "payment.overcharged",
-                f"the gateway says that it charged {tab.charged_units} units; "
+                f"the gateway says that it charged or reserved {claimed} units; "
                 f"{purse.signed_units} were ever signed here",
                 hint="was the receipts folder lost? then raise the spend cap by what it says",
             )
@@ -285,11 +293,25 @@ class Payer:
                 f"cap is {self._rules.spend_cap_units}",
                 hint="nothing was signed; raise the spend cap if you want to go on",
             )
+        self._check_lost(purse, total, max_price_units)
         if total > self._capacity:
             raise Refusal(
                 "payment.escrow-too-small",
                 f"the escrow covers vouchers of {self._capacity} units, {total} are needed",
                 hint="put more into it: probatum pay fund",
+            )
+
+    def _check_lost(self, purse: Purse, total: int, max_price_units: int) -> None:
+        """Check that a gateway which takes vouchers and never answers gets no more of them."""
+        rules = self._rules
+        allowed = 10 * rules.max_price_units if rules.lost_units is None else rules.lost_units
+        in_flight = sum(purse.reserved.values()) + max_price_units
+        lost = total - self._get_state().base_units - purse.seen_units - in_flight
+        if total > purse.signed_units and lost > allowed:
+            raise Refusal(
+                "payment.exposed",
+                f"the gateway claims {lost} units for answers that never came",
+                hint="ask another one, or allow for more lost answers (lost_units)",
             )
 
     async def _open(self) -> None:

@@ -93,8 +93,9 @@ class Purse:
         self.signed_units = total
         return signed
 
+    @staticmethod
     def check_charge(
-        self, name: str, price_units: int, running_total_units: int, *, limit_units: int
+        price_units: int, running_total_units: int, *, agreed_units: int, limit_units: int
     ) -> None:
         """Check what an answer says that it costs, before the answer is taken.
 
@@ -102,17 +103,16 @@ class Purse:
         on the way; it is never ahead of what may have been signed.
 
         Args:
-            name: The owner's.
             price_units: What the answer costs.
             running_total_units: What the payee has charged in all.
+            agreed_units: What the payer has agreed to for this answer.
             limit_units: The greatest total that this payer, or an earlier life, can have signed.
 
         Raises:
             Refusal: `payment.overcharged`.
         """
-        agreed = self._reserved.get(name, 0)
-        if price_units > agreed:
-            raise Refusal("payment.overcharged", f"{price_units} units, agreed were {agreed}")
+        if price_units > agreed_units:
+            raise Refusal("payment.overcharged", f"{price_units} units, agreed were {agreed_units}")
         if not price_units <= running_total_units <= limit_units:
             raise Refusal(
                 "payment.overcharged",

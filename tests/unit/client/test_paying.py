@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 
 import msgspec
 import pytest
@@ -274,3 +275,31 @@ def test_a_purse_file_is_the_owners_alone(tmp_path):
     run(payer.pay(rid(1), 10))
     (path,) = (tmp_path / "receipts").glob("*.purse.json")
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_gateway_that_never_answers_gets_the_vouchers_of_ten_answers(tmp_path):
+    toy = Toy(deposited=100_000)
+    payer = toy.make(tmp_path, cap=100_000, max_price=10)
+
+    async def refuse_all(message):
+        # It claims that everything which was signed is spent or reserved.
+        total = message.payment.voucher.voucher.total_units
+        toy.tab = Tab(escrow=ESCROW, charged_units=0, reserved_units=total, statement=b"")
+        return Refused(code="payment.voucher-too-low", message="more")
+
+    codes = set()
+    for number in range(30):
+        with contextlib.suppress(Refusal):
+            run(payer.ask(make_message(number), 10, refuse_all))
+        payer.drop(rid(number))
+        codes.add(list_purses(tmp_path)[0].signed_units)
+    assert max(codes) <= 10 * 10 + 10
+    assert refuse(payer.ask(make_message(99), 10, refuse_all)) == "payment.exposed"
+
+
+def test_a_tab_that_reserves_more_than_was_signed_is_not_followed(tmp_path):
+    toy = Toy()
+    payer = toy.make(tmp_path)
+    run(payer.pay(rid(1), 10))
+    toy.tab = Tab(escrow=ESCROW, charged_units=0, reserved_units=11, statement=b"")
+    assert refuse(payer.learn_tab()) == "payment.overcharged"

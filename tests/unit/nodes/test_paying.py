@@ -5,7 +5,15 @@ import msgspec
 from probatum.evidence.receipt import check_bundle, check_pending
 from probatum.machine import events
 from probatum.nodes.inference import work
-from probatum.protocol.messages import Answer, Ask, GetBundle, HandOverWork, Payment, Refused
+from probatum.protocol.messages import (
+    Accepted,
+    Answer,
+    Ask,
+    GetBundle,
+    HandOverWork,
+    Payment,
+    Refused,
+)
 from probatum.protocol.transactions.kinds import CloseEscrow
 from tests.unit.nodes.giver import Handing
 from tests.unit.nodes.money import (
@@ -251,6 +259,26 @@ def test_a_node_that_charges_more_than_agreed_is_not_paid_for_it():
     assert check_pending(answer.bundle).receipt.price_units == 20
     reports = network.world.parties[GATEWAY].reports
     assert any("receipt.overcharged" in report.message for report in reports)
+
+
+def test_a_node_whose_line_was_cut_is_believed_when_it_answers_the_next_hand_over():
+    network = start_paid_network()
+    fund(network)
+    ask_paid(network, 1, 10, max_price=10)
+    world = network.world
+    world.parties[endpoint("a")].compute_ms = 2_000
+    name = world.ask(GATEWAY, make_paid_ask(network, 2, 20, max_price=10))
+    world.run_until(lambda: any(isinstance(s[2], Accepted) for s in world.said[-1:]))
+    world.run(10)
+    (conversation,) = [c for c, call in world._calls.items() if call[3] == endpoint("a")]
+    call = world._calls.pop(conversation)
+    world.tell(GATEWAY, events.Unreachable(call[2], "the connection was reset"))
+    answer = world.wait(name)
+    verified = check_pending(answer.bundle)
+    assert len(verified.branches) > 1
+    assert verified.release.answered_branch == verified.release.branches[0]
+    assert verified.receipt.running_total_units == 20
+    assert isinstance(ask_paid(network, 3, 30, max_price=10), Answer)
 
 
 def test_a_client_that_signs_and_closes_is_collected_from_in_time():

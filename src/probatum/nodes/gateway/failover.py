@@ -289,9 +289,9 @@ class FailOver:
     def _take_charge(self, request: OpenRequest, receipt: Receipt) -> None:
         """Check what a receipt charges, and count it. Raises Refusal `payment.*`."""
         cited = next(b for b in request.branches if b.digest.hex() == receipt.custody)
-        if cited.record.price_units or receipt.escrow is not None:
-            self._spending.check(cited.name, cited.node.account, receipt)
-            self._spending.settle(cited.name, receipt)
+        if agreed_units := cited.record.price_units:
+            self._spending.check(cited.node.account, receipt, agreed_units)
+            self._spending.settle(cited.name, cited.node.account, receipt)
 
     def _fail(
         self, request: OpenRequest, branch: Branch, code: str, why: str, moment: Moment

@@ -85,7 +85,7 @@ class Spending:
             return self._want(node.account, price_units, wanting=wanting)
         purse = self._get_purse(node.account, record)
         total = purse.plan(price_units)
-        if total > self._get_limit(purse, record):
+        if total > self._get_limit(purse):
             return "no"
         if total > record.deposited_units:
             return self._want(node.account, total, wanting=wanting)
@@ -115,43 +115,47 @@ class Spending:
             name,
             price_units,
             request_id,
-            limit_units=min(self._get_limit(purse, record), record.deposited_units),
+            limit_units=min(self._get_limit(purse), record.deposited_units),
             domain=self._settings.domain,
             signer=payer,
         )
         self._named[name] = purse
         return signed
 
-    def check(self, name: str, node: Address, receipt: Receipt) -> None:
+    def check(self, node: Address, receipt: Receipt, agreed_units: int) -> None:
         """Check what a receipt charges.
 
         Args:
-            name: Of the hand-over that it cites.
             node: Who signed it.
             receipt: The receipt.
+            agreed_units: What the hand-over that it cites allows.
 
         Raises:
             Refusal: `payment.overcharged`, `payment.wrong-escrow`.
         """
         total = receipt.running_total_units
-        if not receipt.price_units and receipt.escrow is None and total is None:
+        if not receipt.price_units:
             return
-        purse, record = self._named.get(name), self.get_escrow(node)
+        purse, record = self._purses.get(node), self.get_escrow(node)
         if purse is None or record is None:
             raise Refusal("payment.overcharged", "a price was charged that nobody agreed to")
         if receipt.escrow != purse.escrow.hex() or total is None:
             raise Refusal("payment.wrong-escrow", "the receipt charges another escrow")
-        limit = min(self._get_limit(purse, record), record.deposited_units)
-        purse.check_charge(name, receipt.price_units, total, limit_units=limit)
+        limit = min(self._get_limit(purse), record.deposited_units)
+        purse.check_charge(receipt.price_units, total, agreed_units=agreed_units, limit_units=limit)
 
-    def settle(self, name: str, receipt: Receipt) -> None:
-        """Take an answer whose receipt `check` has passed."""
-        purse = self._named.pop(name, None)
-        if purse is None:
-            return
-        if receipt.running_total_units is None:
-            purse.drop(name)
-        else:
+    def settle(self, name: str, node: Address, receipt: Receipt) -> None:
+        """Take an answer whose receipt `check` has passed.
+
+        Args:
+            name: Of the hand-over that it cites. That may have ended before: a node that is asked
+                again answers with what it had accepted first.
+            node: Who signed it.
+            receipt: The receipt.
+        """
+        self.drop(name)
+        purse = self._purses.get(node)
+        if purse is not None and receipt.running_total_units is not None:
             purse.settle(name, receipt.price_units, receipt.running_total_units)
 
     def drop(self, name: str) -> None:
@@ -230,7 +234,7 @@ class Spending:
         record = self.get_escrow(node)
         if record is None or node in self._told:
             return ()
-        limit = self._get_limit(purse, record)
+        limit = self._get_limit(purse)
         if purse.plan(1) <= limit:
             return ()
         self._told.add(node)
@@ -262,8 +266,7 @@ class Spending:
             )
         return purse
 
-    def _get_limit(self, purse: Purse, record: EscrowRecord) -> int:
+    def _get_limit(self, purse: Purse) -> int:
         """Compute the greatest total that may be signed, whatever is deposited."""
-        del record
         tolerated = purse.seen_units * self._settings.lost_permille // 1000
         return purse.seen_units + tolerated + self._settings.exposure_units
