@@ -28,7 +28,8 @@ from probatum.client.checking import (
     list_ledger_keys,
 )
 from probatum.client.failures import make_failure
-from probatum.client.paying import Payer, PaymentRules, open_network
+from probatum.client.payees import open_network
+from probatum.client.paying import Payer, PaymentRules
 from probatum.client.proofs import get_proven_state
 from probatum.client.store import Contents, ReceiptStore
 from probatum.client.transport import HttpTransport

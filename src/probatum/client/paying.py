@@ -12,53 +12,32 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
-from probatum.client.proofs import get_proven_state
+from probatum.client.payees import Network, check_statement, find_gateway, read_escrow
 from probatum.client.purse import Purse
 from probatum.client.purse_file import PurseFile, PurseState, keep
 from probatum.errors import Misuse, Refusal
-from probatum.protocol import limits
-from probatum.protocol.custody import Release, decode_release
-from probatum.protocol.dsse import Envelope, check_envelope, decode_payload
-from probatum.protocol.eip712 import Domain
-from probatum.protocol.encoding import decode, decode_document
-from probatum.protocol.hexes import address_from_document, key_from_hex
+from probatum.protocol.custody import Release
 from probatum.protocol.messages import (
     Ask,
     GetTab,
-    ListedState,
-    ListState,
     Message,
     Payment,
     Refused,
     Tab,
 )
 from probatum.protocol.primitives import Address, RequestId
-from probatum.protocol.records import (
-    NODE,
-    EscrowRecord,
-    KeyRecord,
-    NodeRecord,
-    get_escrow_key,
-    get_key_key,
-    get_node_key,
-)
+from probatum.protocol.records import EscrowRecord
 from probatum.protocol.secp256k1 import AccountSigner
-from probatum.protocol.trust import Trust, get_domain
 from probatum.protocol.vouchers import compute_escrow_id
 
-if TYPE_CHECKING:
-    from probatum.client.transport import HttpTransport
+__all__ = ["Payer", "PaymentRules"]
 
-__all__ = ["Network", "Payer", "PaymentRules", "open_network"]
-
-_PAGES: Final = 1 << 20
 _TURNS: Final = 6
 _PAUSE_S: Final = 0.7
-_LOOK_S: Final = 5.0
 _TOO_LOW: Final = "payment.voucher-too-low"
 _NOT_SEEN_YET: Final = frozenset({"payment.no-escrow", "payment.not-funded"})
 
@@ -82,44 +61,6 @@ class PaymentRules:
     max_price_units: int
     lost_units: int | None = None
     payee: Address | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
-    """How a payer reaches others.
-
-    Attributes:
-        domain: The network that vouchers are signed for.
-        gateway: Its address.
-        ask_gateway: Sends a message to it.
-        ask_ledger: Sends a message to the full node.
-        prove: Gets records under keys, proven.
-    """
-
-    domain: Domain
-    gateway: str
-    ask_gateway: Callable[[Message], Awaitable[Message]]
-    ask_ledger: Callable[[Message], Awaitable[Message]]
-    prove: Callable[[tuple[bytes, ...]], Awaitable[dict[bytes, bytes | None]]]
-
-
-def open_network(
-    gateway: str, ledger: str | None, trust: Trust | None, transport: HttpTransport
-) -> Network:
-    """Make the network of a client. Raises Misuse `client.no-ledger` without ledger or trust."""
-    if ledger is None or trust is None:
-        raise Misuse("client.no-ledger", "who pays has the escrow proven by a ledger")
-
-    async def prove(keys: tuple[bytes, ...]) -> dict[bytes, bytes | None]:
-        return (await get_proven_state(transport, ledger, trust, keys, _LOOK_S))[1]
-
-    return Network(
-        domain=get_domain(trust),
-        gateway=gateway,
-        ask_gateway=lambda message: transport.ask(gateway, message, _LOOK_S),
-        ask_ledger=lambda message: transport.ask(ledger, message, _LOOK_S),
-        prove=prove,
-    )
 
 
 class Payer:
@@ -260,7 +201,7 @@ class Payer:
         if not isinstance(tab, Tab) or tab.escrow != purse.escrow:
             raise Refusal("payment.wrong-tab", "the gateway shows no tab of this escrow")
         if tab.charged_units > purse.charged_units:
-            await self._check_statement(tab)
+            await check_statement(self._network, tab, self._payee)
         claimed = tab.charged_units + tab.reserved_units
         if claimed > self._get_believable(purse):
             raise Refusal(
@@ -316,7 +257,7 @@ class Payer:
 
     async def _open(self) -> None:
         """Take the purse's file, and what the ledger proves of the escrow."""
-        payee = self._payee or await self._find_gateway()
+        payee = self._payee or await find_gateway(self._network)
         self._payee = payee
         record = await self._read_escrow()
         escrow = compute_escrow_id(self._network.domain, self._rules.account.address, payee)
@@ -337,76 +278,9 @@ class Payer:
 
     async def _read_escrow(self) -> EscrowRecord:
         assert self._payee is not None, "found before"
-        escrow = compute_escrow_id(self._network.domain, self._rules.account.address, self._payee)
-        key = get_escrow_key(escrow)
-        value = (await self._network.prove((key,)))[key]
-        record = value and decode(EscrowRecord, value, limit_bytes=limits.STATE_VALUE_BYTES)
-        if not record:
-            raise Refusal(
-                "payment.no-escrow",
-                "there is no escrow from this account to the gateway",
-                hint="open one: probatum pay fund",
-            )
-        if record.closing_at is not None:
-            raise Refusal(
-                "payment.escrow-closing",
-                "the escrow is being closed",
-                hint="probatum pay fund opens it again",
-            )
+        record = await read_escrow(self._network, self._rules.account.address, self._payee)
         self._capacity = record.deposited_units
         return record
-
-    async def _find_gateway(self) -> Address:
-        """Find the gateway's operator on the ledger, by its address; proven, or refused."""
-        after = b""
-        for _ in range(_PAGES):
-            page = await self._network.ask_ledger(
-                ListState(prefix=NODE, after=after, limit=limits.LISTED_RECORDS)
-            )
-            if not isinstance(page, ListedState) or not page.items:
-                break
-            for item in page.items:
-                node = _read_node(item.value)
-                if node is not None and self._is_gateway(node):
-                    return await self._prove_gateway(node.account)
-            if not page.more:
-                break
-            after = page.items[-1].key
-        raise Refusal(
-            "payment.unknown-gateway",
-            f"the ledger knows no gateway at {self._network.gateway}",
-            hint="say which account operates it",
-        )
-
-    async def _prove_gateway(self, account: Address) -> Address:
-        key = get_node_key(account)
-        node = _read_node((await self._network.prove((key,)))[key])
-        if node is None or not self._is_gateway(node):
-            raise Refusal(
-                "payment.unknown-gateway", "the ledger does not prove whose gateway it is"
-            )
-        return node.account
-
-    def _is_gateway(self, node: NodeRecord) -> bool:
-        return "gateway" in node.roles and node.endpoint.rstrip("/") == self._network.gateway
-
-    async def _check_statement(self, tab: Tab) -> None:
-        """Check that the gateway has signed what it says was charged."""
-        if not tab.statement:
-            raise Refusal("payment.wrong-tab", "a tab without a signed statement")
-        envelope = decode_document(Envelope, tab.statement, limit_bytes=limits.ENVELOPE_BYTES)
-        release = decode_release(decode_payload(envelope))
-        key = key_from_hex(release.gateway.key)
-        check_envelope(envelope, (key,))
-        state_key = get_key_key(key)
-        value = (await self._network.prove((state_key,)))[state_key]
-        record = value and decode(KeyRecord, value, limit_bytes=limits.STATE_VALUE_BYTES)
-        whose = record.account if record else None
-        if whose != self._payee or address_from_document(release.gateway.account) != whose:
-            raise Refusal("payment.wrong-tab", "the tab's statement is signed by somebody else")
-        stated = (release.escrow, release.running_total_units)
-        if stated != (tab.escrow.hex(), tab.charged_units):
-            raise Refusal("payment.wrong-tab", "the tab's statement states another total")
 
     def _get_purse(self) -> Purse:
         if self._purse is None:
@@ -422,12 +296,3 @@ class Payer:
             return
         self._state = keep(self._purse, self._get_state())
         self._file.save(self._state)
-
-
-def _read_node(value: bytes | None) -> NodeRecord | None:
-    if value is None:
-        return None
-    try:
-        return decode(NodeRecord, value, limit_bytes=limits.STATE_VALUE_BYTES)
-    except Refusal:
-        return None

@@ -4,7 +4,8 @@ import contextlib
 import msgspec
 import pytest
 
-from probatum.client.paying import Network, Payer, PaymentRules
+from probatum.client.payees import Network
+from probatum.client.paying import Payer, PaymentRules
 from probatum.client.purse_file import list_purses
 from probatum.errors import Refusal
 from probatum.protocol.custody import decode_release
