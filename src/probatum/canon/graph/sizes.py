@@ -17,6 +17,7 @@ from probatum.errors import Refusal
 from probatum.protocol.encoding import LedgerValue, encode
 
 __all__ = [
+    "BOUND",
     "Expr",
     "Quotient",
     "Size",
@@ -24,6 +25,7 @@ __all__ = [
     "bind_size",
     "bound_size",
     "check_size",
+    "is_lone_dim",
     "make_dim",
     "multiply_sizes",
     "show_size",
@@ -146,6 +148,11 @@ def make_dim(name: str) -> Expr:
     return Expr(terms=(Term(coefficient=1, factors=(name,)),))
 
 
+def is_lone_dim(size: Size, name: str) -> bool:
+    """Tell whether a size is this one dim and nothing else."""
+    return isinstance(size, Expr) and size.terms == (Term(coefficient=1, factors=(name,)),)
+
+
 def sum_sizes(sizes: tuple[Size, ...]) -> Size:
     """Add sizes up."""
     total: Size = 0
@@ -197,6 +204,13 @@ def bind_size(size: Size, dims: Mapping[str, int]) -> int:
     Raises:
         Refusal: `canon.unknown-dim`, `canon.bad-size` beyond the bound.
     """
+    total = _evaluate(size, dims)
+    if abs(total) >= BOUND:
+        raise Refusal("canon.bad-size", "a bound size is too large")
+    return total
+
+
+def _evaluate(size: Size, dims: Mapping[str, int]) -> int:
     if isinstance(size, int):
         return size
     total = 0
@@ -208,10 +222,8 @@ def bind_size(size: Size, dims: Mapping[str, int]) -> int:
                     raise Refusal("canon.unknown-dim", f"the dim {factor!r} is not bound")
                 value *= dims[factor]
             else:
-                value *= bind_size(factor.numerator, dims) // factor.divisor
+                value *= _evaluate(factor.numerator, dims) // factor.divisor
         total += value
-    if abs(total) >= BOUND:
-        raise Refusal("canon.bad-size", "a bound size is too large")
     return total
 
 

@@ -60,6 +60,7 @@ class ReadBound(NamedTuple):
         length: each of at most so many elements.
         stretches: Where not 0, all runs also lie within at most so many stretches,
         span: each of at most so many elements from first to last.
+        align: Every run starts at a multiple of so many elements.
     """
 
     source: int
@@ -67,6 +68,7 @@ class ReadBound(NamedTuple):
     length: int = 1
     stretches: int = 0
     span: int = 0
+    align: int = 1
 
 
 Reading: TypeAlias = Generator[tuple[Read, ...], tuple[int, ...], int]

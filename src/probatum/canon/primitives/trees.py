@@ -126,7 +126,7 @@ class TreeEnsemble:
         rows = node.inputs[1].shape[1]
         return (
             ReadBound(0, depth, 1, 1, node.inputs[0].shape[1]),
-            ReadBound(1, depth + 1, ROW_WORDS, 1, rows * ROW_WORDS),
+            ReadBound(1, depth + 1, ROW_WORDS, 1, rows * ROW_WORDS, ROW_WORDS),
             ReadBound(2, 1),
         )
 

@@ -48,8 +48,8 @@ def round_once(dtype, value: Fraction, *, negative_zero=False):
     quantum = Fraction(2) ** max(lead - precision + 1, least)
     rounded = round(magnitude / quantum) * quantum
     if rounded >= Fraction(2) ** (greatest + 1):
-        return write(dtype, math.copysign(math.inf, value))
-    return write(dtype, math.copysign(float(rounded), value))
+        return write(dtype, -math.inf if value < 0 else math.inf)
+    return write(dtype, -float(rounded) if value < 0 else float(rounded))
 
 
 def sum_once(dtype, terms, count=1):
