@@ -163,7 +163,7 @@ class Gateway:
         wishes = self._take(event, moment)
         if self._stopping and not len(self._desk) and self._funding.is_done:
             wishes = (*wishes, Halt("gateway.stopped", "asked to stop; no request is open"))
-        self._halted = any(isinstance(wish, Halt) for wish in wishes)
+        self._halted = Halt in map(type, wishes)
         return wishes
 
     def _take(self, event: Event, moment: Moment) -> tuple[Wish, ...]:

@@ -139,7 +139,7 @@ class InferenceNode:
         wishes = self._take(event, moment)
         if self._stopping and not len(self._desk) and self._duties.is_settled():
             wishes = (*wishes, Halt("node.stopped", "asked to stop; nothing is held or unsettled"))
-        self._halted = any(isinstance(wish, Halt) for wish in wishes)
+        self._halted = Halt in map(type, wishes)
         return wishes
 
     def _follow(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
