@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 NAMES = (
+    "canon",
     "door_overhead",
     "ledger_throughput",
     "receipt_verification",

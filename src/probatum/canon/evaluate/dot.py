@@ -27,6 +27,9 @@ from probatum.canon.graph.binding import BoundNode
 
 __all__ = ["compute_dot"]
 
+FINITE = {"float16": 15, "bfloat16": 127, "float32": 127}
+"""Below 2 to the power of these, what is rounded to a type stays finite."""
+
 
 def compute_dot(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace) -> Value:
     """Compute Dot: a[..., M, K] by b[..., N, K]."""
@@ -42,8 +45,8 @@ def compute_dot(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace) -> Va
     elif left.dtype == "float64":
         multiply_wide(left.array, right.array, out)
         fill_nan(out, left.dtype)
-    else:
-        _multiply_narrow(left, right, out, ws)
+    elif _multiply_narrow(left, right, out, ws):
+        return Value(out, left.dtype, finite=True)
     return Value(out, left.dtype, finite=compute_finite(out, left.dtype))
 
 
@@ -62,8 +65,9 @@ def multiply_integers(left: Array, right: Array, out: Array) -> None:
         np.matmul(left.astype(out.dtype), flipped, out=out)
 
 
-def _multiply_narrow(left: Value, right: Value, out: Array, ws: Workspace) -> None:
-    ones, one_norms, one_finite = _prepare(left, ws)
+def _multiply_narrow(left: Value, right: Value, out: Array, ws: Workspace) -> bool:
+    """Multiply; tell whether the results are known to be finite."""
+    ones, one_norms, one_finite = _prepare(left, ws, shared=True)
     twos, two_norms, two_finite = _prepare(right, ws)
     if right.array.ndim == 2:  # one matrix product, however many batches
         batch: tuple[int, ...] = ()
@@ -76,11 +80,12 @@ def _multiply_narrow(left: Value, right: Value, out: Array, ws: Workspace) -> No
         norms = (_stack(one_norms, batch, 1), _stack(two_norms, batch, 1))
     results = out.reshape(-1, stacks[0].shape[1], stacks[1].shape[1])
     multiply_rows(stacks[0], stacks[1], norms, left.dtype, results, ws)
+    if right.key < 0:
+        ws.give_back(twos)
     if not (one_finite and two_finite):
         _mend(left, right, out)
-    for value, doubles in ((left, ones), (right, twos)):
-        if value.key < 0:
-            ws.give_back(doubles)
+        return False
+    return float(one_norms.max()) * float(two_norms.max()) < 2.0 ** FINITE[left.dtype]
 
 
 def _stack(array: Doubles, batch: tuple[int, ...], inner: int) -> Doubles:
@@ -89,8 +94,14 @@ def _stack(array: Doubles, batch: tuple[int, ...], inner: int) -> Doubles:
     return np.broadcast_to(array, (*batch, *tail)).reshape(-1, *tail)
 
 
-def _prepare(value: Value, ws: Workspace) -> tuple[Doubles, Doubles, bool]:
-    """Widen a side, with its rows' norms; what is not finite becomes 0 and is mended after."""
+def _prepare(value: Value, ws: Workspace, *, shared: bool = False) -> tuple[Doubles, Doubles, bool]:
+    """Widen a side, with its rows' norms; what is not finite becomes 0 and is mended after.
+
+    Args:
+        value: The side.
+        ws: Where to work.
+        shared: Whether the next product is likely to ask again: queries, keys and values.
+    """
 
     def make() -> tuple[Doubles, Doubles, bool]:
         doubles, norms = widen_rows(value.array, value.dtype, ws)
@@ -100,9 +111,9 @@ def _prepare(value: Value, ws: Workspace) -> tuple[Doubles, Doubles, bool]:
             norms = np.sqrt(np.einsum("...k,...k->...", doubles, doubles))
         return doubles, norms, finite
 
-    if value.key < 0:
-        return make()
-    return ws.keep(("widened", value.key), 8 * value.array.size, make)
+    if value.key >= 0:
+        return ws.keep(("widened", value.key), 8 * value.array.size, make)
+    return ws.remember(value, make) if shared else make()
 
 
 def _mend(left: Value, right: Value, out: Array) -> None:

@@ -1,4 +1,4 @@
-"""Evaluates a canonical graph: every entry in order, each handed to whoever commits to it.
+"""Evaluates a canonical graph, every entry in order, each as a judge would find it (`CANON-4`).
 
 Read `plan` and `kernels` first.
 """
@@ -116,13 +116,17 @@ class Evaluator:
                 if sink is not None:
                     sink(number, value.array)
                 for unread in self._plan.freed[number]:
-                    dead = entries[unread]
-                    assert dead is not None, "an entry is freed once"
-                    self._ws.give_back(dead.array)
-                    entries[unread] = None
-        fixed = {id(value.array) for value in (*given, *self._weights, *self._constants.values())}
-        found = [get(record.ref).array for record in self._graph.outputs]
-        return tuple(array.copy() if id(array) in fixed else array for array in found)
+                    self._free(entries, unread)
+        outputs = tuple(get(record.ref).array.copy() for record in self._graph.outputs)
+        for number in self._plan.given:
+            self._free(entries, number)
+        return outputs
+
+    def _free(self, entries: list[Value | None], number: int) -> None:
+        dead = entries[number]
+        assert dead is not None, "an entry is freed once"
+        self._ws.give_back(dead.array)
+        entries[number] = None
 
     def _bind(self, inputs: Sequence[Array]) -> BoundGraph:
         dims = bind_dims(self._graph, tuple(array.shape for array in inputs))

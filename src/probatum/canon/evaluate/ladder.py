@@ -38,13 +38,20 @@ GATHERED: Final = 1 << 18
 
 
 def climb(
-    dtype: str, count: int, terms: int, gather: Gather, settle: Settle, *, divisor: int = 1
+    dtype: str,
+    magnitudes: Doubles,
+    terms: int,
+    gather: Gather,
+    settle: Settle,
+    *,
+    divisor: int = 1,
 ) -> Array:
     """Decide elements that are sums of terms, divided by an integer.
 
     Args:
         dtype: What to round to.
-        count: Elements in question.
+        magnitudes: Of each element in question, no less than the sum of its terms' magnitudes
+            times 1 - 2**-20.
         terms: Of each.
         gather: Their terms; any finite float64, magnitudes within 2**-900 .. 2**900 or zero.
         settle: The last rung.
@@ -53,38 +60,38 @@ def climb(
     Returns:
         The rounded results, in order.
     """
+    count = len(magnitudes)
     out = np.empty(count, get_numpy_dtype(dtype))
     step = max(1, GATHERED // max(1, terms))
     for begin in range(0, count, step):
-        chosen = np.arange(begin, min(count, begin + step))
-        rows = gather(chosen)
-        left = np.arange(len(chosen))
+        left = np.arange(begin, min(count, begin + step))
         if dtype != "float64":
-            out[chosen], left = _sum_by_halving(dtype, rows, divisor)
-        if len(left):
-            bits, undecided = settle_pairs(dtype, extract_sums(rows[left]), divisor)
-            out[chosen[left]] = bits
+            out[left], undecided = _sum_by_halving(dtype, gather(left), magnitudes[left], divisor)
             left = left[undecided]
         if len(left):
-            out[chosen[left]] = settle(chosen[left])
+            out[left], undecided = settle_pairs(dtype, extract_sums(gather(left)), divisor)
+            left = left[undecided]
+        if len(left):
+            out[left] = settle(left)
     return out
 
 
-def _sum_by_halving(dtype: str, rows: Doubles, divisor: int) -> tuple[Array, Indices]:
-    """Sum rows by a tree, rounding each sum: results, and the rows that are undecided."""
-    total = rows
-    magnitude = np.abs(rows).sum(axis=1)
-    while total.shape[1] > 1:
-        half = total.shape[1] // 2
-        summed = total[:, :half] + total[:, half : 2 * half]
-        if total.shape[1] % 2:
-            summed[:, -1] += total[:, -1]
-        total = summed
-    value = total[:, 0] if rows.shape[1] else np.zeros(len(rows))
+def _sum_by_halving(
+    dtype: str, rows: Doubles, magnitudes: Doubles, divisor: int
+) -> tuple[Array, Indices]:
+    """Sum rows by a tree, overwriting them: results, and the positions that are undecided."""
     # An odd element is added after its level's sum: each level counts twice. The magnitude's own
-    # error, at most n u of itself, and the widening for fl(v + d) are the 4 and the 2**-16.
+    # error and the widening for fl(v + d) are the 4 and the 2**-16.
     height = 2 * ceil(log2(max(2, rows.shape[1]))) + 4
-    bound = magnitude * (height * UNIT * (1 + 2.0**-16))
+    width = rows.shape[1]
+    while width > 1:
+        half = width // 2
+        rows[:, :half] += rows[:, half : 2 * half]
+        if width % 2:
+            rows[:, half - 1] += rows[:, width - 1]
+        width = half
+    value = rows[:, 0] if rows.shape[1] else np.zeros(len(rows))
+    bound = magnitudes * (height * UNIT * (1 + 2.0**-16))
     if divisor != 1:
         value = value / divisor
         bound = bound / divisor * (1 + 2.0**-50)

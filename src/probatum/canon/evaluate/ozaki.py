@@ -73,7 +73,7 @@ def sum_by_slices(
     two_most = np.abs(right).max(axis=1, initial=0.0) * 2
     # Larger products first: what is added later can then hardly cancel what came before.
     order = sorted(((i, j) for i in range(len(ones)) for j in range(len(twos))), key=sum)
-    parts = [np.matmul(ones[i], twos[j].T) for i, j in order]
+    parts = [_multiply_slices(ones[i], twos[j], sparse=max(i, j) > 1) for i, j in order]
     out = np.empty((len(left), len(right)), get_numpy_dtype(dtype))
 
     def work(_: Scratch, begin: int, end: int) -> Indices | None:
@@ -94,6 +94,16 @@ def sum_by_slices(
 
     found = ws.spread(len(left), max(1, CHUNK // max(1, len(right))), work)
     return out, np.concatenate(found) if found else np.empty(0, np.intp)
+
+
+def _multiply_slices(one: Doubles, two: Doubles, *, sparse: bool) -> Doubles:
+    """Multiply two slices; of late ones only the columns where both have something."""
+    if sparse:
+        columns = np.flatnonzero(one.any(axis=0) & two.any(axis=0))
+        if 2 * len(columns) < one.shape[1]:
+            one, two = one[:, columns], two[:, columns]
+    product: Doubles = np.matmul(one, two.T)
+    return product
 
 
 def _two_sum(left: Doubles, right: Doubles) -> tuple[Doubles, Doubles]:

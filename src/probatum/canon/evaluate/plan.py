@@ -20,10 +20,12 @@ class Plan:
     Attributes:
         constants: Entries that depend on weights alone, in value and shape.
         freed: By node, the entries whose memory nothing reads after it.
+        given: The entries whose memory outputs lie in.
     """
 
     constants: frozenset[int]
     freed: tuple[tuple[int, ...], ...]
+    given: tuple[int, ...]
 
 
 def make_plan(graph: CanonicalGraph) -> Plan:
@@ -40,13 +42,17 @@ def make_plan(graph: CanonicalGraph) -> Plan:
             if owner is not None:
                 last[owner] = number
         last.setdefault(number, number)
-    kept = {owners[one.ref.number] for one in graph.outputs if one.ref.space == ENTRY}
-    kept |= {owners[number] for number in constants}
+    given = {owners[one.ref.number] for one in graph.outputs if one.ref.space == ENTRY}
+    lasting = {owners[number] for number in constants}
     freed: list[list[int]] = [[] for _ in graph.nodes]
     for number, owner in enumerate(owners):
-        if owner == number and number not in kept:
+        if owner == number and number not in given | lasting:
             freed[last[number]].append(number)
-    return Plan(constants=frozenset(constants), freed=tuple(map(tuple, freed)))
+    return Plan(
+        constants=frozenset(constants),
+        freed=tuple(map(tuple, freed)),
+        given=tuple(sorted(owner for owner in given - lasting if owner is not None)),
+    )
 
 
 def _get_owner(node: NodeRecord, number: int, owners: list[int | None]) -> int | None:

@@ -108,7 +108,7 @@ def multiply_rows(
     if len(undecided) > max(FLOOD_LEAST, FLOOD * out.size):
         undecided = _flood(left, right, dtype, out, ws)
     if len(undecided):
-        out.reshape(-1)[undecided] = _climb(left, right, undecided, dtype)
+        out.reshape(-1)[undecided] = _climb(left, right, norms, undecided, dtype)
 
 
 def round_products(
@@ -170,11 +170,15 @@ def _flood(left: Doubles, right: Doubles, dtype: str, out: Array, ws: Workspace)
     return np.concatenate(found)
 
 
-def _climb(left: Doubles, right: Doubles, undecided: Indices, dtype: str) -> Array:
+def _climb(
+    left: Doubles, right: Doubles, norms: tuple[Doubles, Doubles], undecided: Indices, dtype: str
+) -> Array:
     terms, columns = left.shape[-1], right.shape[-2]
     rows, others = np.divmod(undecided, columns)
     others += rows // left.shape[-2] * columns
-    return _climb_pairs(left.reshape(-1, terms), right.reshape(-1, terms), rows, others, dtype)
+    magnitudes = norms[0].reshape(-1)[rows] * norms[1].reshape(-1)[others]
+    ones, twos = left.reshape(-1, terms), right.reshape(-1, terms)
+    return _climb_pairs(ones, twos, rows, others, magnitudes, dtype)
 
 
 def multiply_aligned(left: Doubles, right: Doubles, dtype: str) -> Array:
@@ -186,10 +190,18 @@ def multiply_aligned(left: Doubles, right: Doubles, dtype: str) -> Array:
         dtype: What to round to: float32, float16 or bfloat16.
     """
     places = np.arange(len(left))
-    return _climb_pairs(left, right, places, places, dtype)
+    magnitudes = np.einsum("ij,ij->i", np.abs(left), np.abs(right))
+    return _climb_pairs(left, right, places, places, magnitudes, dtype)
 
 
-def _climb_pairs(ones: Doubles, twos: Doubles, rows: Indices, others: Indices, dtype: str) -> Array:
+def _climb_pairs(
+    ones: Doubles,
+    twos: Doubles,
+    rows: Indices,
+    others: Indices,
+    magnitudes: Doubles,
+    dtype: str,
+) -> Array:
     def gather(chosen: Indices) -> Doubles:
         products = ones[rows[chosen]]
         products *= twos[others[chosen]]
@@ -200,7 +212,7 @@ def _climb_pairs(ones: Doubles, twos: Doubles, rows: Indices, others: Indices, d
             [_settle(ones[rows[one]], twos[others[one]], dtype) for one in chosen.tolist()]
         )
 
-    return climb(dtype, len(rows), ones.shape[-1], gather, settle)
+    return climb(dtype, magnitudes, ones.shape[-1], gather, settle)
 
 
 def _settle(one: Doubles, two: Doubles, dtype: str) -> Array:

@@ -107,7 +107,7 @@ def sum_rows(rows: Array, dtype: str, divisor: int, out: Array, ws: Workspace) -
 
     out[undecided] = climb(
         dtype,
-        len(undecided),
+        np.abs(widen(rows[undecided], dtype)).sum(axis=1),
         terms,
         lambda chosen: widen(rows[undecided[chosen]], dtype),
         settle,

@@ -80,7 +80,7 @@ def multiply_pairs(one: Doubles, two: Doubles) -> Doubles:
     if len(tame):
         out[tame] = climb(
             "float64",
-            len(tame),
+            np.empty(len(tame)),  # asked of the halving rung alone
             2 * one.shape[1],
             lambda chosen: _two_products(one[tame[chosen]], two[tame[chosen]]),
             lambda chosen: settle(tame[chosen]),
@@ -125,7 +125,7 @@ def sum_wide(rows: Doubles, divisor: int = 1) -> Doubles:
         # A power of two divides after the rounding: no sum of tame terms is near the subnormals.
         out[tame] = climb(
             "float64",
-            len(tame),
+            np.empty(len(tame)),
             rows.shape[1],
             lambda chosen: rows[tame[chosen]],
             lambda chosen: settle(tame[chosen]),

@@ -12,13 +12,13 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from probatum.canon.evaluate.values import Array, Doubles, get_numpy_dtype
+from probatum.canon.evaluate.values import Array, Doubles, Value, get_numpy_dtype
 
 __all__ = ["CHUNK", "Flags", "Scratch", "Workspace"]
 
 CHUNK: Final = 1 << 14
 """Elements that are worked on at a time, so that what is between stays in the cache."""
-K_CHUNK: Final = 256
+K_CHUNK: Final = 384
 """Terms that one matrix product sums: fewer mean a smaller bound, more mean fewer calls."""
 KEPT_BYTES: Final = 1 << 32
 EXACT_RESULTS: Final = 1 << 16
@@ -82,6 +82,7 @@ class Workspace:
         self._free: dict[int, list[Array]] = {}
         self._kept: dict[Hashable, Any] = {}
         self._kept_room = kept_bytes
+        self._last: tuple[Value, tuple[Doubles, Doubles, bool]] | None = None
 
     @property
     def scratch(self) -> Scratch:
@@ -126,6 +127,16 @@ class Workspace:
                 self._kept_room -= size
                 self._kept[key] = found
         return found
+
+    def remember(
+        self, value: Value, make: Callable[[], tuple[Doubles, Doubles, bool]]
+    ) -> tuple[Doubles, Doubles, bool]:
+        """Make what is derived from a tensor, unless it was the last tensor asked for."""
+        if self._last is None or self._last[0] is not value:
+            if self._last is not None:
+                self.give_back(self._last[1][0])
+            self._last = (value, make())
+        return self._last[1]
 
     def keep_exact(self, key: Hashable, make: Callable[[], int]) -> int:
         """Compute a hard result once; at most `EXACT_RESULTS` are kept."""

@@ -39,7 +39,7 @@ COEFFICIENTS: Final = (
     float.fromhex("0x1.156542f1069d1p-14"),
     float.fromhex("-0x1.b87ceb62d7eecp-20"),
 )
-"""Of R in r²; greatest relative error 2**-49.6 on |r| <= 0.347 (tests check it)."""
+"""Of R in r²; greatest relative error 2**-49.5 on |r| <= 0.347 (tests check it)."""
 
 
 def _reduce(x: Doubles, scratch: Scratch) -> tuple[Doubles, Doubles]:
