@@ -39,7 +39,7 @@ __all__ = ["SenderStep", "SentOutcome", "TransactionSender"]
 
 _TICKET: Final = "send:"
 _RETRY: Final = "send:retry"
-_TIMEOUT_MS: Final = 30_000
+_TIMEOUT_MS: Final = 10_000
 _SURE_AFTER: Final = 8
 """Refusals in a row after which a transaction that may once have arrived counts as refused."""
 _NONCE_TAKEN: Final = "mempool.nonce-taken"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
+from probatum.ledger.params import Params
 from probatum.storm.disk import DiskPace
 from probatum.storm.network import Weather
 
@@ -51,6 +52,9 @@ class Plan:
         downtime_ms: Shortest and longest time that a crashed party stays down.
         price_units: What nodes ask for an answer; gateways add `margin_units`, customers pay by
             voucher (`PAY-1`). Where both are 0 nobody pays anything.
+        cheats: The nodes that break `LOG-1`, the first ones, by kind (`cast.cheats`).
+        disk_losers: How many honest nodes behind them lose their disk once.
+        prosecutors: How many hold what customers hold, and accuse.
         clock_jumps: Times that a party's clock is set anew, `skew_ms` wrong at most.
     """
 
@@ -58,6 +62,10 @@ class Plan:
     inference_nodes: int = 3
     gateways: int = 2
     tamperers: int = 0
+    cheats: tuple[str, ...] = ()
+    disk_losers: int = 0
+    prosecutors: int = 0
+    params: Params = field(default_factory=Params)
     clients: int = 4
     requests_per_client: int = 10
     ask_every_ms: int = 3_000

@@ -16,9 +16,12 @@ from probatum.storm.checkers.chain import check_chain, check_statements, replay
 from probatum.storm.checkers.logs import check_logs, is_settled
 from probatum.storm.checkers.memory import check_memory
 from probatum.storm.checkers.money import check_money
+from probatum.storm.checkers.trials import check_trials
+from probatum.storm.court import is_ended, is_judged, open_court, seat
 from probatum.storm.faults import Faults
 from probatum.storm.plan import PLANS, Plan
 from probatum.storm.report import StormReport, format_report
+from probatum.storm.trials import TRIALS
 from probatum.storm.world import World, add_customers, build_world
 
 __all__ = ["blow", "check_promises", "main", "run_storm"]
@@ -53,6 +56,7 @@ def run_storm(seed: int, plan: Plan | None = None) -> StormReport:
 
 def blow(world: World) -> None:
     """Let a world stand up, go through its storm, heal, and be asked once more."""
+    open_court(world)
     if _stand_up(world):
         _storm(world)
         _ask_once_more(world)
@@ -66,6 +70,7 @@ def check_promises(world: World) -> None:
     check_logs(world, done)
     check_answers(world, done)
     check_money(world, done)
+    check_trials(world, done)
     check_memory(world)
 
 
@@ -105,6 +110,7 @@ def _is_standing(world: World) -> bool:
 def _storm(world: World) -> None:
     before = set(world.kernel.parties)
     add_customers(world)
+    seat(world)
     for name in sorted(set(world.kernel.parties) - before):
         world.kernel.start(name)
     faults = Faults(world.kernel, world.plan, world.roles)
@@ -119,7 +125,11 @@ def _ask_once_more(world: World) -> None:
     _wait(world, world.plan.heal_ms, lambda: _is_idle(world))
     for notebook in world.notebooks.values():
         notebook.probe = True
-    _wait(world, world.plan.heal_ms, lambda: _is_idle(world) and is_settled(world))
+    _wait(
+        world,
+        world.plan.heal_ms,
+        lambda: _is_idle(world) and is_settled(world) and is_judged(world),
+    )
     world.kernel.loop.run_until(
         world.kernel.loop.now_ms + _QUIET_BLOCKS * world.plan.block_interval_ms
     )
@@ -128,7 +138,9 @@ def _ask_once_more(world: World) -> None:
 def _is_idle(world: World) -> bool:
     asked = world.plan.requests_per_client
     return all(
-        notebook.is_idle and len(notebook.requests) >= asked
+        not notebook.probe
+        and len(notebook.requests) >= asked
+        and all(is_ended(world, request) for request in notebook.requests)
         for notebook in world.notebooks.values()
     ) and all(statement.is_complete for statement in world.statements.values())
 
@@ -138,7 +150,7 @@ def main(words: list[str]) -> int:
     failed = 0
     for word in words:
         plan, _, seed = word.rpartition(":")
-        report = run_storm(int(seed), PLANS[plan or "rough"])
+        report = run_storm(int(seed), {**PLANS, **TRIALS}[plan or "rough"])
         sys.stdout.write(format_report(report, lines=60 if report.findings else 0) + "\n")
         failed += bool(report.findings)
     return 1 if failed else 0

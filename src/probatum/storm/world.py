@@ -15,7 +15,6 @@ import msgspec
 from probatum.client.wallet import TransactionSender
 from probatum.consensus.embedded.engine import EmbeddedEngine
 from probatum.ledger.genesis import Genesis, compute_genesis_hash, get_domain, make_genesis
-from probatum.ledger.params import Params
 from probatum.machine.machine import Machine
 from probatum.nodes.full.machine import FullNode, FullSettings
 from probatum.nodes.gateway.machine import Gateway
@@ -41,17 +40,19 @@ from probatum.storm.cast.customer import Customer, Notebook, Purse
 from probatum.storm.cast.spender import Spender, Statement
 from probatum.storm.cast.tamperer import Tamperer
 from probatum.storm.disk import Disk
+from probatum.storm.docket import Docket
 from probatum.storm.kernel import START_MS, Kernel
 from probatum.storm.loop import derive_chance
 from probatum.storm.people import derive_account, derive_operating
 from probatum.storm.plan import CALM, Plan
 from probatum.storm.witness import Witness
 
-__all__ = ["COLLECT_UNITS", "LEDGER", "World", "add_customers", "build_world"]
+__all__ = ["COLLECT_UNITS", "LEDGER", "STAKE", "World", "add_customers", "build_world"]
 
 LEDGER: Final = "http://full"
 _CHAIN_ID: Final = 4_711
-_STAKE: Final = 10 * UNITS_PER_TOKEN
+STAKE: Final = 10 * UNITS_PER_TOKEN
+"""What every operator bonds."""
 _RICH: Final = 1_000 * UNITS_PER_TOKEN
 COLLECT_UNITS: Final = 20_000
 """Gateways collect what is worth so much."""
@@ -66,6 +67,7 @@ class World:
         roles: Role of each party that may crash, by name.
         statements: What senders of transactions were told, by name.
         notebooks: What customers asked and got, by name.
+        docket: Who cheats, and what is held against whom.
     """
 
     plan: Plan
@@ -76,6 +78,7 @@ class World:
     roles: dict[str, Role | str] = field(default_factory=dict)
     statements: dict[str, Statement] = field(default_factory=dict)
     notebooks: dict[str, Notebook] = field(default_factory=dict)
+    docket: Docket = field(default_factory=Docket)
 
 
 def _list_holders(plan: Plan) -> list[str]:
@@ -85,6 +88,7 @@ def _list_holders(plan: Plan) -> list[str]:
         *(f"operator of {name}" for name in nodes),
         *(f"payer of {name}" for name in nodes),
         *(f"spender-{at}" for at in range(plan.spenders)),
+        *(f"prosecutor-{at}" for at in range(plan.prosecutors)),
         "publisher",
         *(f"payer of gateway-{at}" for at in range(plan.gateways) if plan.price_units),
         *(f"client-{at}" for at in range(plan.clients) if plan.price_units),
@@ -100,7 +104,7 @@ def build_world(seed: int, plan: Plan) -> World:
         time_ms=START_MS - 1_000,
         key=engine_key.key,
         balances={signer.address: _RICH for signer in accounts.values()},
-        params=Params(),
+        params=plan.params,
     )
     trust = Trust(
         format="probatum-trust/1",
@@ -131,7 +135,7 @@ def build_world(seed: int, plan: Plan) -> World:
     )
     _add_spender(world, "publisher", accounts["publisher"], (publish,), pause_ms=0)
     for at in range(plan.clients if plan.price_units else 0):
-        fund = FundEscrow(payee=_get_seller(world, at).address, amount=_STAKE)
+        fund = FundEscrow(payee=_get_seller(world, at).address, amount=STAKE)
         name = f"client-{at}"
         _add_spender(world, f"funder-of-{name}", accounts[name], (fund,), pause_ms=0)
     return world
@@ -260,7 +264,7 @@ def _add_registration(world: World, name: str, operator: AccountSigner, role: Ro
     sender: Address = operator.address
     authority = sign_authority(domain, signer, sender, unsigned)
     register = msgspec.structs.replace(unsigned, authority=authority)
-    bodies = (Stake(amount=_STAKE), register)
+    bodies = (Stake(amount=STAKE), register)
     _add_spender(world, f"operator-of-{name}", operator, bodies, pause_ms=0)
 
 
@@ -268,7 +272,7 @@ def _add_spender(
     world: World, name: str, signer: AccountSigner, bodies: tuple[Body, ...], *, pause_ms: int
 ) -> None:
     statement = world.statements[name] = Statement(account=signer.address, due=len(bodies))
-    fee_units = Params().min_fee_units
+    fee_units = world.plan.params.min_fee_units
 
     def build(_: Disk) -> Machine:
         sender = TransactionSender(LEDGER, get_domain(world.genesis), signer, fee_units)

@@ -16,6 +16,7 @@ from probatum.protocol.dsse import Envelope, sign_envelope
 from probatum.storm import model
 from probatum.storm.cast.customer import Request
 from probatum.storm.checkers.chain import Replay
+from probatum.storm.court import is_ended
 from probatum.storm.people import derive_operating
 from probatum.storm.world import World
 
@@ -32,6 +33,9 @@ def check_answers(world: World, done: Replay) -> None:
     for name, notebook in sorted(world.notebooks.items()):
         for request in notebook.requests:
             trace.count("requests")
+            if request.stand == "answered" and is_ended(world, request):
+                trace.count("answers that cheats or lost disks left unsettled")
+                continue
             if request.last and request.stand != "settled":
                 why = f"a request after the storm is {request.stand} ({request.code})"
                 trace.find("answers.no-liveness", name, why)

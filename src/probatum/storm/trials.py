@@ -1,0 +1,46 @@
+"""Storms with trials: plans in which somebody breaks `LOG-1` and somebody else holds them to it.
+
+Windows are shorter than a network's own, so that a storm of a minute sees them pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from probatum.ledger.params import Params
+from probatum.storm.plan import Plan
+
+__all__ = ["TRIALS"]
+
+_BRISK: Final = Params(include_window_blocks=10, challenge_window_blocks=40, loss_epoch_blocks=400)
+
+
+def _make(name: str, *cheats: str, disk_losers: int = 0) -> Plan:
+    return Plan(
+        name=name,
+        cheats=cheats,
+        disk_losers=disk_losers,
+        prosecutors=1,
+        params=_BRISK,
+        crashes=4,
+        traps=4,
+    )
+
+
+TRIALS: Final[Mapping[str, Plan]] = MappingProxyType(
+    {
+        plan.name: plan
+        for plan in (
+            _make("equivocator", "equivocator"),
+            _make("substituter", "substituter"),
+            _make("forker", "forker"),
+            _make("omitter", "omitter"),
+            _make("loser", "loser"),
+            _make("misfortune", disk_losers=1),
+            _make("gang", "equivocator", "omitter", disk_losers=1),
+        )
+    }
+)
+"""One kind of cheat each; an honest node that loses its disk; several at once."""

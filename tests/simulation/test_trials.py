@@ -1,0 +1,61 @@
+"""Storms with cheats in them: whoever cheats is convicted, nobody honest is (`LOG-1`).
+
+Sixty seeds in every run, others in each round of `make nightly`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+
+import pytest
+
+from probatum.storm.report import format_report
+from probatum.storm.run import run_storm
+from probatum.storm.trials import TRIALS
+
+SEEDS = 60
+NAMES = tuple(sorted(TRIALS))
+
+
+@cache
+def run(seed):
+    return run_storm(seed, TRIALS[NAMES[seed % len(NAMES)]])
+
+
+@pytest.mark.parametrize("offset", range(SEEDS))
+def test_cheats_are_convicted_and_nobody_else(offset, seed_round):
+    report = run(SEEDS * seed_round + offset)
+    assert report.findings == (), format_report(report, lines=80)
+
+
+def test_the_cheats_cheated(seed_round):
+    """Convictions of nobody, for nothing, would show nothing."""
+    total = Counter()
+    for seed in range(SEEDS * seed_round, SEEDS * (seed_round + 1)):
+        total.update(run(seed).counts)
+    wanted = {
+        "known acts of equivocator": 20,
+        "convictions of equivocator": 20,
+        "known acts of substituter": 8,
+        "convictions of substituter": 8,
+        "known acts of forker": 5,
+        "convictions of forker": 5,
+        "known acts of omitter": 30,
+        "convictions of omitter": 30,
+        "known acts of loser": 15,
+        "returns of loser": 15,
+        "losses declared by a loser": 10,
+        "convicted of loss": 4,
+        "disks lost": 10,
+        "records lost with a disk": 100,
+        "late fees of honest nodes": 20,
+        "challenges": 100,
+        "crashes": 150,
+        "messages lost": 100,
+        "messages duplicated": 100,
+        "conversations cut": 50,
+        "partitions": 30,
+    }
+    missing = {what: total[what] for what, least in wanted.items() if total[what] < least}
+    assert missing == {}, total
