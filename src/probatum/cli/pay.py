@@ -12,13 +12,16 @@ from cyclopts import App, Parameter
 
 from probatum.cli.accounts import load_signer, resolve_address
 from probatum.cli.amounts import format_units, parse_tokens
+from probatum.cli.bundles import find_bundle, resolve
 from probatum.cli.output import print_facts, print_json, print_lines, print_table
 from probatum.cli.reading import get_record, list_records
 from probatum.cli.sending import FEE_UNITS, get_domain, send_body
 from probatum.cli.settings import DEFAULTS, Common
 from probatum.client.purse_file import PurseState, list_purses
 from probatum.errors import Refusal
+from probatum.evidence.double_charges import find_double_charge
 from probatum.protocol import limits
+from probatum.protocol.bundles import decode_bundle
 from probatum.protocol.encoding import decode
 from probatum.protocol.hexes import digest_from_hex
 from probatum.protocol.primitives import Address, Digest, address_to_hex
@@ -130,6 +133,39 @@ def withdraw(
     payee = _find_payee(common, to)
     body = WithdrawEscrow(payee=payee)
     _send(common, account, payee, body, fee_units, "the rest is yours again")
+
+
+@app.command
+def accuse(
+    first: Annotated[str, Parameter(help="A bundle's file, or the id of a request kept here.")],
+    second: Annotated[str, Parameter(help="Another one, of the same request.")],
+    /,
+    *,
+    send: Annotated[bool, Parameter(help="Send the report; else only say what it is.")] = False,
+    account: Payer = None,
+    fee_units: Fee = FEE_UNITS,
+    common: Common = DEFAULTS,
+) -> None:
+    """Find a double charge in two bundles of one request, and convict who charged twice.
+
+    Two releases that both charge for one request convict the gateway, two receipts that both
+    charge for one hand-over the node.
+
+    Example: probatum pay accuse one.json other.json --send
+    """
+    bundles = [decode_bundle(find_bundle(common, resolve(common, one))) for one in (first, second)]
+    report = find_double_charge(*bundles)
+    kind = type(report).__name__
+    facts: dict[str, Any] = {"report": kind, "operator": address_to_hex(report.operator)}
+    if send:
+        outcome = send_body(common, load_signer(common, account), report, fee_units=fee_units)
+        facts |= {"transaction": outcome.transaction_hash.hex(), "height": outcome.height}
+    if common.json:
+        print_json(facts)
+        return
+    print_facts(facts)
+    if not send:
+        print_lines(("Nothing was sent; --send convicts.",))
 
 
 def _find_payee(common: Common, to: str | None) -> Address:

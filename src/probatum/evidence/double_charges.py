@@ -10,14 +10,21 @@ from base64 import b64decode
 from dataclasses import dataclass
 
 from probatum.errors import Refusal
-from probatum.evidence.accusing import HeldReceipt
+from probatum.evidence.accusing import HeldReceipt, hold_receipt
+from probatum.protocol.bundles import Bundle
 from probatum.protocol.custody import Release, decode_release
 from probatum.protocol.dsse import Envelope, check_envelope, decode_payload
 from probatum.protocol.hexes import address_from_document, key_from_hex
 from probatum.protocol.primitives import OperatingSignature, make_operating_signature
 from probatum.protocol.transactions.kinds import ReportTwoCharges, ReportTwoReleases
 
-__all__ = ["HeldRelease", "hold_release", "report_two_charges", "report_two_releases"]
+__all__ = [
+    "HeldRelease",
+    "find_double_charge",
+    "hold_release",
+    "report_two_charges",
+    "report_two_releases",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +101,25 @@ def report_two_releases(first: HeldRelease, second: HeldRelease) -> ReportTwoRel
         second=second.payload,
         second_signature=second.signature,
     )
+
+
+def find_double_charge(first: Bundle, second: Bundle) -> ReportTwoCharges | ReportTwoReleases:
+    """Find who charged twice in two bundles: the gateway by their releases, else the node.
+
+    Raises:
+        Refusal: `accusing.no-case` if neither did; as `hold_release` and `hold_receipt`.
+    """
+    releases = hold_release(first.release), hold_release(second.release)
+    try:
+        return report_two_releases(*releases)
+    except Refusal as refusal:
+        if first.receipt is None or second.receipt is None:
+            raise
+        no_case = refusal
+    try:
+        return report_two_charges(hold_receipt(first.receipt), hold_receipt(second.receipt))
+    except Refusal as refusal:
+        raise _no_case(f"{no_case.message}; {refusal.message}") from None
 
 
 def _check_charged(first: int, second: int) -> None:

@@ -18,7 +18,7 @@ COMMANDS = """
     receipt accuse | receipt list | receipt show | receipt verify | receipt fetch | receipt settle
     account new | account list | account show | account balance | account send | account stake
     account unstake | account withdraw | account export
-    pay fund | pay status | pay close | pay withdraw
+    pay fund | pay status | pay close | pay withdraw | pay accuse
     account publisher-key new | account publisher-key show | account publisher-key register
     model init | model pack | model check | model publish | model list | model show | model fetch
     model sign | model verify | model bom
