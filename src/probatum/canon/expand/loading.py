@@ -21,7 +21,7 @@ from probatum.canon.graph.sizes import Size, make_dim
 from probatum.canon.graph.types import CanonDtype
 from probatum.errors import Refusal
 
-__all__ = ["BODIES", "Loaded", "Node", "load_model", "read_constant", "read_dtype"]
+__all__ = ["BODIES", "Loaded", "Node", "load_model", "make_dim_name", "read_constant", "read_dtype"]
 
 BODIES: Final = (
     "Elu", "HardSwish", "LeakyRelu", "LogSoftmax", "Mish", "PRelu", "ReduceL1", "ReduceL2",
