@@ -2,7 +2,8 @@
 
 The transformers are of random weights in canonical primitives; the peer is the same network in
 ONNX's own operators. An all-cancelling product is what an attacker would send. Each round times
-both, one after the other; figures are medians of the rounds' ratios.
+both, one after the other, in CPU seconds, so that other load disturbs less; figures are medians of
+the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -53,11 +54,11 @@ def time_both(
     ours(), peer()
     times = []
     for _ in range(rounds):
-        begun = time.perf_counter()
+        begun = time.process_time()
         ours()
-        between = time.perf_counter()
+        between = time.process_time()
         peer()
-        times.append((between - begun, time.perf_counter() - between))
+        times.append((between - begun, time.process_time() - between))
     mine, theirs = (statistics.median(column) * 1e3 for column in zip(*times, strict=True))
     return mine, theirs, statistics.median(one / two for one, two in times)
 

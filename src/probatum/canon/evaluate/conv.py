@@ -124,8 +124,10 @@ def _multiply_narrow(
     if group > 1 and weights.shape[-1] == 1:
         _multiply_depthwise(clean, clean_weights, windows, x.dtype, out, ws)
     else:
-        for seen, flat, results in _list_groups(clean, clean_weights, windows, group, out):
-            _multiply_patches(seen, flat, len(windows.out), x.dtype, results, ws)
+        lengths = _compute_lengths(clean, windows, group)
+        groups = _list_groups(clean, clean_weights, windows, group, out)
+        for at, (seen, flat, results) in enumerate(groups):
+            _multiply_patches(seen, flat, lengths[..., at], x.dtype, results, ws)
     if not (finite and finite_weights):
         _mend(doubles, weights, windows, group, x.dtype, out)
 
@@ -137,16 +139,28 @@ def _keep_weights(weight: Value, ws: Workspace) -> Doubles:
     return ws.keep(("conv", weight.key), size, lambda: widen(weight.array, weight.dtype))
 
 
+def _compute_lengths(x: Doubles, windows: Windows, group: int) -> Doubles:
+    """Compute the norms of patches: B, out..., group; sums over places of sums over channels."""
+    parts = x.reshape(*x.shape[:-1], group, -1)
+    squares = np.einsum("...c,...c->...", parts, parts)
+    axes = len(windows.out)
+    seen = windows.view(squares, filler=0.0)
+    lengths: Doubles = np.sqrt(seen.sum(axis=tuple(range(1 + axes, 1 + 2 * axes))))
+    return lengths
+
+
 def _multiply_patches(
-    seen: Doubles, flat: Doubles, spatial: int, dtype: str, results: Array, ws: Workspace
+    seen: Doubles, flat: Doubles, lengths: Doubles, dtype: str, results: Array, ws: Workspace
 ) -> None:
     norms = np.sqrt(np.einsum("ij,ij->i", flat, flat))[None]
-    for first, run, rows in _list_runs(seen, spatial):
-        patches = seen[run].reshape(rows, -1)
-        lengths = np.sqrt(np.einsum("ij,ij->i", patches, patches))[None]
+    for first, run, rows in _list_runs(seen, lengths.ndim - 1):
+        patches = ws.take_doubles((rows, flat.shape[1]))
+        np.copyto(patches.reshape(seen[run].shape), seen[run])
+        sides = (lengths[run].reshape(1, -1), norms)
         into = results[first : first + rows]
         product = into if into.flags.c_contiguous else np.empty(into.shape, into.dtype)
-        multiply_rows(patches[None], flat[None], (lengths, norms), dtype, product[None], ws)
+        multiply_rows(patches[None], flat[None], sides, dtype, product[None], ws)
+        ws.give_back(patches)
         if product is not into:
             into[...] = product
 

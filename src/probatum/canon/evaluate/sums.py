@@ -91,7 +91,7 @@ def sum_rows(rows: Array, dtype: str, divisor: int, out: Array, ws: Workspace) -
         found = found[np.isfinite(total[found])] + begin
         return found if len(found) else None
 
-    found = ws.spread(count, max(1, CHUNK // terms), work)
+    found = ws.spread(count, max(1, 4 * CHUNK // terms), work)
     if not found:
         return
     undecided = np.concatenate(found)

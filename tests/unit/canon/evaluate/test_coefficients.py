@@ -65,6 +65,14 @@ CASES = {
         "16",
         -49.1,
     ),
+    "erf, rough": (
+        lambda t: (
+            polynomial(error_function.ROUGH_ABOVE, t) / polynomial(error_function.ROUGH_BELOW, t)
+        ),
+        erf_over_x,
+        "16",
+        -36.4,
+    ),
     "log": (lambda t: polynomial(logarithm.COEFFICIENTS, t), log_over_s, "0.02946", -51.7),
     "sin": (lambda t: polynomial(circle.SINE, t), sine_over_r, "0.6175", -55.5),
     "cos": (lambda t: polynomial(circle.COSINE, t), cosine, "0.6175", -57),
@@ -90,7 +98,13 @@ def test_greatest_error(name):
 
 
 def test_all_positive_where_the_proof_says_so():
-    for coefficients in (error_function.ABOVE, error_function.BELOW, logarithm.COEFFICIENTS):
+    for coefficients in (
+        error_function.ABOVE,
+        error_function.BELOW,
+        error_function.ROUGH_ABOVE,
+        error_function.ROUGH_BELOW,
+        logarithm.COEFFICIENTS,
+    ):
         assert min(coefficients) > 0
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from probatum.canon.arith import functions
 from probatum.canon.arith.formats import FORMATS, Format
 from probatum.canon.arith.powers import power
-from probatum.canon.evaluate.rounding import Indices, round_to
+from probatum.canon.evaluate.rounding import UNIT, Indices, round_to
 from probatum.canon.evaluate.univariate import circle, error_function, exponential, logarithm
 from probatum.canon.evaluate.values import Array, Doubles, Value, fill_nan, get_bits, widen
 from probatum.canon.evaluate.workspace import CHUNK, Scratch, Workspace
@@ -33,6 +33,8 @@ class Univariate:
         compute: In float64, overwriting its argument.
         error: Bounds compute's relative error, |c|.
         exact: From bits to bits.
+        rough: Computes faster, where that pays: what it leaves undecided goes to `compute`.
+        rough_error: Bounds its relative error.
         gaps: Whether compute claims nothing of some arguments and returns NaN there.
     """
 
@@ -41,6 +43,8 @@ class Univariate:
     error: float
     exact: Callable[[Format, int], int]
     gaps: bool = False
+    rough: Callable[[Doubles, Scratch], Doubles] | None = None
+    rough_error: float = 0.0
 
 
 def _log(x: Doubles, scratch: Scratch) -> Doubles:
@@ -76,6 +80,8 @@ FUNCTIONS: Final = {
             compute=error_function.compute_erf,
             error=error_function.ERF_ERROR,
             exact=functions.erf,
+            rough=error_function.compute_erf_roughly,
+            rough_error=error_function.ROUGH_ERROR,
         ),
         Univariate(
             name="Log",
@@ -113,21 +119,21 @@ def apply_univariate(function: Univariate, value: Value, out: Array, ws: Workspa
     """
     dtype = value.dtype
     flat, results = value.array.reshape(-1), out.reshape(-1)
-    undecided = np.arange(flat.size)
-    if dtype != "float64":
+    if dtype == "float64":
+        undecided = np.arange(flat.size)
+    else:
 
         def work(scratch: Scratch, begin: int, end: int) -> Indices | None:
-            doubles = widen(flat[begin:end], dtype, scratch.take("x", end - begin))
-            found = function.compute(doubles, scratch)
-            into = results[begin:end]
-            return _test(found, function.error, dtype, into, scratch, begin, gaps=function.gaps)
+            return _apply_chunk(
+                function, dtype, flat[begin:end], results[begin:end], scratch, begin
+            )
 
         found = ws.spread(flat.size, CHUNK, work)
         if not function.gaps and not value.finite:
             # NaN: whatever level 1 made of it, and of its neighbours nothing.
             _fill_nan_like(flat, dtype, results)
             found = [at[~_is_nan(flat[at], dtype)] for at in found]
-        undecided = np.concatenate(found) if found else undecided[:0]
+        undecided = np.concatenate(found) if found else np.empty(0, np.intp)
     if len(undecided):
         fmt, bits = FORMATS[dtype], get_bits(flat)
         hard, inverse = np.unique(bits[undecided], return_inverse=True)
@@ -138,20 +144,37 @@ def apply_univariate(function: Univariate, value: Value, out: Array, ws: Workspa
         get_bits(results)[undecided] = np.array(settled, bits.dtype)[inverse]
 
 
+def _apply_chunk(
+    function: Univariate, dtype: str, x: Array, out: Array, scratch: Scratch, begin: int
+) -> Indices | None:
+    """Compute a chunk: indices, from `begin` on, of what is undecided."""
+    compute, error = function.compute, function.error
+    if function.rough is not None:
+        compute, error = function.rough, function.rough_error
+    value = compute(widen(x, dtype, scratch.take("x", x.size)), scratch)
+    undecided = _test(value, error, dtype, out, scratch, gaps=function.gaps)
+    if undecided is not None and function.rough is not None:
+        few = np.empty(len(undecided), out.dtype)
+        value = function.compute(widen(x[undecided], dtype), scratch)
+        left = _test(value, function.error, dtype, few, scratch, gaps=function.gaps)
+        out[undecided] = few
+        undecided = None if left is None else undecided[left]
+    return None if undecided is None else undecided + begin
+
+
 def _test(
     value: Doubles,
     error: float,
     dtype: str,
     out: Array,
     scratch: Scratch,
-    begin: int,
     *,
     gaps: bool = False,
 ) -> Indices | None:
-    """Round v (1 ± c): indices, from `begin` on, of what is undecided or NaN."""
+    """Round v (1 ± c): indices of what is undecided, or NaN where there are gaps."""
     moved, low = scratch.take("moved", value.size), scratch.take("low", value.size, dtype)
-    # c + 3u: the two products' own roundings, and |v - f| <= c|f| said of |v|.
-    slack = error * (1 + 2.0**-8)
+    # |v - f| <= c|f| <= c (1 + 2c)|v|; 1 ± c and its product with v are rounded themselves.
+    slack = error * (1 + 2.0**-20) + 4 * UNIT
     np.multiply(value, 1 + slack, out=moved)
     round_to(dtype, moved, out)
     np.multiply(value, 1 - slack, out=moved)
@@ -160,7 +183,7 @@ def _test(
     np.not_equal(get_bits(out), get_bits(low), out=differ)
     if gaps:
         differ |= np.isnan(value)
-    return np.flatnonzero(differ) + begin if differ.any() else None
+    return np.flatnonzero(differ) if differ.any() else None
 
 
 def _is_nan(x: Array, dtype: str) -> Array:
@@ -193,9 +216,9 @@ def apply_power(x: Array, y: Array, dtype: str, out: Array, ws: Workspace) -> No
             exponent = widen(y[begin:end], dtype, scratch.take("y", end - begin))
             sure = (base > 0) & np.isfinite(base) & np.isfinite(exponent)
             value = logarithm.compute_power(base, exponent, scratch)
-            found = _test(value, logarithm.POWER_ERROR, dtype, out[begin:end], scratch, begin)
+            found = _test(value, logarithm.POWER_ERROR, dtype, out[begin:end], scratch)
             if found is not None:
-                sure[found - begin] = False
+                sure[found] = False
             return None if sure.all() else np.flatnonzero(~sure) + begin
 
         found = ws.spread(x.size, CHUNK, work)
