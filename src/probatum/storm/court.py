@@ -19,6 +19,7 @@ from probatum.protocol.primitives import address_to_hex
 from probatum.protocol.receipts import decode_receipt
 from probatum.storm.cast.cheats import CHEATS
 from probatum.storm.cast.customer import Request
+from probatum.storm.cast.griefer import Griefer
 from probatum.storm.cast.prosecutor import Prosecutor
 from probatum.storm.disk import Disk
 from probatum.storm.docket import Deeds
@@ -62,7 +63,11 @@ def _wrap(world: World, name: str, build: Build, deeds: Deeds) -> Build:
 def seat(world: World) -> None:
     """Add those who accuse, and plan who forgets what and when; the storm begins now."""
     for at in range(world.plan.prosecutors):
-        _add_prosecutor(world, f"prosecutor-{at}")
+        _add_accuser(world, f"prosecutor-{at}", Prosecutor)
+    for at in range(world.plan.griefers):
+        name = f"griefer-{at}"
+        world.docket.griefers[name] = derive_account(world.kernel.seed, name).address
+        _add_accuser(world, name, Griefer)
     storm_ms = world.plan.storm_ms
     for name, deeds in sorted(world.docket.deeds.items()):
         if deeds.cheat in ("omitter", "loser"):
@@ -97,11 +102,11 @@ def _list_bundles(world: World) -> Iterator[bytes]:
                 yield request.bundle
 
 
-def _add_prosecutor(world: World, name: str) -> None:
+def _add_accuser(world: World, name: str, kind: type[Prosecutor | Griefer]) -> None:
     signer = derive_account(world.kernel.seed, name)
 
     def build(_: Disk) -> Machine:
-        return Prosecutor(
+        return kind(
             LEDGER,
             world.trust,
             get_domain(world.genesis),

@@ -55,6 +55,8 @@ class Plan:
         cheats: The nodes that break `LOG-1`, the first ones, by kind (`cast.cheats`).
         disk_losers: How many honest nodes behind them lose their disk once.
         prosecutors: How many hold what customers hold, and accuse.
+        griefers: How many accuse falsely, and in bulk.
+        settle_every_blocks: Blocks between two settlements of a node's log.
         clock_jumps: Times that a party's clock is set anew, `skew_ms` wrong at most.
     """
 
@@ -65,6 +67,8 @@ class Plan:
     cheats: tuple[str, ...] = ()
     disk_losers: int = 0
     prosecutors: int = 0
+    griefers: int = 0
+    settle_every_blocks: int = 2
     params: Params = field(default_factory=Params)
     clients: int = 4
     requests_per_client: int = 10

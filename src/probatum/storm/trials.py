@@ -6,6 +6,7 @@ Windows are shorter than a network's own, so that a storm of a minute sees them 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -17,12 +18,13 @@ __all__ = ["TRIALS"]
 _BRISK: Final = Params(include_window_blocks=10, challenge_window_blocks=40, loss_epoch_blocks=400)
 
 
-def _make(name: str, *cheats: str, disk_losers: int = 0) -> Plan:
+def _make(name: str, *cheats: str, disk_losers: int = 0, griefers: int = 0) -> Plan:
     return Plan(
         name=name,
         cheats=cheats,
         disk_losers=disk_losers,
         prosecutors=1,
+        griefers=griefers,
         params=_BRISK,
         crashes=4,
         traps=4,
@@ -39,8 +41,12 @@ TRIALS: Final[Mapping[str, Plan]] = MappingProxyType(
             _make("omitter", "omitter"),
             _make("loser", "loser"),
             _make("misfortune", disk_losers=1),
+            _make("griefer", disk_losers=1, griefers=1),
+            _make("mob", "loser", griefers=2),
+            replace(_make("deluge", disk_losers=1, griefers=2), settle_every_blocks=20),
             _make("gang", "equivocator", "omitter", disk_losers=1),
         )
     }
 )
-"""One kind of cheat each; an honest node that loses its disk; several at once."""
+"""One kind of cheat each; an honest node that loses its disk; who accuses falsely, with and without
+somebody to accuse, and where every receipt is late; several at once."""

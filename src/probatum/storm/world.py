@@ -47,13 +47,14 @@ from probatum.storm.people import derive_account, derive_operating
 from probatum.storm.plan import CALM, Plan
 from probatum.storm.witness import Witness
 
-__all__ = ["COLLECT_UNITS", "LEDGER", "STAKE", "World", "add_customers", "build_world"]
+__all__ = ["COLLECT_UNITS", "LEDGER", "RICH", "STAKE", "World", "add_customers", "build_world"]
 
 LEDGER: Final = "http://full"
 _CHAIN_ID: Final = 4_711
 STAKE: Final = 10 * UNITS_PER_TOKEN
 """What every operator bonds."""
-_RICH: Final = 1_000 * UNITS_PER_TOKEN
+RICH: Final = 1_000 * UNITS_PER_TOKEN
+"""What everybody has in the beginning."""
 COLLECT_UNITS: Final = 20_000
 """Gateways collect what is worth so much."""
 _UNSIGNED: Final = make_operating_signature(bytes(64))
@@ -89,6 +90,7 @@ def _list_holders(plan: Plan) -> list[str]:
         *(f"payer of {name}" for name in nodes),
         *(f"spender-{at}" for at in range(plan.spenders)),
         *(f"prosecutor-{at}" for at in range(plan.prosecutors)),
+        *(f"griefer-{at}" for at in range(plan.griefers)),
         "publisher",
         *(f"payer of gateway-{at}" for at in range(plan.gateways) if plan.price_units),
         *(f"client-{at}" for at in range(plan.clients) if plan.price_units),
@@ -103,7 +105,7 @@ def build_world(seed: int, plan: Plan) -> World:
         chain_id=_CHAIN_ID,
         time_ms=START_MS - 1_000,
         key=engine_key.key,
-        balances={signer.address: _RICH for signer in accounts.values()},
+        balances={signer.address: RICH for signer in accounts.values()},
         params=plan.params,
     )
     trust = Trust(
@@ -215,6 +217,7 @@ def _add_inference(
         ledger=LEDGER,
         packages={model.PACKAGE: model.MANIFEST},
         price_units=world.plan.price_units,
+        settle_every_blocks=world.plan.settle_every_blocks,
     )
 
     def build(disk: Disk) -> Machine:

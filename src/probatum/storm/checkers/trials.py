@@ -24,7 +24,7 @@ from probatum.protocol.transactions.signed import compute_transaction_hash, deco
 from probatum.storm.checkers.chain import Replay
 from probatum.storm.docket import Act, Deeds
 from probatum.storm.people import derive_account
-from probatum.storm.world import STAKE, World
+from probatum.storm.world import RICH, STAKE, World
 
 __all__ = ["KNOWN_BLOCKS", "check_trials"]
 
@@ -55,6 +55,8 @@ def check_trials(world: World, done: Replay) -> None:
                 "trials.honest-convicted", address_to_hex(offence.operator), why
             )
     _check_stakes(world, done, bodies, cheats)
+    for name, account in sorted(world.docket.griefers.items()):
+        _check_griefer(world, done, name, account, offences)
     for challenge in _list(done, records.CHALLENGE, records.ChallengeRecord):
         why = f"entry {challenge.index} of session {challenge.session} is still challenged"
         world.kernel.trace.find("trials.open-challenge", address_to_hex(challenge.operator), why)
@@ -154,3 +156,22 @@ def _check_stakes(
         if held != STAKE - late * fee_units:
             why = f"{held} units are left of {STAKE} after {late} late fees"
             world.kernel.trace.find("trials.honest-slashed", name, why)
+
+
+def _check_griefer(
+    world: World,
+    done: Replay,
+    name: str,
+    address: Address,
+    offences: list[records.OffenceRecord],
+) -> None:
+    """Check that griefing cost its fees and earned nothing but for convicting cheats."""
+    account = _get(done, records.get_account_key(address), records.Account)
+    balance = 0 if account is None else account.balance
+    paid = done.senders[address] * world.plan.params.min_fee_units
+    # Bonds came back: no challenge is open. Rewards for honest nodes are findings of their own.
+    earned = sum(offence.reward_units for offence in offences if offence.reporter == address)
+    world.kernel.trace.count("units paid by griefers", paid)
+    if balance != RICH - paid + earned:
+        why = f"{balance} of {RICH} after {paid} of fees and {earned} of rewards"
+        world.kernel.trace.find("trials.griefer-gained", name, why)
