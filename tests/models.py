@@ -16,9 +16,9 @@ import pytest
 
 from probatum.canon.expand.expansion import expand_model
 from probatum.canon.expand.values import make_known
+from tests.corpus.trained import train
 
 ROOT = Path(__file__).resolve().parents[1]
-TRAINED = ROOT / "tests" / "corpus" / "trained"
 FAR = 1.5e-6
 
 
@@ -31,7 +31,7 @@ class Model:
         dims: Least and greatest admitted value of each dim.
         bind: Inputs that are constants.
         far: How far ONNX Runtime may be off, as a share of the largest output.
-        recipe: Where it comes from; empty for those of `corpus/trained`.
+        recipe: Where it comes from; empty for those of `corpus.trained`.
         rows: Whether the first dim of all inputs is the batch.
     """
 
@@ -104,7 +104,7 @@ MODELS = [
 
 def read(model):
     if not model.recipe:
-        return (TRAINED / f"{model.name}.onnx").read_bytes()
+        return train(model.name)
     path = ROOT / ".cache" / "models" / model.recipe / "model.onnx"
     if not path.is_file():
         command = [sys.executable, str(ROOT / "models" / "fetch.py"), model.recipe]
