@@ -78,7 +78,9 @@ def compute_cast(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace) -> V
         np.not_equal(_get_comparable(value), 0, out=out)
     elif is_float(dtype):
         _cast_to_float(value, dtype, out)
-        return Value(out, dtype, finite=compute_finite(out, dtype))
+        # No integer is beyond float32 or bfloat16.
+        small = not is_float(value.dtype) and dtype != "float16"
+        return Value(out, dtype, finite=small or compute_finite(out, dtype))
     elif is_float(value.dtype):
         _saturate(widen(value.array, value.dtype), out)
     else:

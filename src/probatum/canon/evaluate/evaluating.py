@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from probatum.canon.evaluate.blas import limit_blas
 from probatum.canon.evaluate.kernels import get_kernel
 from probatum.canon.evaluate.plan import make_plan
 from probatum.canon.evaluate.values import Array, Value, compute_finite, get_numpy_dtype
@@ -100,8 +101,11 @@ class Evaluator:
             assert value is not None, "the plan frees after the last reader"
             return value
 
-        with np.errstate(
-            over="call", invalid="call", divide="call", under="ignore", call=self._ws.flags
+        with (
+            limit_blas(self._ws.threads),
+            np.errstate(
+                over="call", invalid="call", divide="call", under="ignore", call=self._ws.flags
+            ),
         ):
             for number, (node, kernel) in enumerate(zip(bound.nodes, self._kernels, strict=True)):
                 value = self._constants.get(number)
