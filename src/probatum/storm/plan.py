@@ -42,6 +42,7 @@ class Plan:
         inference_nodes: Each of its own operator.
         gateways: Customers are shared out among them.
         tamperers: How many of them alter outputs after they signed them.
+        takers: How many of them charge for answers and never give them.
         requests_per_client: Asked one after another, `ask_every_ms` apart on average.
         transfers_per_spender: Sent one after another.
         storm_ms: How long it blows; then everything heals.
@@ -64,6 +65,7 @@ class Plan:
     inference_nodes: int = 3
     gateways: int = 2
     tamperers: int = 0
+    takers: int = 0
     cheats: tuple[str, ...] = ()
     disk_losers: int = 0
     prosecutors: int = 0
@@ -102,9 +104,11 @@ PLANS: Final[Mapping[str, Plan]] = MappingProxyType(
             Plan(name="foul", tamperers=1, crashes=3, traps=3),
             Plan(name="lone", inference_nodes=1, crashes=8, traps=8),
             Plan(name="market", price_units=5_000, margin_units=300, crashes=8, traps=8),
+            Plan(name="taken", price_units=5_000, margin_units=300, takers=1, crashes=4, traps=4),
         )
     }
 )
 """An ordinary storm; one with slow disks, where much is lost in a crash; one with a node that
 alters its answers, on wires that alter nothing, and on wires that do; one with nobody to fail
-over to; one in which everything costs something."""
+over to; one in which everything costs something, and one in which a node takes the money and is
+silent."""

@@ -13,6 +13,7 @@ from typing import Final
 from probatum.nodes.inference.machine import InferenceNode
 from probatum.storm.checkers.answers import check_answers
 from probatum.storm.checkers.chain import check_chain, check_statements, replay
+from probatum.storm.checkers.exposure import check_exposure
 from probatum.storm.checkers.logs import check_logs, is_settled
 from probatum.storm.checkers.memory import check_memory
 from probatum.storm.checkers.money import check_money
@@ -70,6 +71,7 @@ def check_promises(world: World) -> None:
     check_logs(world, done)
     check_answers(world, done)
     check_money(world, done)
+    check_exposure(world, done)
     check_trials(world, done)
     check_memory(world)
 

@@ -38,6 +38,7 @@ from probatum.protocol.vouchers import compute_escrow_id
 from probatum.storm import model
 from probatum.storm.cast.customer import Customer, Notebook, Purse
 from probatum.storm.cast.spender import Spender, Statement
+from probatum.storm.cast.taker import Taker
 from probatum.storm.cast.tamperer import Tamperer
 from probatum.storm.disk import Disk
 from probatum.storm.docket import Docket
@@ -47,7 +48,16 @@ from probatum.storm.people import derive_account, derive_operating
 from probatum.storm.plan import CALM, Plan
 from probatum.storm.witness import Witness
 
-__all__ = ["COLLECT_UNITS", "LEDGER", "RICH", "STAKE", "World", "add_customers", "build_world"]
+__all__ = [
+    "COLLECT_UNITS",
+    "LEDGER",
+    "RICH",
+    "STAKE",
+    "World",
+    "add_customers",
+    "build_world",
+    "get_exposure",
+]
 
 LEDGER: Final = "http://full"
 _CHAIN_ID: Final = 4_711
@@ -57,6 +67,7 @@ RICH: Final = 1_000 * UNITS_PER_TOKEN
 """What everybody has in the beginning."""
 COLLECT_UNITS: Final = 20_000
 """Gateways collect what is worth so much."""
+_EXPOSED_ANSWERS: Final = 12
 _UNSIGNED: Final = make_operating_signature(bytes(64))
 
 
@@ -97,6 +108,11 @@ def _list_holders(plan: Plan) -> list[str]:
     ]
 
 
+def get_exposure(plan: Plan) -> int:
+    """Get how far a gateway's vouchers for one node may run ahead of its answers."""
+    return _EXPOSED_ANSWERS * plan.price_units
+
+
 def build_world(seed: int, plan: Plan) -> World:
     """Build a network whose parties are all down; `World.kernel.start` brings each up."""
     engine_key = derive_operating(seed, "full")
@@ -126,7 +142,7 @@ def build_world(seed: int, plan: Plan) -> World:
     kernel.network.taps.append(world.witness.hear)
     _add_ledger(world)
     for at in range(plan.inference_nodes):
-        _add_inference(world, f"node-{at}", accounts, tampers=at < plan.tamperers)
+        _add_inference(world, at, accounts)
     for at in range(plan.gateways):
         _add_gateway(world, f"gateway-{at}", accounts)
     publish = PublishModel(
@@ -204,9 +220,8 @@ def _add_ledger(world: World) -> None:
     world.roles["full"] = "full"
 
 
-def _add_inference(
-    world: World, name: str, accounts: dict[str, AccountSigner], *, tampers: bool
-) -> None:
+def _add_inference(world: World, at: int, accounts: dict[str, AccountSigner]) -> None:
+    name = f"node-{at}"
     signer = derive_operating(world.kernel.seed, name)
     operator = accounts[f"operator of {name}"]
     settings = InferenceSettings(
@@ -222,7 +237,9 @@ def _add_inference(
 
     def build(disk: Disk) -> Machine:
         node = InferenceNode(settings, tuple(disk.journal))
-        return Tamperer(node, world.kernel.trace) if tampers else node
+        if at < world.plan.tamperers:
+            return Tamperer(node, world.kernel.trace)
+        return Taker(node, world.kernel.trace) if at < world.plan.takers else node
 
     world.kernel.add(
         name,
@@ -245,6 +262,7 @@ def _add_gateway(world: World, name: str, accounts: dict[str, AccountSigner]) ->
         payer=accounts.get(f"payer of {name}"),
         margin_units=world.plan.margin_units,
         collect_units=COLLECT_UNITS,
+        exposure_units=get_exposure(world.plan),
     )
 
     def build(disk: Disk) -> Machine:

@@ -6,6 +6,7 @@ Read once, handed down. Must not know where the values come from.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from probatum.evidence.routing import RoutingPolicy
 from probatum.protocol import limits
@@ -16,7 +17,10 @@ from probatum.protocol.primitives import UNITS_PER_TOKEN, Address, address_to_he
 from probatum.protocol.secp256k1 import AccountSigner
 from probatum.protocol.trust import Trust, get_domain
 
-__all__ = ["GatewaySettings"]
+__all__ = ["LOST_PERMILLE", "GatewaySettings"]
+
+LOST_PERMILLE: Final = 20
+"""Of the answers that came: so many more may be charged and get lost on the way (`PAY-1`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +87,7 @@ class GatewaySettings:
     escrow_units: int = UNITS_PER_TOKEN // 10
     escrow_limit_units: int = 10 * UNITS_PER_TOKEN
     exposure_units: int = UNITS_PER_TOKEN // 100
-    lost_permille: int = 20
+    lost_permille: int = LOST_PERMILLE
     collect_units: int = UNITS_PER_TOKEN // 100
     retry_blocks: int = 3
 
