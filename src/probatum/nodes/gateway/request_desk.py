@@ -266,9 +266,12 @@ class RequestDesk:
             raise Refusal("gateway.bad-package", "what was published under this name is no package")
         check_tensors_match(known.manifest.inputs, ask.inputs)
         request = make_request(ask, model.package, known.manifest, self._settings, asker, moment)
-        prices = (offer.price_units for offer in self._view.get_offers(model.package))
         request.fare = self._till.admit(
-            request.request_id, ask, asker.caller, self._settings.margin_units, prices
+            request.request_id,
+            ask,
+            asker.caller,
+            self._settings.margin_units,
+            lambda: [offer.price_units for offer in self._view.get_offers(model.package)],
         )
         if request.fare.by_voucher:
             request.opener = self._get_opener(moment)

@@ -7,7 +7,7 @@ are paid (`spending`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -88,7 +88,7 @@ class Till:
         ask: Ask,
         caller: str,
         margin_units: int,
-        prices: Iterable[int],
+        list_prices: Callable[[], Iterable[int]],
     ) -> Fare:
         """Find out who pays for a request, and reserve what it may cost.
 
@@ -97,7 +97,7 @@ class Till:
             ask: What was asked, perhaps with a voucher.
             caller: Who asks, as the door established.
             margin_units: What the gateway adds to a node's price.
-            prices: What nodes ask for it.
+            list_prices: Lists what nodes ask for it; called only if it matters.
 
         Raises:
             Refusal: `payment.*`, `voucher.*`: the voucher does not pay for it.
@@ -116,7 +116,7 @@ class Till:
             return FREE
         spent = self._spent.get(caller, 0) + self._reserved.get(caller, 0)
         left = self._budgets.get_budget(caller) - spent
-        asked = (price + margin_units for price in prices)
+        asked = (price + margin_units for price in list_prices())
         ceiling = max((price for price in asked if price <= left), default=0)
         if ceiling <= 0:
             return FREE
