@@ -115,7 +115,7 @@ def _multiply_wide(x: Array, weight: Array, windows: Windows, group: int, out: A
 def _multiply_narrow(
     x: Value, weight: Value, windows: Windows, group: int, out: Array, ws: Workspace
 ) -> None:
-    doubles = widen(x.array, x.dtype)
+    doubles = widen(x.array, x.dtype, ws.take_doubles(x.array.shape))
     weights = _keep_weights(weight, ws)
     finite = x.finite or bool(np.isfinite(doubles).all())
     finite_weights = weight.finite or bool(np.isfinite(weights).all())
@@ -130,6 +130,7 @@ def _multiply_narrow(
             _multiply_patches(seen, flat, lengths[..., at], x.dtype, results, ws)
     if not (finite and finite_weights):
         _mend(doubles, weights, windows, group, x.dtype, out)
+    ws.give_back(doubles)
 
 
 def _keep_weights(weight: Value, ws: Workspace) -> Doubles:
@@ -154,13 +155,18 @@ def _multiply_patches(
 ) -> None:
     norms = np.sqrt(np.einsum("ij,ij->i", flat, flat))[None]
     for first, run, rows in _list_runs(seen, lengths.ndim - 1):
-        patches = ws.take_doubles((rows, flat.shape[1]))
-        np.copyto(patches.reshape(seen[run].shape), seen[run])
+        cut = seen[run]
+        if cut.flags.c_contiguous:  # one place a window: the tensor itself
+            patches = cut.reshape(rows, -1)
+        else:
+            patches = ws.take_doubles((rows, flat.shape[1]))
+            np.copyto(patches.reshape(cut.shape), cut)
         sides = (lengths[run].reshape(1, -1), norms)
         into = results[first : first + rows]
         product = into if into.flags.c_contiguous else np.empty(into.shape, into.dtype)
         multiply_rows(patches[None], flat[None], sides, dtype, product[None], ws)
-        ws.give_back(patches)
+        if not cut.flags.c_contiguous:
+            ws.give_back(patches)
         if product is not into:
             into[...] = product
 

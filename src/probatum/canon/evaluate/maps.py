@@ -154,8 +154,11 @@ def compute_unary(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace) -> 
 def _relu(x: Array, out: Array | None) -> Array:
     """Make what is below zero +0; -0 and NaN stay."""
     found = np.empty_like(x) if out is None else out
-    np.copyto(found, x)
-    np.copyto(found, 0, where=x < 0)
+    # A mask of bits: all where x stays, none where it is below zero.
+    bits = get_bits(x)
+    mask = (x < 0).astype(bits.dtype)
+    mask -= bits.dtype.type(1)
+    np.bitwise_and(bits, mask, out=get_bits(found))
     return found
 
 
