@@ -6,6 +6,7 @@ import pytest
 
 from probatum.nodes.shell.meter import Gauged, Meter
 from probatum.protocol.messages import Ask
+from tests.unit.nodes.money import MILLION, ask_paid, fund, start_paid_network
 from tests.unit.nodes.network import GATEWAY, LEDGER, Network, endpoint, tensor
 
 NAME = re.compile(r"^# TYPE (\S+) ", re.MULTILINE)
@@ -65,3 +66,15 @@ def test_every_figure_is_on_the_page(network, repository):
     for party in (LEDGER, GATEWAY, endpoint("a")):
         meter = Meter(network.world.parties[party].machine)
         assert set(NAME.findall(meter.write().decode())) - said == set()
+
+
+def test_money_is_seen_to_run_ahead_and_to_be_collected():
+    network = start_paid_network((("a", 5_000),), exposure_units=MILLION)
+    fund(network)
+    ask_paid(network, 1, 5_000, max_price=5_000)
+    gateway, node = get_gauges(network, GATEWAY), get_gauges(network, endpoint("a"))
+    assert gateway["gateway_uncollected_units"] == node["node_uncollected_units"] == 5_000
+    assert gateway["gateway_escrow_units"] >= 5_000
+    assert gateway["gateway_unanswered_units"] == 0
+    network.world.run(2_000)
+    assert get_gauges(network, endpoint("a"))["node_uncollected_units"] == 0

@@ -45,6 +45,7 @@ class Funding:
                 settings.ledger, settings.domain, settings.payer, settings.fee_units
             )
         self._open: dict[str, int] = {}
+        self._done: dict[str, int] = {}
         self._not_before: dict[str, int] = {}
         self._told = False
 
@@ -59,13 +60,15 @@ class Funding:
         step = self._sender.step(event, moment)
         wishes = list(step.wishes)
         for outcome in step.outcomes:
-            self._open.pop(outcome.ticket, None)
+            amount = self._open.pop(outcome.ticket, 0)
             height = outcome.height
             if outcome.code != "ok":
                 height = max(self._view.height, height) + self._settings.retry_blocks
                 why = f"the ledger refused {outcome.ticket}: {outcome.code}"
                 fields = (("refusal", outcome.code),)
                 wishes.append(Report("warning", "gateway.transaction-refused", why, fields))
+            else:
+                self._done[outcome.ticket] = amount
             self._not_before[outcome.ticket] = height
         return tuple(wishes)
 
@@ -110,20 +113,23 @@ class Funding:
         want = total_units + self._settings.escrow_units
         if want <= have:
             return ()
-        amount = min(want - have, self._settings.escrow_limit_units - self._count_locked())
+        amount = min(want - have, self._settings.escrow_limit_units - self.locked_units)
         if amount <= 0 or total_units > have + amount:
             return self._complain()
         return self._submit(name, amount, FundEscrow(payee=node, amount=amount))
 
-    def _count_locked(self) -> int:
-        """Sum what lies in the gateway's escrows, and what is on its way there."""
+    @property
+    def locked_units(self) -> int:
+        """What lies in the gateway's escrows, and what is on its way there."""
         payer = self._settings.payer
         held = sum(
             record.deposited_units - record.collected_units
             for record in self._view.get_escrows()
             if payer is not None and record.payer == payer.address
         )
-        return held + sum(self._open.values())
+        # What the ledger has taken and the view does not show yet is on its way too.
+        unseen = sum(amount for name, amount in self._done.items() if not self._is_free(name))
+        return held + sum(self._open.values()) + unseen
 
     def _complain(self) -> tuple[Wish, ...]:
         if self._told:

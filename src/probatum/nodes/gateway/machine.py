@@ -154,6 +154,9 @@ class Gateway:
             "gateway_open_input_bytes": self._desk.open_bytes,
             "gateway_pending_receipts": len(self._collector),
             "gateway_overdue_receipts": len(self._collector.list_overdue()),
+            "gateway_uncollected_units": self._till.tabs.count_due(least_units=0),
+            "gateway_escrow_units": self._funding.locked_units,
+            "gateway_unanswered_units": self._spending.unanswered_units,
         }
 
     def step(self, event: Event, moment: Moment) -> tuple[Wish, ...]:

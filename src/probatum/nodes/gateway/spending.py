@@ -60,9 +60,9 @@ class Spending:
             self._earlier[cost.escrow] = (cost.running_total_units, seen + cost.price_units)
 
     @property
-    def signed_units(self) -> int:
-        """What nodes could collect in all of what this life signed."""
-        return sum(purse.signed_units for purse in self._purses.values())
+    def unanswered_units(self) -> int:
+        """What nodes could collect beyond the answers that came, of what this life knows."""
+        return sum(purse.signed_units - purse.seen_units for purse in self._purses.values())
 
     def list_wanted(self) -> tuple[tuple[Address, int], ...]:
         """List whose escrows lack money, with the total that must be deposited."""

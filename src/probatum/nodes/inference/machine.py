@@ -130,6 +130,7 @@ class InferenceNode:
             "node_log_entries": entries,
             "node_log_settled_entries": settled,
             "node_log_unsettled_entries": max(0, entries - settled),
+            "node_uncollected_units": self._tabs.count_due(least_units=0),
         }
 
     def step(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
