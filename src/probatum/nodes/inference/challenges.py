@@ -17,6 +17,7 @@ from probatum.nodes.inference.errands import Errands
 from probatum.nodes.inference.journal_records import ReturnedEntry
 from probatum.nodes.inference.logbook import Logbook, SessionLog
 from probatum.nodes.inference.settings import InferenceSettings
+from probatum.nodes.inference.settlement import SETTLE
 from probatum.protocol.encoding import encode
 from probatum.protocol.records import ChallengeRecord, LogRecord
 from probatum.protocol.transactions.kinds import CloseChallenge, ReturnReceipt
@@ -56,6 +57,7 @@ class ChallengeDesk:
         self._errands = errands
         self._placed: dict[tuple[int, int], _Placed] = {}
         self._found: bool | None = None
+        self._may_send = False
         self._complaints: set[tuple[int, int]] = set()
         for entry in returned:
             log = book.get(entry.session)
@@ -67,9 +69,19 @@ class ChallengeDesk:
         """Whether a challenged entry waits for its log to be settled."""
         return bool(self._view.get_challenges(self._settings.operator))
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether answers are on their way: a settlement would spoil the proofs in them."""
+        return self._errands.count_open(_ANSWER) > 0
+
     def plan(self, log: SessionLog) -> tuple[Wish, ...]:
-        """Answer what can be answered now; `log` is that of this life."""
+        """Answer what can be answered now; `log` is that of this life.
+
+        Answers leave in batches, between settlements: their proofs are for what is settled when
+        they are in a block, and neither may keep the other waiting for long.
+        """
         wishes: list[Wish] = []
+        self._may_send = not self.is_answering
         for challenge in self._view.get_challenges(self._settings.operator):
             if self._errands.count_open(_ANSWER) >= _AT_ONCE:
                 break
@@ -148,7 +160,7 @@ class ChallengeDesk:
             index=challenge.index,
             inclusion=log.get_inclusion(challenge.index, record.size),
         )
-        return self._errands.submit(name, body)
+        return self._send(name, body, log)
 
     def _hand_back(
         self, name: str, challenge: ChallengeRecord, own: SessionLog
@@ -184,7 +196,14 @@ class ChallengeDesk:
             in_index=placed.index,
             inclusion=placed.log.get_inclusion(placed.index, later.size),
         )
-        return self._errands.submit(name, body)
+        return self._send(name, body, placed.log)
+
+    def _send(
+        self, name: str, body: CloseChallenge | ReturnReceipt, shown: SessionLog
+    ) -> tuple[Wish, ...]:
+        """Send an answer, unless the log that it shows is about to be settled further."""
+        is_steady = self._errands.is_free(f"{SETTLE}{shown.session}")
+        return self._errands.submit(name, body) if self._may_send and is_steady else ()
 
     def _complain(self, challenge: ChallengeRecord, why: str) -> tuple[Wish, ...]:
         """Say once that somebody else signed with this node's key."""

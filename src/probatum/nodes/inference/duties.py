@@ -68,6 +68,7 @@ class Duties:
         self._collecting = Collecting(settings, self._errands, tabs)
         self._challenges = ChallengeDesk(settings, book, view, self._errands, returned)
         self._complaint = ""
+        self._answered_last = False
 
     @property
     def log(self) -> SessionLog | None:
@@ -109,14 +110,24 @@ class Duties:
         wishes: list[Wish] = []
         if self.log is not None or stopping:
             # Not before: a node that starts is ready the sooner, and the logs lose two blocks.
-            wishes += self._settlement.plan(hurry=stopping or self._challenges.is_pressing)
+            wishes += self._plan_logs(stopping=stopping)
             wishes += self._collecting.plan(is_settled=self._settlement.is_done())
-        if self.log is not None:
-            wishes += self._challenges.plan(self.log)
         if not stopping:
             wishes += self._opening.plan(record, moment)
             if self.log is not None and self._errands.is_free(_AUTHORITY):
                 wishes += self._plan_authority(record)
+        return tuple(wishes)
+
+    def _plan_logs(self, *, stopping: bool) -> tuple[Wish, ...]:
+        """Settle and answer challenges, in turns: settling more would spoil an answer's proof."""
+        wishes: list[Wish] = []
+        if self.log is not None and not self._answered_last:
+            wishes += self._challenges.plan(self.log)
+            self._answered_last = self._challenges.is_answering
+        if self._challenges.is_answering:
+            return tuple(wishes)
+        wishes += self._settlement.plan(hurry=stopping or self._challenges.is_pressing)
+        self._answered_last = False
         return tuple(wishes)
 
     def is_registered(self) -> bool:

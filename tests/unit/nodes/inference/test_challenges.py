@@ -7,7 +7,8 @@ from probatum.ledger.params import Params
 from probatum.nodes.inference.journal_records import ReturnedEntry, decode_journal_record
 from probatum.protocol import limits
 from probatum.protocol.dsse import Envelope
-from probatum.protocol.encoding import decode, decode_document
+from probatum.protocol.encoding import decode, decode_document, encode
+from probatum.protocol.messages import Submit
 from probatum.protocol.primitives import UNITS_PER_TOKEN
 from probatum.protocol.records import (
     ChallengeRecord,
@@ -22,8 +23,9 @@ from probatum.protocol.records import (
     get_stake_key,
 )
 from probatum.protocol.transactions.kinds import ChallengeReceipt, ConvictOmission
+from probatum.protocol.transactions.signed import sign_transaction
 from tests.unit.nodes.giver import Handing
-from tests.unit.nodes.network import Network, account, endpoint
+from tests.unit.nodes.network import LEDGER, Network, account, endpoint
 
 A = endpoint("a")
 OPERATOR = account("a").address
@@ -203,3 +205,25 @@ def test_a_node_that_stays_away_is_convicted():
     place = {"session": held.place.session, "index": held.place.index}
     network.submit("publisher", ConvictOmission(operator=OPERATOR, **place))
     assert read(network, get_offence_key(OPERATOR, 0, "omission", 1), OffenceRecord) is not None
+
+
+def test_answers_to_challenges_are_not_spoiled_by_settling_what_comes_in_between():
+    """A proof is for what is settled when it is in a block; each refusal costs a fee."""
+    network = start(settle_every_blocks=NEVER)
+    held = promise(network, *map(str, range(9)))
+    network.world.run(1_000)
+    for number, one in enumerate(held):
+        body = ChallengeReceipt(operator=OPERATOR, receipt=one.payload, signature=one.signature)
+        nonce = network.nonces["publisher"] + number
+        signed = sign_transaction(
+            network.domain, account("publisher"), nonce=nonce, fee_units=1_000, body=body
+        )
+        network.world.ask(LEDGER, Submit(transaction=encode(signed)))
+    network.world.run(200)
+    assert sum(is_challenged(network, one) for one in held) == len(held)
+    for more in range(40):
+        answer(network, f"more {more}")
+        network.world.run(60)
+    assert not any(is_challenged(network, one) for one in held)
+    codes = [report.code for report in network.world.parties[A].reports]
+    assert "node.transaction-refused" not in codes
