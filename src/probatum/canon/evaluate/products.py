@@ -12,6 +12,7 @@ import numpy as np
 
 from probatum.canon.arith.formats import FORMATS
 from probatum.canon.arith.sums import finish_products, sum_products
+from probatum.canon.evaluate.blas import add_product
 from probatum.canon.evaluate.ladder import climb
 from probatum.canon.evaluate.ozaki import sum_by_slices
 from probatum.canon.evaluate.rounding import UNIT, Indices, compare_rounded, round_to
@@ -69,12 +70,14 @@ def multiply_chunks(left: Doubles, right: Doubles, ws: Workspace) -> Doubles:
     out = ws.take_doubles((*left.shape[:-1], right.shape[-2]))
     flipped, k_chunk = right.swapaxes(-1, -2), ws.k_chunk
     np.matmul(left[..., :k_chunk], flipped[..., :k_chunk, :], out=out)
-    if left.shape[-1] > k_chunk:
+    for begin in range(k_chunk, left.shape[-1], k_chunk):
+        end = begin + k_chunk
+        sides = left[..., begin:end], right[..., begin:end]
+        if len(out) == 1 and add_product(sides[0][0], sides[1][0], out[0]):
+            continue
         part = ws.take_doubles(out.shape)
-        for begin in range(k_chunk, left.shape[-1], k_chunk):
-            end = begin + k_chunk
-            np.matmul(left[..., begin:end], flipped[..., begin:end, :], out=part)
-            out += part
+        np.matmul(sides[0], sides[1].swapaxes(-1, -2), out=part)
+        out += part
         ws.give_back(part)
     return out
 
