@@ -122,6 +122,7 @@ def load_model(
     try:
         model = onnx.load_model_from_string(data)
         model = onnx.inliner.inline_local_functions(model)
+        _fill_defaults(model.graph, {one.domain: one.version for one in model.opset_import})
         model = onnx.inliner.inline_selected_functions(
             model, [("", name) for name in BODIES], exclude=False, inline_schema_functions=True
         )
@@ -145,6 +146,22 @@ def load_model(
         dims=dims,
         records=records,
     )
+
+
+def _fill_defaults(graph: onnx.GraphProto, opsets: Mapping[str, int]) -> None:
+    """Write out what attributes are where they are left out: inlining forgets the defaults."""
+    for node in graph.node:
+        if node.op_type in BODIES and not node.domain:
+            given = {one.name for one in node.attribute}
+            schema = onnx.defs.get_schema(node.op_type, opsets.get("", 1), "")
+            node.attribute.extend(
+                told.default_value
+                for name, told in sorted(schema.attributes.items())
+                if name not in given and told.default_value.name
+            )
+        for one in node.attribute:
+            if one.type == onnx.AttributeProto.GRAPH:
+                _fill_defaults(one.g, opsets)
 
 
 def _read_input(

@@ -168,6 +168,7 @@ def _read_reduction(site: Site, axes_since: int) -> tuple[Value, tuple[int, ...]
 
 def _expand_reduction(operator: str, axes_since: int) -> Expansion:
     def expand(site: Site) -> tuple[Value, ...]:
+        """A reduction: the axes are made one, the last."""
         read = _read_reduction(site, axes_since)
         if read is None:
             return (site.get(0),)
