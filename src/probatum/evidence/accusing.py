@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from probatum.errors import Refusal
 from probatum.evidence.log import check_session
+from probatum.protocol import limits
 from probatum.protocol.bundles import Bundle
 from probatum.protocol.dsse import Envelope, check_envelope, decode_payload
 from probatum.protocol.eip712 import Domain
@@ -30,6 +31,7 @@ from probatum.protocol.primitives import (
     Address,
     Digest,
     OperatingSignature,
+    address_to_hex,
     make_digest,
     make_operating_signature,
 )
@@ -184,21 +186,28 @@ def report_two_receipts(first: HeldReceipt, second: HeldReceipt) -> ReportTwoRec
     )
 
 
-def report_wrong_entry(held: HeldReceipt, log: LogRecord, tiles: TileReader) -> ReportWrongEntry:
+def report_wrong_entry(
+    held: HeldReceipt, log: LogRecord, tiles: TileReader, *, checkpoint: bytes = b""
+) -> ReportWrongEntry:
     """Accuse a node of having settled another entry than it promised.
 
     Args:
         held: The receipt.
         log: Its session, with the settled size and root.
         tiles: Of the log at that size; at least those of `list_entry_tiles`.
+        checkpoint: The signed one that settled that size (it is in the block `log.settled_at`).
+            With it the report holds whatever is settled before it is in a block; without it a
+            node that settles at every block can spoil it.
 
     Raises:
         Refusal: `accusing.no-case` if the log is not settled so far, or has the very receipt
-            there; `tile.*` and `merkle.*` for tiles that are not the settled log's; as
-            `check_case`.
+            there, or the checkpoint is of something else; `note.*`; `tile.*` and `merkle.*` for
+            tiles that are not the settled log's; as `check_case`.
     """
     check_case(held, log)
     index = held.place.index
+    if checkpoint:
+        _check_settles(checkpoint, log)
     if index >= log.size:
         raise Refusal("accusing.no-case", f"the log is settled up to {log.size} entries only")
     leaf = make_digest(tiles.get_hash(0, index))
@@ -212,7 +221,17 @@ def report_wrong_entry(held: HeldReceipt, log: LogRecord, tiles: TileReader) -> 
         signature=held.signature,
         leaf=leaf,
         inclusion=inclusion,
+        checkpoint=checkpoint,
     )
+
+
+def _check_settles(checkpoint: bytes, log: LogRecord) -> None:
+    # The ledger knows the network's name for the log, and compares; here its last parts do.
+    origin = checkpoint[: limits.NAME_CHARS].split(b"\n", 1)[0].decode("utf-8", "replace")
+    signed = open_checkpoint(checkpoint, origin, log.operating_key)
+    name = f"/{address_to_hex(log.operator)}/{log.session}"
+    if not origin.endswith(name) or (signed.size, signed.root) != (log.size, log.root):
+        raise Refusal("accusing.no-case", "the checkpoint is not the one that was settled")
 
 
 def report_other_receipt(held: HeldReceipt, log: LogRecord, entry: Digest) -> ReportWrongEntry:

@@ -43,10 +43,17 @@ TRIALS: Final[Mapping[str, Plan]] = MappingProxyType(
             _make("misfortune", disk_losers=1),
             _make("griefer", disk_losers=1, griefers=1),
             _make("mob", "loser", griefers=2),
+            replace(
+                _make("runner", "substituter"),
+                settle_every_blocks=1,
+                requests_per_client=25,
+                ask_every_ms=1_000,
+            ),
             replace(_make("deluge", disk_losers=1, griefers=2), settle_every_blocks=20),
             _make("gang", "equivocator", "omitter", disk_losers=1),
         )
     }
 )
-"""One kind of cheat each; an honest node that loses its disk; who accuses falsely, with and without
-somebody to accuse, and where every receipt is late; several at once."""
+"""One kind of cheat each, one of them with a log that never stands still; an honest node that loses
+its disk; who accuses falsely, with and without somebody to accuse, and where every receipt is late;
+several at once."""

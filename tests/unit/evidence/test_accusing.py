@@ -1,5 +1,7 @@
 """Every accusation that is built convicts on a real chain; where there is no case, it says so."""
 
+from functools import partial
+
 import pytest
 
 from probatum.errors import Refusal
@@ -98,7 +100,12 @@ def test_another_entry(chain, size):
     refused(no_case, accusing.report_wrong_entry, unbound, record, tiles)
     elsewhere = hold(make_payload(size - 1, opener="ab" * 32))
     refused("receipt.wrong-log", accusing.report_wrong_entry, elsewhere, record, tiles)
-    body = accusing.report_wrong_entry(held, record, tiles)
+    for session, of in ((1, size), (0, size - 1)):
+        note = checkpoint(chain, of, log.root(of), session=session)
+        no = partial(accusing.report_wrong_entry, checkpoint=note)
+        refused(no_case, no, held, record, tiles)
+    note = checkpoint(chain, size, log.root(size))
+    body = accusing.report_wrong_entry(held, record, tiles, checkpoint=note)
     assert body.leaf == leaf_hash(sha256(SECOND))
     assert chain.do(REPORTER, body) == "ok"
 

@@ -267,7 +267,9 @@ class ReportTwoReceipts(LedgerValue, frozen=True, kw_only=True, tag=13):
 class ReportWrongEntry(LedgerValue, frozen=True, kw_only=True, tag=14):
     """Convict a node whose settled log has another entry than a receipt promised (`LOG-1`).
 
-    `leaf` is the RFC 6962 hash of what the log has at the receipt's index, `inclusion` the proof.
+    `leaf` is the RFC 6962 hash of what the log has at the receipt's index, `inclusion` the proof:
+    under a `checkpoint` that the session's key signed, or, where that is empty, under the settled
+    root of the moment, which a node can move away from under the proof by settling more.
     """
 
     EIP712: ClassVar[FieldTypes] = (
@@ -276,12 +278,14 @@ class ReportWrongEntry(LedgerValue, frozen=True, kw_only=True, tag=14):
         ("signature", "bytes"),
         ("leaf", "bytes32"),
         ("inclusion", "bytes32[]"),
+        ("checkpoint", "bytes"),
     )
     operator: Address
     receipt: ReceiptBytes
     signature: OperatingSignature
     leaf: Digest
     inclusion: Proof
+    checkpoint: Annotated[bytes, Meta(max_length=limits.CHECKPOINT_BYTES)] = b""
 
 
 class ReportNoPrefix(LedgerValue, frozen=True, kw_only=True, tag=15):

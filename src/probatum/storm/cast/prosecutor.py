@@ -23,14 +23,15 @@ from probatum.protocol import records
 from probatum.protocol.bundles import decode_bundle
 from probatum.protocol.eip712 import Domain
 from probatum.protocol.hashing import sha256
-from probatum.protocol.messages import GetLogFile, GotLogFile
+from probatum.protocol.messages import GetBlock, GetLogFile, GotBlock, GotLogFile
 from probatum.protocol.notes import log_origin, open_checkpoint
 from probatum.protocol.primitives import Address, Digest
 from probatum.protocol.records import LogRecord
 from probatum.protocol.secp256k1 import AccountSigner
 from probatum.protocol.tiles import TileReader
-from probatum.protocol.transactions.kinds import Accusation
+from probatum.protocol.transactions.kinds import Accusation, ReportWrongEntry
 from probatum.protocol.trust import Trust
+from probatum.storm.cast.settlements import Settled, find_settlement, report_entry
 from probatum.storm.docket import Case, Docket, ForkCase
 from probatum.storm.trace import Trace
 
@@ -47,6 +48,7 @@ PREFIXES: Final = (
     records.RETURNED,
 )
 """What of the ledger it takes to prosecute."""
+_BLOCK: Final = "block:"
 _FILE: Final = "file:"
 _LOOK: Final = "prosecutor:look"
 _LOOK_MS: Final = 1_500
@@ -71,6 +73,7 @@ class Prosecutor:
         fee_units: int,
     ) -> None:
         """Make a prosecutor; `collect` lists the bundles that customers hold by now."""
+        self._ledger = ledger
         self._domain = domain
         self._docket = docket
         self._collect = collect
@@ -81,6 +84,8 @@ class Prosecutor:
         self._rivals: dict[Digest, Case] = {}
         self._sent: dict[str, Case | ForkCase] = {}
         self._tiles: dict[tuple[Address, int], dict[str, bytes]] = {}
+        self._settled: dict[tuple[Address, int], Settled] = {}
+        self._asking: dict[str, tuple[Address, int]] = {}
         self._fetching: dict[str, tuple[Address, int, str]] = {}
         self._numbers = 0
 
@@ -115,9 +120,18 @@ class Prosecutor:
                 if isinstance(message, GotLogFile):
                     return self._take_file(operator, session, path, message.data)
                 return ()
+            case Returned(call=call, message=message) if call in self._asking:
+                place = self._asking.pop(call)
+                log = self.view.get_log(*place)
+                if isinstance(message, GotBlock) and log is not None:
+                    found = find_settlement(self._domain, log, message.block)
+                    if found is not None:
+                        self._settled[place] = found
+                return self._plan()
             case _:
                 call = getattr(event, "call", "")
                 self._fetching.pop(call, None)
+                self._asking.pop(call, None)
                 return ()
 
     def _take_bundles(self) -> None:
@@ -221,7 +235,8 @@ class Prosecutor:
         place = (held.operator, held.place.session)
         if rival is not None and rival.busy:
             return ()  # one report is about both
-        if self.view.get_log(*place) is None:
+        log = self.view.get_log(*place)
+        if log is None:
             return ()  # who asked the node may be ahead of this view
         try:
             decision = prosecute(
@@ -237,9 +252,16 @@ class Prosecutor:
             case.not_before = self.view.height + 1
             return ()
         match decision:
+            case Accuse(body=ReportWrongEntry(inclusion=proof)) if proof:
+                # The next settlement would spoil this proof: show the one that settled it.
+                report = report_entry(held, log, self._settled.get(place), self._tiles.get(place))
+                return self._accuse(case, report) if report else self._ask_for_block(log)
             case Accuse(body=body):
                 return self._accuse(case, body)
             case FetchTiles(paths=paths):
+                report = report_entry(held, log, self._settled.get(place), self._tiles.get(place))
+                if report is not None:
+                    return self._accuse(case, report)
                 case.not_before = self.view.height + 1
                 return self._fetch_all(*place, paths)
             case Wait(until=until):
@@ -249,6 +271,15 @@ class Prosecutor:
                 case.verdict = "convicted" if decision.convicted else "settled"
                 case.why = decision.why
                 return ()
+
+    def _ask_for_block(self, log: LogRecord) -> tuple[Wish, ...]:
+        place = (log.operator, log.session)
+        if place in self._asking.values():
+            return ()
+        self._numbers += 1
+        call = f"{_BLOCK}{self._numbers}"
+        self._asking[call] = place
+        return (Send(call, self._ledger, GetBlock(height=log.settled_at), _FETCH_MS),)
 
     def _judge_fork(self, fork: ForkCase) -> tuple[Wish, ...]:
         place = (fork.operator, fork.session)

@@ -1,5 +1,6 @@
 """What convicts a node, what does not, and what it costs (`LOG-1`)."""
 
+import msgspec
 import pytest
 
 from probatum.ledger.params import Params
@@ -246,6 +247,27 @@ def test_what_two_receipts_do_not_show(chain, second, signer, code):
     signatures = sign(FIRST), sign(second, key(signer))
     assert chain.do(REPORTER, two_receipts(FIRST, second, signatures=signatures)) == code
     assert get_stake(chain).bonded == 2 * TOKEN
+
+
+def test_a_signed_checkpoint_shows_another_entry_whatever_is_settled_since(chain):
+    log = make_log(make_payload(5), SECOND, make_payload(7))
+    leaf = leaf_hash(sha256(SECOND))
+    report = wrong_entry(make_payload(1), log, 1, leaf=leaf)
+    assert settle(chain, log) == "ok"
+    shown = msgspec.structs.replace(report, checkpoint=checkpoint(chain, 3, log.root(3)))
+    more = make_log(make_payload(5), SECOND, make_payload(7), make_payload(8))
+    assert settle(chain, more, old=3) == "ok"
+    assert chain.do(REPORTER, report).startswith("merkle.")
+    for bad, code in (
+        (checkpoint(chain, 3, log.root(3), signer=key(1)), "note.another-key"),
+        (checkpoint(chain, 1, log.root(1)), "ledger.not-covered"),
+        (checkpoint(chain, 3, log.root(2)), "merkle.not-included"),
+        (b"no note", "note.malformed"),
+    ):
+        wrong = msgspec.structs.replace(report, checkpoint=bad)
+        assert chain.do(REPORTER, wrong) == code
+    assert chain.do(REPORTER, shown) == "ok"
+    assert get_offence(chain, "entry", 1).reporter == REPORTER.address
 
 
 def test_another_entry_at_a_promised_index_convicts(chain):
