@@ -116,7 +116,7 @@ def _round_to_odd(array: Array) -> Array:
 def _saturate(doubles: Array, out: Array) -> None:
     """Truncate toward zero into an integer type; NaN becomes 0."""
     limits = np.iinfo(out.dtype)
-    whole = np.trunc(doubles)
+    whole = np.asarray(np.trunc(doubles))
     below, above = whole <= float(limits.min), whole >= float(limits.max)
     # float(max) may be max + 1: both ends are set by comparison, never by conversion.
     whole[below | above | np.isnan(whole)] = 0.0

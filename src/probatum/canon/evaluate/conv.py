@@ -106,10 +106,16 @@ def _multiply_wide(x: Array, weight: Array, windows: Windows, group: int, out: A
         channels, maps = seen.shape[-1], len(flat)
         there = inside[..., at * channels : (at + 1) * channels]
         for first, run, rows in _list_runs(seen, len(windows.out)):
-            patches = np.repeat(seen[run].reshape(rows, -1), maps, axis=0)
-            weights = np.tile(flat, (rows, 1))
-            weights[np.repeat(~there[run].reshape(rows, -1), maps, axis=0)] = 0.0
-            results[first : first + rows] = multiply_pairs(patches, weights).reshape(rows, maps)
+            patches, padding = seen[run].reshape(rows, -1), ~there[run].reshape(rows, -1)
+            # Every map has a copy of the patches: few rows at a time where there are many maps.
+            step = max(1, PATCHED // flat.size)
+            for begin in range(0, rows, step):
+                few = patches[begin : begin + step]
+                weights = np.tile(flat, (len(few), 1))
+                weights[np.repeat(padding[begin : begin + step], maps, axis=0)] = 0.0
+                products = multiply_pairs(np.repeat(few, maps, axis=0), weights)
+                into = results[first + begin : first + begin + len(few)]
+                into[...] = products.reshape(len(few), maps)
 
 
 def _multiply_narrow(
@@ -142,7 +148,7 @@ def _keep_weights(weight: Value, ws: Workspace) -> Doubles:
 
 def _compute_lengths(x: Doubles, windows: Windows, group: int) -> Doubles:
     """Compute the norms of patches: B, out..., group; sums over places of sums over channels."""
-    parts = x.reshape(*x.shape[:-1], group, -1)
+    parts = x.reshape(*x.shape[:-1], group, x.shape[-1] // group)
     squares = np.einsum("...c,...c->...", parts, parts)
     axes = len(windows.out)
     seen = windows.view(squares, filler=0.0)

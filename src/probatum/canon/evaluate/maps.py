@@ -73,7 +73,7 @@ def compute_arithmetic(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace
 
 def _max(one: Array, two: Array, out: Array | None) -> Array:
     """Max of floats: NaN wins, +0 is above -0."""
-    found: Array = np.maximum(one, two, out=out)
+    found: Array = np.asarray(np.maximum(one, two, out=out))
     zeros = (one == 0) & (two == 0)
     if zeros.any():
         np.add(one, two, out=found, where=zeros)
@@ -82,7 +82,7 @@ def _max(one: Array, two: Array, out: Array | None) -> Array:
 
 def _min(one: Array, two: Array, out: Array | None) -> Array:
     """Min of floats: NaN wins, -0 is below +0."""
-    found: Array = np.minimum(one, two, out=out)
+    found: Array = np.asarray(np.minimum(one, two, out=out))
     zeros = (one == 0) & (two == 0)
     if zeros.any():
         np.negative(-one + -two, out=found, where=zeros)

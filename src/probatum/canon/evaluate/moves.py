@@ -63,7 +63,7 @@ def compute_slice(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace) -> 
         out_of.append(slice(begin, end if end >= 0 else None, step) if count else slice(0))
     if any(run != slice(0, size) for run, size in zip(into, out.shape, strict=True)):
         out.fill(0)
-    np.copyto(out[tuple(into)], array[tuple(out_of)])
+    np.copyto(out[(*into, ...)], array[(*out_of, ...)])
     return _like(node, out, inputs[0])
 
 
@@ -139,7 +139,7 @@ def compute_gather(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace) ->
     elif out.size:
         np.take(value.array, places, axis=axis, out=out, mode="clip")
         if outside.any():
-            out[(slice(None),) * axis + np.nonzero(outside)] = 0
+            out[(slice(None),) * axis + (outside,)] = 0
     return _like(node, out, value)
 
 

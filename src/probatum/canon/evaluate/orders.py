@@ -50,6 +50,8 @@ def compute_window_max(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace
     (value,) = inputs
     dtype = value.dtype
     out = ws.take(node.output.shape, dtype)
+    if not out.size:  # whatever the kernel's size, there is nothing to walk over it for
+        return Value(out, dtype, finite=True)
     windows = get_windows(node, node.get_ints("kernel"))
     keys = compute_keys(value.array, dtype, zeros_differ=True)
     seen = windows.view(keys, filler=np.iinfo(keys.dtype).min)

@@ -6,6 +6,7 @@ Must not know what is computed of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -58,6 +59,8 @@ class Windows:
             )
         ]
         if tuple(reach) != spatial:
+            if prod(reach) > prod(self.out) * prod(self.kernel):
+                return self._gather(x, filler)  # far less than the padding that it skips
             padded = np.full((x.shape[0], *reach, x.shape[-1]), filler, x.dtype)
             inner = tuple(slice(b, b + size) for b, size in zip(self.begins, spatial, strict=True))
             padded[(slice(None), *inner)] = x
@@ -76,6 +79,23 @@ class Windows:
             ),
             writeable=False,
         )
+
+    def _gather(self, x: Array, filler: float) -> Array:
+        """Copy every window, an axis at a time."""
+        axes = len(self.kernel)
+        for axis in range(axes):
+            starts = np.arange(self.out[axis]) * self.strides[axis] - self.begins[axis]
+            places = starts[:, None] + np.arange(self.kernel[axis]) * self.dilations[axis]
+            size, at = x.shape[1 + 2 * axis], 1 + 2 * axis
+            outside = (places < 0) | (places >= size)
+            shape = (*x.shape[:at], *places.shape, *x.shape[at + 1 :])
+            if size == 0:
+                x = np.full(shape, filler, x.dtype)
+                continue
+            x = np.take(x, np.where(outside, 0, places), axis=at)
+            x[(slice(None),) * at + (outside,)] = filler
+        order = (*range(1, 1 + 2 * axes, 2), *range(2, 2 + 2 * axes, 2))
+        return x.transpose(0, *order, 1 + 2 * axes)
 
     def view_inside(self, spatial: tuple[int, ...]) -> Array:
         """See which places lie inside the tensor: out..., kernel..., bool."""

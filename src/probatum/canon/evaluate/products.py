@@ -24,8 +24,10 @@ __all__ = ["multiply_aligned", "multiply_rows", "multiply_special", "round_produ
 FLOOD: Final = 1 / 32
 """Above this share of undecided elements a whole product is done by slices."""
 FLOOD_LEAST: Final = 256
-EVEN: Final = 8.0
-"""Norms of which the greatest is at most so many times the least count as alike."""
+EVEN: Final = 2.0
+NARROW: Final = 300
+"""Norms of which the greatest is at most `EVEN` times the least count as alike; four times as many
+where rows are narrow, as a bound for each of them then costs more."""
 INFLATE: Final = 1 + 2.0**-16
 """More than all second-order terms of the bounds, for up to 2**30 terms."""
 
@@ -124,7 +126,8 @@ def round_products(
     """
     columns = value.shape[-1]
     most = norms.max(axis=-1, initial=0.0)
-    if (most <= EVEN * norms.min(axis=-1, initial=np.inf)).all():
+    even = EVEN if columns > NARROW else 4 * EVEN
+    if (most <= even * norms.min(axis=-1, initial=np.inf)).all():
         flat = value.reshape(-1, columns)
         rows = (bounds * most[:, None]).reshape(-1)
         found = _round_rows(flat, rows, None, dtype, out.reshape(-1, columns), ws)
@@ -153,7 +156,9 @@ def _round_rows(
         bound: Doubles | float = here[:, None]
         if norms is not None:
             bound = np.multiply(bound, norms, out=scratch.take("bound", count).reshape(-1, columns))
-        elif (most := float(here.max())) <= EVEN * float(here.min()):
+        elif (most := float(here.max())) <= (EVEN if columns > NARROW else 4 * EVEN) * float(
+            here.min()
+        ):
             bound = most
         round_to(dtype, np.add(value[begin:end], bound, out=moved), high)
         round_to(dtype, np.subtract(value[begin:end], bound, out=moved), low)

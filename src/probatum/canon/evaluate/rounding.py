@@ -31,7 +31,7 @@ def round_to(dtype: str, values: Doubles, out: Array | None = None) -> Array:
 
     Args:
         dtype: A canonical float type.
-        values: Any shape; NaN keeps no promise about its bits.
+        values: Any shape; NaN stays one, and keeps no promise about its bits.
         out: Where to.
     """
     if out is None:
@@ -44,6 +44,8 @@ def round_to(dtype: str, values: Doubles, out: Array | None = None) -> Array:
     inexact = (near.astype(np.float64) != values) & ((bits & 1) == 0) & ~np.isnan(values)
     beyond = np.abs(near.astype(np.float64)) > np.abs(values)
     bits += np.where(inexact, np.where(beyond, np.uint32(0xFFFFFFFF), np.uint32(1)), np.uint32(0))
+    # A NaN's payload would carry into the sign, and out of it.
+    bits = np.where(np.isnan(near), np.uint32(0x7FC00000), bits)
     np.copyto(out, (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16, casting="unsafe")
     return out
 

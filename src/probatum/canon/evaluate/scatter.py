@@ -21,9 +21,10 @@ def compute_scatter_elements(node: BoundNode, inputs: tuple[Value, ...], ws: Wor
     np.copyto(out, data.array)
     size = data.array.shape[-1]
     places, outside = wrap_indices(indices.array, size)
-    places = places.reshape(-1, indices.array.shape[-1])
-    places = places + np.arange(len(places))[:, None] * size
-    _write(out.reshape(-1, 1), places.ravel(), outside.ravel(), updates.array.reshape(-1, 1))
+    if places.size:
+        places = places.reshape(-1, indices.array.shape[-1])
+        places = places + np.arange(len(places))[:, None] * size
+        _write(out.reshape(-1, 1), places.ravel(), outside.ravel(), updates.array.reshape(-1, 1))
     return Value(out, data.dtype, finite=data.finite and updates.finite)
 
 
