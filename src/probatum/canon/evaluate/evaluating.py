@@ -14,6 +14,7 @@ import numpy as np
 from probatum.canon.evaluate.blas import limit_blas
 from probatum.canon.evaluate.kernels import get_kernel
 from probatum.canon.evaluate.plan import make_plan
+from probatum.canon.evaluate.selftest import check_arithmetic_once
 from probatum.canon.evaluate.values import Array, Value, compute_finite, get_numpy_dtype
 from probatum.canon.evaluate.workspace import K_CHUNK, KEPT_BYTES, Workspace
 from probatum.canon.graph.binding import BoundGraph, bind_dims, bind_graph
@@ -43,6 +44,7 @@ class Evaluator:
 
     Raises:
         Misuse: `canon.wrong-weights`, `canon.no-kernel`.
+        Fault: `canon.unsound-arithmetic` where this machine does not compute as the bounds assume.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Evaluator:
         k_chunk: int = K_CHUNK,
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
+        check_arithmetic_once()
         self._graph = graph
         self._plan = make_plan(graph)
         self._kernels = tuple(get_kernel(node.operator, node.version) for node in graph.nodes)

@@ -7,6 +7,7 @@ reports overflow and invalid operations. docs/spec/evaluation.md says where each
 
 from __future__ import annotations
 
+from functools import cache
 from math import fsum, isqrt
 from typing import Final
 
@@ -16,7 +17,7 @@ from probatum.canon.evaluate.values import Array, Doubles
 from probatum.canon.evaluate.workspace import Flags
 from probatum.errors import Fault
 
-__all__ = ["check_arithmetic"]
+__all__ = ["check_arithmetic", "check_arithmetic_once"]
 
 HINT: Final = (
     "the canonical result needs IEEE 754 arithmetic and an ordinary BLAS: use a stock build of "
@@ -39,6 +40,12 @@ def check_arithmetic() -> None:
     ):
         if not holds:
             raise Fault("canon.unsound-arithmetic", name, hint=HINT, retryable=False)
+
+
+@cache
+def check_arithmetic_once() -> None:
+    """Check at the first call in this process; see `check_arithmetic`."""
+    check_arithmetic()
 
 
 def _keeps_subnormals() -> bool:

@@ -44,7 +44,9 @@ def compute_trees(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace) -> 
         if values.shape[1]:
             terms = values[np.arange(trees), np.where(broken, 0, leaves)]
             terms[broken] = 0.0
-        rows = np.ascontiguousarray(terms.transpose(0, 2, 1)).reshape(terms.shape[0] * classes, trees)
+        rows = np.ascontiguousarray(terms.transpose(0, 2, 1)).reshape(
+            terms.shape[0] * classes, trees
+        )
         results = out[begin : begin + step].reshape(-1)
         if trees:
             sum_rows(rows, node.output.dtype, 1, results, ws)

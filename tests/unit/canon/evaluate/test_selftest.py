@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from probatum.canon.evaluate import selftest
+from probatum.canon.evaluate.evaluating import Evaluator
 from probatum.errors import Fault
+from tests.unit.canon.evaluate.networks import make_transformer
 
 
 def test_this_machine_passes():
@@ -38,3 +40,13 @@ def test_flushing_is_refused(monkeypatch):
     monkeypatch.setattr(selftest.np, "finfo", lambda _: Flushing)
     with pytest.raises(Fault, match="flushed"):
         selftest.check_arithmetic()
+
+
+def test_nothing_is_evaluated_on_an_unsound_machine(monkeypatch):
+    graph, arrays = make_transformer(1, 8, 1, 2)
+    selftest.check_arithmetic_once.cache_clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(selftest, "_is_blas_conventional", lambda: False)
+        with pytest.raises(Fault):
+            Evaluator(graph, arrays)
+    Evaluator(graph, arrays)
