@@ -18,8 +18,8 @@ from probatum.canon.primitives.operands import FLOATS
 __all__ = ["FUNCTIONS"]
 
 ROOT_WORK: Final = 1 << 10
-FUNCTION_WORK: Final = 1 << 23
-"""At the cap of 4,096 bits (64 words): fewer than 2,000 products of 64 by 64 words."""
+FUNCTION_WORK: Final = 1 << 24
+"""At the cap of 4,096 bits (64 words): fewer than 4,096 products of 64 by 64 words."""
 
 
 def _apply(function: Callable[[Format, int], int]) -> Compute:
