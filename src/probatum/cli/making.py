@@ -27,6 +27,13 @@ from probatum.cli.drafting import (
     load_draft,
     write_draft,
 )
+from probatum.cli.exacting import (
+    PLAIN,
+    ExactPart,
+    Packing,
+    check_package_meaning,
+    find_exact_part,
+)
 from probatum.cli.examining import describe_verdict, examine_file, list_refused
 from probatum.cli.failures import OK, REFUSED
 from probatum.cli.output import note, print_facts, print_json, print_lines
@@ -149,6 +156,7 @@ def pack(  # noqa: PLR0913 - a command's options are its arguments
     batch: Annotated[
         bool, Parameter(help="Rows do not depend on one another: requests may be joined.")
     ] = False,
+    packing: Packing = PLAIN,
     common: Common = DEFAULTS,
 ) -> None:
     """Make a package out of a model's folder, or out of an ONNX file alone.
@@ -180,7 +188,9 @@ def pack(  # noqa: PLR0913 - a command's options are its arguments
         )
     facts = {key: str(value) for key, value in values.items()}
     is_batch = batch or (draft is not None and draft.batch)
-    made, verdict = _build(source, draft, facts, place, labels=labels, is_batch=is_batch)
+    made, verdict = _build(
+        source, draft, facts, place, labels=labels, is_batch=is_batch, packing=packing
+    )
     show_package(common, made.digest, made.manifest, place, verdict=verdict)
     if not common.json:
         note(f"Next: probatum up --model {place}, or probatum model publish {place}")
@@ -194,15 +204,17 @@ def _build(
     *,
     labels: Path | None,
     is_batch: bool,
+    packing: Packing,
 ) -> tuple[Package, Verdict]:
     """Examine the model, and make the package of the very bytes that were examined."""
     model = source if draft is None else _find_model(source, draft)
     verdict = examine_file(model)
     verdict.check_admitted()
-    schema = _read_schema(verdict, is_batch=is_batch)
     data = read_bounded(model, bounds.MODEL_BYTES)
     if sha256(data).hex() != verdict.sha256:
         raise Refusal("draft.changed", f"{model} changed while it was examined", hint="try again")
+    exact = find_exact_part(verdict, data, packing, is_batch=is_batch)
+    schema = exact.schema or _read_schema(verdict, is_batch=is_batch)
     if labels is not None:
         lines = tuple(read_bounded(labels, limits.MIB).decode("utf-8", "replace").splitlines())
     else:
@@ -213,10 +225,16 @@ def _build(
         outputs=schema.outputs,
         labels=lines,
         parents=draft.parents if draft is not None else (),
-        batch_dim=_BATCH_DIM if is_batch else None,
+        batch_dim=_find_batch_dim(exact, schema) if is_batch else None,
         max_tokens=None,
+        bound=exact.bound,
+        dims=exact.dims,
     )
-    return build_package(said, data, place), verdict
+    return build_package(said, data, place, exact.files), verdict
+
+
+def _find_batch_dim(exact: ExactPart, schema: Schema) -> str:
+    return _BATCH_DIM if exact.schema is None else str(schema.inputs[0].shape[0])
 
 
 def _check_file(path: Path, told: Exactness, common: Common) -> int:
@@ -241,6 +259,7 @@ def _check_package(folder: Path, common: Common) -> int:
         return _report_refused(verdict, common)
     if verdict.sha256 != package.get_entry(package.manifest.model).sha256:
         raise Refusal("draft.changed", "the model changed while it was examined", hint="try again")
+    check_package_meaning(package)
     more = describe_verdict(verdict)
     show_package(common, package.digest, package.manifest, folder, more=more, verdict=verdict)
     return OK

@@ -77,11 +77,14 @@ def publish(
 ) -> None:
     """Register a package in the ledger: name and version for its digest, for ever.
 
-    The bytes stay here: nodes run it once they have it (`probatum node add-model`).
+    The bytes stay here: nodes run it once they have it (`probatum node add-model`). A package that
+    states a canonical meaning is expanded again first, in a confined process.
     """
-    from probatum.hub.package import load_package  # noqa: PLC0415 - costs start-up
+    from probatum.cli.exacting import check_package_meaning  # noqa: PLC0415 - costs start-up
+    from probatum.hub.package import load_package  # noqa: PLC0415 - ditto
 
     package = load_package(folder)
+    check_package_meaning(package)
     manifest = package.manifest
     body = PublishModel(
         name=manifest.name,

@@ -62,7 +62,22 @@ def describe_package(digest: Digest, manifest: Manifest) -> dict[str, object]:
         "description": manifest.description,
         "inputs": describe_specs(manifest.inputs),
         "outputs": describe_specs(manifest.outputs),
+        "exact": _describe_canonical(manifest),
+        "bound": "; ".join(f"{one.name} {one.dtype} {list(one.shape)}" for one in manifest.bound),
         "files": f"{len(manifest.files)}, {sum(f.size for f in manifest.files):,} bytes",
         "package": digest.hex(),
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def _describe_canonical(manifest: Manifest) -> str:
+    canonical = manifest.canonical
+    if canonical is None:
+        return ""
+    dims = ", ".join(
+        f"{one.name} {one.least}"
+        if one.least == one.greatest
+        else f"{one.name} {one.least} to {one.greatest}"
+        for one in canonical.dims
+    )
+    return f"{canonical.digest}{f'; {dims}' if dims else ''}"

@@ -12,12 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from probatum.canon.graph.packing import decode_graph
+from probatum.canon.graph.records import compute_canonical_digest
 from probatum.errors import Refusal
+from probatum.hub.canonical import check_graph
 from probatum.hub.files import disk_faults, flush_folder, write_flushed
 from probatum.hub.package import MANIFEST_NAME, Package, load_package
 from probatum.protocol.hashing import sha256
 from probatum.protocol.manifests import (
     MANIFEST_FORMAT,
+    BoundInput,
+    Canonical,
+    DimRange,
     FileEntry,
     Manifest,
     Parent,
@@ -26,12 +32,14 @@ from probatum.protocol.manifests import (
     encode_manifest,
 )
 
-__all__ = ["LABELS_NAME", "MODEL_NAME", "PackageFacts", "build_package"]
+__all__ = ["GRAPH_NAME", "LABELS_NAME", "MODEL_NAME", "PackageFacts", "build_package"]
 
 MODEL_NAME: Final = "model.onnx"
 LABELS_NAME: Final = "labels.txt"
 TOKENIZER_NAME: Final = "tokenizer.json"
 """Among the further files, it is what turns text into the model's tokens."""
+GRAPH_NAME: Final = "canonical.bin"
+"""Among the further files, it is the encoded canonical graph (`EXACT-1`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +51,8 @@ class PackageFacts:
         batch_dim: The name that `inputs` and `outputs` give to the dimension along which requests
             may be joined, None if they may not.
         max_tokens: Tokens that the model takes of one text, None for what its tokenizer says.
+        bound: Inputs of the file that are constants of the package.
+        dims: What class `exact` admits, if the package has a canonical graph.
     """
 
     name: str
@@ -56,6 +66,8 @@ class PackageFacts:
     parents: tuple[Parent, ...] = ()
     batch_dim: str | None = None
     max_tokens: int | None = None
+    bound: tuple[BoundInput, ...] = ()
+    dims: tuple[DimRange, ...] = ()
 
 
 def build_package(
@@ -119,10 +131,22 @@ def _encode_checked(facts: PackageFacts, files: Mapping[str, bytes]) -> bytes:
         labels=LABELS_NAME if facts.labels else None,
         tokenizer=TOKENIZER_NAME if TOKENIZER_NAME in files else None,
         max_tokens=facts.max_tokens,
+        bound=facts.bound,
+        canonical=_read_canonical(facts, files),
     )
     data = encode_manifest(manifest)
     try:
         decode_manifest(data)
+        if manifest.canonical is not None:
+            check_graph(manifest, files[GRAPH_NAME])
     except Refusal as refusal:
         raise Refusal("package.bad-facts", refusal.message, hint=refusal.hint) from None
     return data
+
+
+def _read_canonical(facts: PackageFacts, files: Mapping[str, bytes]) -> Canonical | None:
+    data = files.get(GRAPH_NAME)
+    if data is None:
+        return None
+    digest = compute_canonical_digest(decode_graph(data)).hex()
+    return Canonical(digest=digest, graph=GRAPH_NAME, dims=facts.dims)

@@ -35,6 +35,8 @@ BUNDLE_BYTES: Final = 1 * MIB
 TRUST_BYTES: Final = 64 * KIB
 MANIFEST_BYTES: Final = 256 * KIB
 PACKAGE_FILES: Final = 64
+BOUND_INPUT_BYTES: Final = 4 * KIB
+"""An input that a package binds to a constant; larger ones belong into the model's file."""
 SIGNATURE_BYTES: Final = 128 * KIB
 """A package's `model.sig`: it lists every file."""
 PACKAGE_BYTES: Final = 4 * 1024 * MIB

@@ -6,6 +6,7 @@ SHA-256, so the digest binds them all. Must not know disks (`probatum.hub`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta
@@ -14,19 +15,23 @@ from probatum.errors import Refusal
 from probatum.protocol import limits
 from probatum.protocol.encoding import Document, decode_document, encode_document
 from probatum.protocol.hashing import sha256
-from probatum.protocol.hexes import HexDigest
+from probatum.protocol.hexes import HexBytes, HexDigest
 from probatum.protocol.parties import ModelName, ModelVersion
 from probatum.protocol.primitives import Digest
-from probatum.protocol.tensors import DtypeName, Tensor
+from probatum.protocol.tensors import DtypeName, Tensor, check_tensor
 
 __all__ = [
     "MANIFEST_FORMAT",
     "MANIFEST_NAME",
     "SIGNATURE_NAME",
+    "BoundInput",
+    "Canonical",
+    "DimRange",
     "FileEntry",
     "Manifest",
     "Parent",
     "TensorSpec",
+    "check_dims_admitted",
     "check_tensors_match",
     "compute_package_digest",
     "decode_manifest",
@@ -77,6 +82,49 @@ class Parent(Document, frozen=True, kw_only=True):
     relation: Literal["converted", "fine-tuned", "quantised", "distilled", "merged"]
 
 
+class DimRange(Document, frozen=True, kw_only=True):
+    """The values of a named dim that the class `exact` admits (`CANON-8`)."""
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,31}\Z")]
+    least: Annotated[int, Meta(ge=0, lt=1 << 40)]
+    greatest: Annotated[int, Meta(ge=0, lt=1 << 40)]
+
+
+class BoundInput(Document, frozen=True, kw_only=True):
+    """An input of the ONNX file that the package binds to a constant (`NODE-1`).
+
+    Attributes:
+        data: Row-major little-endian elements, in hex.
+    """
+
+    name: Annotated[str, Meta(min_length=1, max_length=limits.NAME_CHARS)]
+    dtype: DtypeName
+    shape: Annotated[
+        tuple[Annotated[int, Meta(ge=0, lt=1 << 40)], ...], Meta(max_length=limits.TENSOR_RANK)
+    ]
+    data: Annotated[HexBytes, Meta(max_length=2 * limits.BOUND_INPUT_BYTES)]
+
+    def to_tensor(self) -> Tensor:
+        """Make the tensor that the model is given."""
+        data = bytes.fromhex(self.data)
+        return Tensor(name=self.name, dtype=self.dtype, shape=self.shape, data=data)
+
+
+class Canonical(Document, frozen=True, kw_only=True):
+    """The canonical meaning of the model: what class `exact` is held to (`EXACT-1`).
+
+    Attributes:
+        digest: Of the canonical graph.
+        graph: Path of the encoded graph among `files`; it holds the roots of all weights.
+        dims: The admitted values of every named dim of the inputs, and of those of the file that
+            the package fixes to one value, in order of name.
+    """
+
+    digest: HexDigest
+    graph: PackagePath
+    dims: Annotated[tuple[DimRange, ...], Meta(max_length=16)]
+
+
 class Manifest(Document, frozen=True, kw_only=True):
     """What a package is.
 
@@ -87,6 +135,8 @@ class Manifest(Document, frozen=True, kw_only=True):
         labels: Path of a text file, one output label a line, if the model classifies.
         tokenizer: Path of a `tokenizer.json` among `files`, if the model reads tokens of text.
         max_tokens: Tokens that it takes of one text; absent for what the tokenizer says.
+        bound: Further inputs of the ONNX file, each a constant; `inputs` are those of a request.
+        canonical: What answers of class `exact` are held to, absent if it has none.
     """
 
     format: Literal["probatum-package/1"]
@@ -108,6 +158,8 @@ class Manifest(Document, frozen=True, kw_only=True):
     labels: PackagePath | None = None
     tokenizer: PackagePath | None = None
     max_tokens: Annotated[int, Meta(ge=1, le=1 << 20)] | None = None
+    bound: Annotated[tuple[BoundInput, ...], Meta(max_length=16)] = ()
+    canonical: Canonical | None = None
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -127,13 +179,66 @@ def decode_manifest(data: bytes) -> Manifest:
         raise Refusal("manifest.bad-form", "files are listed once each, in order of path")
     if sum(entry.size for entry in manifest.files) > limits.PACKAGE_BYTES:
         raise Refusal("manifest.bad-form", f"a package holds at most {limits.PACKAGE_BYTES} bytes")
-    for path in (manifest.model, manifest.labels, manifest.tokenizer):
+    graph = manifest.canonical.graph if manifest.canonical is not None else None
+    for path in (manifest.model, manifest.labels, manifest.tokenizer, graph):
         if path is not None and path not in paths:
             raise Refusal("manifest.bad-form", f"{path!r} is not among the files")
     for specs in (manifest.inputs, manifest.outputs):
         if len({spec.name for spec in specs}) != len(specs):
             raise Refusal("manifest.bad-form", "two tensors have the same name")
+    _check_bound(manifest)
+    _check_canonical(manifest)
     return manifest
+
+
+def _check_bound(manifest: Manifest) -> None:
+    names = [spec.name for spec in manifest.inputs] + [one.name for one in manifest.bound]
+    if len(set(names)) != len(names):
+        raise Refusal("manifest.bad-form", "an input is bound twice, or bound and asked for")
+    for one in manifest.bound:
+        try:
+            check_tensor(one.to_tensor())
+        except Refusal as refusal:
+            raise Refusal("manifest.bad-form", refusal.message) from None
+
+
+def _check_canonical(manifest: Manifest) -> None:
+    if manifest.canonical is None:
+        return
+    named = {dim for spec in manifest.inputs for dim in spec.shape if isinstance(dim, str)}
+    dims = manifest.canonical.dims
+    have = [one.name for one in dims]
+    if have != sorted(set(have)) or not named <= set(have):
+        raise Refusal("manifest.bad-form", "every named dim of the inputs has one range, in order")
+    # What the package fixes to one value stands as a number in the shapes.
+    if any((one.least >= one.greatest) is (one.name in named) for one in dims):
+        raise Refusal("manifest.bad-form", "a dim admits no value, or is fixed and still named")
+
+
+def check_dims_admitted(manifest: Manifest, dims: Mapping[str, int]) -> None:
+    """Check that a request of class `exact` stays within what the package admits (`CANON-8`).
+
+    Args:
+        manifest: The package's.
+        dims: Values of its named dims, as `check_tensors_match` returns them.
+
+    Raises:
+        Refusal: `schema.not-exact`, `schema.dim-out-of-range`.
+    """
+    if manifest.canonical is None:
+        raise Refusal(
+            "schema.not-exact",
+            f"{manifest.name} {manifest.version} has no canonical meaning",
+            hint="ask for the class float, or for a version that was packed with --exact",
+        )
+    for one in manifest.canonical.dims:
+        value = dims.get(one.name, one.least)  # fixed ones are checked with the shapes
+        if not one.least <= value <= one.greatest:
+            raise Refusal(
+                "schema.dim-out-of-range",
+                f"{one.name} is {value}; {one.least} to {one.greatest} are admitted",
+                hint="split the request, or ask for the class float",
+            )
 
 
 def compute_package_digest(manifest_bytes: bytes) -> Digest:

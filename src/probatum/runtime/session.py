@@ -72,7 +72,8 @@ class OnnxSession:
         self.is_batchable = is_batchable(manifest)
         self._limits = limits or RequestLimits()
         self._engine = Engine(model, options or EngineOptions())
-        _check_schema(manifest.inputs, self._engine.inputs)
+        self._bound = {one.name: _to_array(one.to_tensor()) for one in manifest.bound}
+        _check_schema(*_take_bound(manifest, self._engine.inputs))
         _check_schema(manifest.outputs, self._engine.outputs)
 
     def check_inputs(self, tensors: tuple[Tensor, ...]) -> dict[str, int]:
@@ -126,7 +127,7 @@ class OnnxSession:
             Refusal: `runtime.refused-input`, `runtime.too-large`.
             Fault: Those of `run`.
         """
-        feeds = {tensor.name: _to_array(tensor) for tensor in tensors}
+        feeds = {**self._bound, **{tensor.name: _to_array(tensor) for tensor in tensors}}
         arrays = self._engine.run(feeds, stop)
         size = sum(array.nbytes for array in arrays)
         if size > self._limits.output_bytes:
@@ -169,6 +170,19 @@ def _check_schema(stated: tuple[TensorSpec, ...], found: tuple[TensorSpec, ...])
             "the model's inputs or outputs are not those that the manifest states",
             hint="build the package again from this model",
         )
+
+
+def _take_bound(
+    manifest: Manifest, found: tuple[TensorSpec, ...]
+) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Put the constants of a package in their places among its inputs (`NODE-1`)."""
+    bound = {
+        one.name: TensorSpec(name=one.name, dtype=one.dtype, shape=one.shape)
+        for one in manifest.bound
+    }
+    asked = iter(manifest.inputs)
+    stated = [bound.pop(spec.name, None) or next(asked, None) for spec in found]
+    return (*(spec for spec in stated if spec is not None), *bound.values(), *asked), found
 
 
 def _to_array(tensor: Tensor) -> Any:

@@ -20,7 +20,7 @@ from probatum.canon.expand.values import Known
 from probatum.canon.expand.walking import Walk
 from probatum.errors import Refusal
 
-__all__ = ["Survey", "survey_model"]
+__all__ = ["Survey", "list_dims", "survey_model"]
 
 _ASSUMED: Final = (1, 16)
 """Range of a dim that has none, so that the rest can be looked at."""
@@ -51,7 +51,7 @@ def survey_model(
         bind: Inputs that the package binds to constants.
     """
     try:
-        named = _list_dims(data, frozenset(bind))
+        named = list_dims(data, frozenset(bind))
         reasons = _check_ranges(named, ranges)
         assumed = {**dict.fromkeys(named, _ASSUMED), **ranges}
         loaded = load_model(data, assumed, frozenset(bind))
@@ -101,8 +101,12 @@ class _SurveyWalk(Walk):
         self.reasons.setdefault((refusal.code, key), refusal)
 
 
-def _list_dims(data: bytes, bound: frozenset[str]) -> dict[str, str]:
-    """List the dims that a file's inputs leave open, and of which input each is."""
+def list_dims(data: bytes, bound: frozenset[str]) -> dict[str, str]:
+    """List the dims that a file's inputs leave open, and of which input each is.
+
+    Raises:
+        Refusal: `canon.bad-model`, `canon.no-such-input`.
+    """
     try:
         graph = onnx.load_model_from_string(data).graph
     except Exception as error:  # noqa: BLE001 - the library raises what it likes

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from probatum.canon.expand.expansion import Expanded
-from probatum.canon.expand.surveying import survey_model
+from probatum.canon.expand.surveying import list_dims, survey_model
 from probatum.canon.expand.values import Known, make_known
 from probatum.canon.graph.records import CanonicalGraph, compute_canonical_digest
 from probatum.canon.primitives.admitting import Reason, StaticBounds, examine_graph
@@ -33,6 +33,12 @@ def admit_model(question: Question) -> tuple[ExactReport, Expanded | None]:
     The file was admitted before (`PUB-1`).
     """
     ranges = {name: (low, high) for name, (low, high) in question.ranges.items()}
+    if question.usual is not None:
+        bound = frozenset(one.name for one in question.bind)
+        try:
+            ranges = {**dict.fromkeys(list_dims(question.model, bound), question.usual), **ranges}
+        except Refusal as refusal:
+            return _report_refused((refusal,)), None
     survey = survey_model(question.model, ranges=ranges, bind=read_bound(question.bind))
     if survey.expanded is None:
         return _report_refused(survey.reasons), None
@@ -42,7 +48,7 @@ def admit_model(question: Question) -> tuple[ExactReport, Expanded | None]:
         return _report_refused(tuple(_locate(graph, one) for one in admission.reasons)), None
     report = ExactReport(
         digest=compute_canonical_digest(graph).hex(),
-        dims={dim.name: (dim.least, dim.greatest) for dim in graph.dims},
+        dims=dict(sorted(ranges.items())),
         bounds=_write_bounds(graph, admission.bounds),
     )
     return report, survey.expanded

@@ -12,6 +12,7 @@ import sys
 import msgspec
 
 from probatum.canon.evaluate.blas import limit_blas
+from probatum.canon.graph.packing import encode_graph
 from probatum.errors import ProbatumError
 from probatum.protocol.encoding import Document, encode_document
 from probatum.runtime.checking.admitting import admit_model
@@ -43,6 +44,9 @@ def main(arguments: list[str]) -> int:
         question = msgspec.msgpack.decode(file.read(), type=Question)
     report, expanded = admit_model(question)
     _say(report)
+    if expanded is not None and question.is_graph_wanted:
+        sys.stdout.buffer.write(encode_graph(expanded.graph))
+        sys.stdout.buffer.flush()
     if expanded is not None and question.is_measured:
         try:
             _say(measure_model(question, expanded))

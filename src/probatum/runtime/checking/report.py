@@ -28,6 +28,8 @@ class Question(LedgerValue, frozen=True, kw_only=True):
         inputs: One sample request; none: samples are drawn.
         seed: What is drawn depends on it alone.
         is_measured: Whether speed and distances are wanted too.
+        is_graph_wanted: Whether the graph itself is, encoded.
+        usual: Range of every dim that has none in `ranges`; absent, such dims are a reason.
     """
 
     model: bytes
@@ -36,6 +38,8 @@ class Question(LedgerValue, frozen=True, kw_only=True):
     inputs: tuple[Tensor, ...] = ()
     seed: int = 0
     is_measured: bool = True
+    is_graph_wanted: bool = False
+    usual: tuple[int, int] | None = None
 
 
 class Bounds(Document, frozen=True, kw_only=True):

@@ -60,18 +60,16 @@ class End:
 
 
 def run_confined(
-    module: str,
-    arguments: tuple[str, ...],
+    command: tuple[str, ...],
     descriptor: int,
     stages: tuple[Stage, ...],
     *,
     limit_bytes: int,
 ) -> End:
-    """Run a module on a file until it ends, is late, or says too much.
+    """Run a program on a file until it ends, is late, or says too much.
 
     Args:
-        module: Confines itself before it reads.
-        arguments: Of its command line.
+        command: The interpreter's arguments; what they name confines itself before it reads.
         descriptor: The file, open for reading, regular.
         stages: In order; the first has a clock.
         limit_bytes: How much it may say.
@@ -82,7 +80,7 @@ def run_confined(
     os.lseek(descriptor, 0, os.SEEK_SET)
     try:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
-            (sys.executable, "-I", "-B", "-m", module, *arguments),
+            (sys.executable, *command),
             stdin=descriptor,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

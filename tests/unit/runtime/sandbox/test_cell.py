@@ -11,7 +11,7 @@ import pytest
 
 from probatum.errors import Fault, Refusal
 from probatum.protocol.limits import MIB
-from probatum.runtime.sandbox import cell
+from probatum.runtime.sandbox import cell, process
 from probatum.runtime.sandbox.bounds import SandboxBounds
 from probatum.runtime.sandbox.verdict import Verdict, decode_verdict, encode_verdict
 from tests.corpus.hostile import HOSTILE
@@ -100,7 +100,7 @@ def test_a_process_that_misbehaves_is_ended_and_that_is_the_reason(
     examine, monkeypatch, code, reason, said
 ):
     with_child(monkeypatch, code)
-    monkeypatch.setattr(cell, "_LAST_WORDS_SECONDS", 0.3)
+    monkeypatch.setattr(process, "_LAST_WORDS_SECONDS", 0.3)
     started = time.monotonic()
     verdict = examine(b"", SandboxBounds(load_seconds=0.7))
     assert time.monotonic() - started < 10
