@@ -5,6 +5,8 @@ Reshape shares its input's memory; all else makes new. Must not know what elemen
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from probatum.canon.evaluate.values import Array, Value, compute_truth, get_numpy_dtype, is_float
@@ -49,7 +51,8 @@ def compute_transpose(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace)
 def compute_slice(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace) -> Value:
     """Compute Slice: out[i] = x[starts + i * steps]; outside x it is zero bits."""
     array, out = inputs[0].array, _take(node, ws)
-    into, out_of = [], []
+    into: list[Any] = []
+    out_of: list[Any] = []
     for start, step, size, have in zip(
         node.get_ints("starts"), node.get_ints("steps"), out.shape, array.shape, strict=True
     ):

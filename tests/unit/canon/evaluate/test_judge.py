@@ -133,6 +133,28 @@ def test_moves(dtype):
     check("Where", [("bool", condition), one, (dtype, cube[:, :1, :1])], dtype, (3, 8, 10))
 
 
+def test_scalars():
+    """Shapes without sizes go through moves, maps and casts alike."""
+    one = ("float32", make_hostile("float32", 1, 1).reshape(()))
+    check("Slice", [one], "float32", (), starts=(), steps=(), shape=())
+    check("Transpose", [one], "float32", (), perm=())
+    check("Reshape", [one], "float32", (1, 1), shape=(1, 1))
+    check("Expand", [one], "float32", (2, 3), shape=(2, 3))
+    for mode in ("constant", "edge", "reflect"):
+        check("Pad", [one, one], "float32", (), begins=(), mode=mode, shape=())
+    rows = ("float32", make_hostile("float32", 6, 2).reshape(3, 2))
+    for index in (1, -1, 3, -4):
+        at = ("int64", np.array(index))
+        check("Gather", [rows, at], "float32", (2,), axis=(0,))
+    check("Where", [("bool", np.array([True]).reshape(())), one, one], "float32", ())
+    for name in ("Exp", "Sqrt", "Neg", "Relu", "Sign"):
+        check(name, [one], "float32", ())
+    for name in ("Add", "Max", "Pow"):
+        check(name, [one, one], "float32", ())
+    for target in ("bfloat16", "int8", "bool"):
+        check("Cast", [one], target, ())
+
+
 def test_iota():
     check("Iota", [], "int64", (250,), start=(-7,), step=(3,), shape=(250,))
 
