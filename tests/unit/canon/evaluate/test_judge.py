@@ -12,7 +12,7 @@ from probatum.canon.graph.binding import bind_graph
 from probatum.canon.graph.types import TensorType
 from probatum.canon.primitives.judging import judge_element
 from probatum.canon.primitives.registry import PRIMITIVES
-from tests.unit.canon.evaluate.oracle import FLOATS, compute, make_graph, make_hostile
+from tests.unit.canon.evaluate.oracle import FLOATS, compute, from_bits, make_graph, make_hostile
 
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 SAMPLES = 220
@@ -312,3 +312,72 @@ def test_trees(depth):
     x = make_hostile("float32", batch * features, 2).reshape(batch, features)
     operands = [("float32", x), ("uint32", nodes), ("float32", values)]
     check("TreeEnsemble", operands, "float32", (batch, classes), samples=240, depth=(depth,))
+
+
+def test_nan_stays_nan_in_bfloat16_whatever_its_payload():
+    single = from_bits("float32", [0x7FFFFFFF, 0xFFFFFFFF, 0x7FFF8000, 0x7F800001, 0xFF800001])
+    double = from_bits("float64", [(1 << 63) - 1, (1 << 64) - 1, 0x7FF0000000000001])
+    for dtype, x in (("float32", single), ("float64", double)):
+        for target in ("bfloat16", "float16"):
+            check("Cast", [(dtype, x)], target, x.shape)
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, "int8", "int64"])
+def test_scalars_of_every_dtype(dtype):
+    """numpy makes numbers of arrays without dimensions: every primitive takes these too."""
+    zero, one = (round_to(dtype, np.full((), n)) if dtype in FLOATS else np.full((), n, dtype)
+                 for n in (0.0, 1.0))  # fmt: skip
+    x, size = (dtype, one), ()
+    for pair in ([(dtype, zero)] * 2, [(dtype, zero), x], [x, x]):
+        for name in "Add Sub Mul Div Max Min".split() + (["Pow"] if dtype in FLOATS else ["Mod"]):
+            check(name, pair, dtype, size)
+        check("LessOrEqual", pair, "bool", size)
+        for name in "Neg Abs Sign Relu".split() + (UNARY_FLOAT.split() if dtype in FLOATS else []):
+            check(name, pair[:1], dtype, size)
+        for target in (*FLOATS, *INTEGERS, "bool"):
+            check("Cast", pair[:1], target, size)
+        check("Where", [("bool", np.full((), 2, np.uint8).view(np.bool_)), *pair], dtype, size)
+    check("Slice", [x], dtype, size, starts=(), steps=(), shape=())
+    check("Transpose", [x], dtype, size, perm=())
+    for mode in ("constant", "edge", "reflect"):
+        check("Pad", [x, x], dtype, size, begins=(), mode=mode, shape=())
+    for index in (0, -2, 7):
+        check("Gather", [(dtype, one.reshape(1)), ("int64", np.array(index))], dtype, (), axis=(0,))
+
+
+def test_nothing_to_do():
+    """Axes of size 0: no indices, no trees, no windows; and never a walk over a huge kernel."""
+    x, none = np.ones((2, 3), np.float32), np.zeros((2, 0), np.float32)
+    nowhere = ("int64", np.zeros((2, 0), np.int64))
+    check("ScatterElements", [("float32", x), nowhere, ("float32", none)], "float32", (2, 3))
+    table, leaves = np.zeros((0, 4, 4), np.uint32), np.zeros((0, 2, 2), np.float32)
+    operands = [("float32", x), ("uint32", table), ("float32", leaves)]
+    check("TreeEnsemble", operands, "float32", (2, 2), depth=(1,))
+    where = {"strides": (1,), "pads_begin": (3,), "pads_end": (2,), "dilations": (1,)}
+    for dtype in ("float32", "float64"):
+        empty, weight = np.ones((2, 0, 1), dtype), np.ones((1, 3, 1), dtype)
+        check("Conv", [(dtype, empty), (dtype, weight)], dtype, (2, 3, 1), **where, group=(1,))
+    nought = {name: (0, 0) if name[0] == "p" else (1, 1) for name in where}
+    huge = np.ones((0, 1 << 20, 1 << 20, 1), np.float32)
+    kernel = (1 << 20, 1 << 20)
+    check("WindowMax", [("float32", huge)], "float32", (0, 1, 1, 1), kernel=kernel, **nought)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8"])
+def test_windows_far_apart_need_no_memory_between_them(dtype):
+    far = (1 << 20, 1 << 20)
+    x, weight = (make_any(dtype, 8, seed).reshape(2, 2, 2, 1) for seed in (1, 2))
+    out = "int32" if dtype == "int8" else dtype
+    where = {"strides": far, "pads_begin": far, "pads_end": far, "dilations": (1, 1)}
+    check("Conv", [(dtype, x), (dtype, weight)], out, (2, 3, 3, 2), **where, group=(1,))
+    where = {"strides": (1, 1), "pads_begin": far, "pads_end": (1, 1), "dilations": far}
+    check("Conv", [(dtype, x), (dtype, weight)], out, (2, 3, 3, 2), **where, group=(1,))
+
+
+def test_many_maps_of_float64():
+    """Every map has a copy of the patches, but not all at once: rows of one tensor, 1,024 maps."""
+    rng = np.random.default_rng(1)
+    x, weight = rng.standard_normal((1, 400, 1)), rng.standard_normal((1024, 3, 1))
+    where = {"strides": (1,), "pads_begin": (1,), "pads_end": (1,), "dilations": (1,)}
+    operands = [("float64", x), ("float64", weight)]
+    check("Conv", operands, "float64", (1, 400, 1024), **where, group=(1,), samples=60)
