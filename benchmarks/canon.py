@@ -33,7 +33,7 @@ MODELS = {
 FLOOD_GOAL = 40.0
 
 
-def run(*, quick: bool) -> list[Row]:
+def run(*, quick: bool = False) -> list[Row]:
     """Measure in a process of its own, whose BLAS has one thread from the start."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.canon", *(["--quick"] if quick else [])],

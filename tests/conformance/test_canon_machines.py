@@ -18,6 +18,7 @@ from probatum.canon.evaluate.evaluating import Evaluator
 from probatum.canon.evaluate.tracing import Tracer
 from probatum.canon.graph.binding import bind_dims, bind_graph
 from probatum.canon.trace.roots import ZERO_SALT
+from tests.corpus.trained import MAKERS, train
 from tests.models import MODELS, expand
 from tests.unit.canon.evaluate.test_same_bits import list_wide_code
 
@@ -53,16 +54,18 @@ def test_how_it_is_computed_changes_no_bit(expected, settings):
 
 
 @pytest.mark.parametrize("kernels", ["haswell", "nehalem", "no wide code"])
-def test_what_it_is_computed_with_changes_no_bit(expected, kernels):
+def test_what_it_is_computed_with_changes_no_bit(expected, kernels, tmp_path):
     environment = {
         "haswell": {"OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_NUM_THREADS": "2"},
         "nehalem": {"OPENBLAS_CORETYPE": "Nehalem"},
         "no wide code": {"NPY_DISABLE_CPU_FEATURES": list_wide_code()},
     }[kernels]
+    for name in MAKERS:
+        (tmp_path / f"{name}.onnx").write_bytes(train(name))
     done = subprocess.run(
         [sys.executable, "-m", "tests.conformance.test_canon_machines"],
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env={**os.environ, **environment, "PROBATUM_TRAINED": str(tmp_path)},
         capture_output=True,
         text=True,
         check=True,
