@@ -38,15 +38,11 @@ def test_each_reason_is_listed():
 
 
 def test_what_the_graph_s_own_rules_refuse_names_the_entry():
-    # A row of so many elements is read whole to judge one: its opening would be too large.
-    width = 1 << 20
-    data = nets.dump(
-        [nets.helper.make_node("MatMul", ["x", "z"], ["y"])],
-        [("x", 1, [1, width]), ("z", 1, [width, 1])],
-        [("y", 1, [1, 1])],
-    )
-    report, _ = admit_model(Question(model=data, ranges={}))
-    if report.is_admitted:
-        assert report.bounds.opening_bytes <= 48 * 1024
-    else:
-        assert report.reasons[0].message.startswith("entry ")
+    # The greatest of 200 × 200 places, in 64 channels: each lies in a chunk of its own.
+    pool = nets.helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[200, 200])
+    data = nets.dump([pool], [("x", 1, [1, 64, 400, 400])], [("y", 1, [1, 64, 201, 201])])
+    report, expanded = admit_model(Question(model=data, ranges={}))
+    assert expanded is None
+    (reason,) = report.reasons
+    assert reason.code == "canon.opening-too-large"
+    assert reason.message.startswith("entry 1 (WindowMax): ")
