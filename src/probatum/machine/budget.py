@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-from probatum.errors import Refusal
+from probatum.errors import Misuse, Refusal
 
-__all__ = ["Held", "Recent"]
+__all__ = ["Held", "Recent", "RecentDigests"]
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+_DIGEST_BYTES: Final = 32
 
 
 class Held(Generic[K, V]):
@@ -91,3 +93,61 @@ class Recent(Generic[K, V]):
     def __contains__(self, key: object) -> bool:
         """Tell whether an entry is there."""
         return key in self._entries
+
+
+class RecentDigests:
+    """A set of digests that forgets the oldest half when it is full; 42 bytes each, not 240.
+
+    Holds the last `limit` that were put, and of those before them no more than as many.
+    """
+
+    def __init__(self, *, limit: int) -> None:
+        """Make an empty set; at its fullest it takes 84 bytes for each of `limit`."""
+        self._limit = limit
+        self._older = self._newer = _Generation(limit)
+
+    def put(self, digest: bytes) -> None:
+        """Add a digest. Raises Misuse `budget.no-digest` if it has not 32 bytes."""
+        if len(digest) != _DIGEST_BYTES:
+            raise Misuse("budget.no-digest", f"{len(digest)} bytes are no digest")
+        if digest in self._newer:
+            return
+        if len(self._newer) >= self._limit:
+            self._older, self._newer = self._newer, _Generation(self._limit)
+        self._newer.add(digest)
+
+    def __contains__(self, digest: bytes) -> bool:
+        """Tell whether a digest is there."""
+        return digest in self._newer or digest in self._older
+
+
+class _Generation:
+    """Digests one behind the other, and where each is: a table twice as long, probed in a row."""
+
+    def __init__(self, limit: int) -> None:
+        self._digests = bytearray()
+        self._mask = (1 << (2 * limit).bit_length()) - 1
+        # Memory that was never written to is not resident.
+        self._table = memoryview(bytearray(4 * (self._mask + 1))).cast("I")
+
+    def __len__(self) -> int:
+        return len(self._digests) // _DIGEST_BYTES
+
+    def add(self, digest: bytes) -> None:
+        """Add a digest that is not there."""
+        slot = self._find(digest)
+        self._digests += digest
+        self._table[slot] = len(self)
+
+    def __contains__(self, digest: bytes) -> bool:
+        return self._table[self._find(digest)] != 0
+
+    def _find(self, digest: bytes) -> int:
+        """Find the slot that a digest has, or would get: places are counted from 1."""
+        # Keyed by the process: nobody can make digests that meet in one slot.
+        slot = hash(bytes(digest)) & self._mask
+        while place := self._table[slot]:
+            if self._digests[_DIGEST_BYTES * (place - 1) : _DIGEST_BYTES * place] == digest:
+                break
+            slot = (slot + 1) & self._mask
+        return slot

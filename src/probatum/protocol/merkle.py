@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 from probatum.errors import Misuse, Refusal
 from probatum.protocol import limits
+from probatum.protocol.hash_rows import HashRow, Shelf
 from probatum.protocol.hashing import sha256
 from probatum.protocol.primitives import Digest, make_digest
 
@@ -236,32 +237,34 @@ def check_consistency(
 
 
 class MerkleLog:
-    """An append-only log of leaf hashes in memory, with all inner hashes of complete subtrees.
+    """An append-only log of leaf hashes, with all inner hashes of complete subtrees.
 
-    64 bytes an entry. Appending hashes two nodes on average; roots and proofs at any size that
-    the log has had cost O(log n) hashes.
+    64 bytes an entry in memory, or on a shelf. Appending hashes two nodes on average; roots and
+    proofs at any size that the log has had cost O(log n) hashes.
     """
 
-    __slots__ = ("_levels",)
+    __slots__ = ("_levels", "_shelf")
 
-    def __init__(self) -> None:
-        self._levels: list[bytearray] = [bytearray()]
+    def __init__(self, shelf: Shelf | None = None) -> None:
+        self._shelf = shelf
+        self._levels = [HashRow(shelf)]
 
     def __len__(self) -> int:
-        return len(self._levels[0]) // 32
+        return len(self._levels[0])
 
     def append(self, leaf: Digest) -> int:
         """Append a leaf hash and return its index."""
         levels = self._levels
-        index = len(levels[0]) // 32
+        index = len(levels[0])
         node, carry, level = leaf, index, 0
-        levels[0] += node
+        levels[0].append(node)
         while carry & 1:
             level, carry = level + 1, carry >> 1
-            node = make_digest(_hash_pair(bytes(levels[level - 1][-64:-32]), node))
+            below = levels[level - 1]
+            node = make_digest(_hash_pair(below.get(len(below) - 2, len(below) - 1), node))
             if level == len(levels):
-                levels.append(bytearray())
-            levels[level] += node
+                levels.append(HashRow(self._shelf))
+            levels[level].append(node)
         return index
 
     def get_hash(self, level: int, index: int) -> bytes:
@@ -272,7 +275,7 @@ class MerkleLog:
         """
         if level < 0 or index < 0 or (index + 1) << level > len(self):
             raise Misuse("merkle.no-such-node", f"no complete subtree {index} at level {level}")
-        return bytes(self._levels[level][32 * index : 32 * index + 32])
+        return self._levels[level].get(index, index + 1)
 
     def get_hashes(self, level: int, start: int, stop: int) -> bytes:
         """Get the hashes of consecutive complete subtrees at a level, end to end.
@@ -282,7 +285,7 @@ class MerkleLog:
         """
         if level < 0 or not 0 <= start <= stop or stop << level > len(self):
             raise Misuse("merkle.no-such-node", f"no subtrees {start} to {stop} at level {level}")
-        return bytes(self._levels[level][32 * start : 32 * stop]) if start < stop else b""
+        return self._levels[level].get(start, stop) if start < stop else b""
 
     def root(self, size: int | None = None) -> Digest:
         """Compute the root at a size, now by default.

@@ -1,9 +1,13 @@
 """Nothing that others send makes a map grow without end."""
 
-import pytest
+import tracemalloc
 
-from probatum.errors import Refusal
-from probatum.machine.budget import Held, Recent
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probatum.errors import Misuse, Refusal
+from probatum.machine.budget import Held, Recent, RecentDigests
 from probatum.machine.events import Moment
 from probatum.machine.machine import draw
 
@@ -32,6 +36,41 @@ def test_recent_forgets_the_oldest_by_weight():
     recent.put("b", "x")
     recent.put("e", "x" * 5)
     assert len(recent) == 3
+
+
+@given(st.integers(1, 9), st.lists(st.integers(0, 40), max_size=120))
+def test_recent_digests_has_the_last_ones_and_never_twice_as_many(limit, numbers):
+    held = RecentDigests(limit=limit)
+    digests = [bytes([number]) * 32 for number in range(41)]
+    order = {}
+    for number in numbers:
+        order.pop(number, None)
+        order[number] = None
+        held.put(digests[number])
+        found = {number for number, digest in enumerate(digests) if digest in held}
+        assert found <= order.keys()
+        assert len(found) <= 2 * limit
+        assert set(list(order)[-limit:]) <= found
+    fresh = RecentDigests(limit=limit)
+    for digest in digests:
+        fresh.put(digest)
+    assert all(digest in fresh for digest in digests[-limit:])
+
+
+def test_recent_digests_takes_digests_alone():
+    with pytest.raises(Misuse) as caught:
+        RecentDigests(limit=3).put(b"short")
+    assert caught.value.code == "budget.no-digest"
+
+
+def test_recent_digests_are_small():
+    tracemalloc.start()
+    held = RecentDigests(limit=20_000)
+    for number in range(100_000):
+        held.put(number.to_bytes(32, "big"))
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size < 20_000 * 100
 
 
 def test_chance_is_drawn_per_purpose():

@@ -8,7 +8,7 @@ know how a bundle is settled.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from probatum.errors import Refusal
 from probatum.machine.budget import Held, Recent
@@ -38,7 +38,7 @@ class BundleStore:
 
     def recover(
         self,
-        journal: tuple[bytes, ...],
+        journal: Iterable[bytes],
         take_charge: Callable[[ChargedRecord], None] = lambda _: None,
     ) -> None:
         """Take the journal's records in order; hand on what was charged.

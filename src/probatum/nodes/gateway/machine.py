@@ -7,7 +7,7 @@ requests are settled in the background. Read next: `request_desk`, `failover`, `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol, TypeAlias
 
 import msgspec
@@ -77,7 +77,7 @@ class Gateway:
     def __init__(
         self,
         settings: GatewaySettings,
-        journal: tuple[bytes, ...],
+        journal: Iterable[bytes],
         budgets: Budgets | None = None,
     ) -> None:
         """Build the gateway from its journal, empty at its first start.

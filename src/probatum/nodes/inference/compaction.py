@@ -34,43 +34,46 @@ def compact(read: Callable[[], Iterator[bytes]], *, kept_bytes: int) -> Iterator
     Raises:
         Refusal: `encoding.*` for a record that is not one.
     """
-    old = _find_old(read(), kept_bytes)
-    accepted: dict[Digest, AcceptedRecord] = {}
+    left = _count_answers(read())
+    # What waits for its answer, as few as are open at one time, and what never got one.
+    promises: dict[Digest, bytes] = {}
     for data in read():
         match decode_journal_record(data):
-            case AcceptedRecord(record_digest=digest) as promise if digest in old:
-                accepted[digest] = promise
-            case AnsweredRecord(record_digest=digest) as answered if digest in old:
-                yield encode(_shorten(answered, accepted.pop(digest, None)))
+            case AcceptedRecord(record_digest=digest):
+                promises[digest] = data
+            case AnsweredRecord(record_digest=digest) as answered:
+                promise = promises.pop(digest, b"")
+                if left > kept_bytes:
+                    yield encode(_shorten(answered, promise))
+                else:
+                    yield from (promise, data) if promise else (data,)
+                left -= len(promise) + len(data)
             case _:
                 yield data
+    yield from promises.values()
 
 
-def _find_old(journal: Iterator[bytes], kept_bytes: int) -> frozenset[Digest]:
-    """Find the hand-overs whose answers are old, oldest answers first."""
-    sizes: dict[Digest, int] = {}
-    answered: list[Digest] = []
+def _count_answers(journal: Iterator[bytes]) -> int:
+    """Sum the bytes of all answers with their acceptances."""
+    total = 0
+    promised: dict[Digest, int] = {}
     for data in journal:
         match decode_journal_record(data):
             case AcceptedRecord(record_digest=digest):
-                sizes[digest] = len(data)
+                promised[digest] = len(data)
             case AnsweredRecord(record_digest=digest):
-                sizes[digest] = sizes.get(digest, 0) + len(data)
-                answered.append(digest)
+                total += promised.pop(digest, 0) + len(data)
             case _:
                 pass
-    for place in range(len(answered) - 1, -1, -1):
-        kept_bytes -= sizes[answered[place]]
-        if kept_bytes < 0:
-            return frozenset(answered[: place + 1])
-    return frozenset()
+    return total
 
 
-def _shorten(answered: AnsweredRecord, promise: AcceptedRecord | None) -> LoggedRecord:
+def _shorten(answered: AnsweredRecord, promise: bytes) -> LoggedRecord:
+    accepted = decode_journal_record(promise) if promise else None
     return LoggedRecord(
         session=answered.session,
         index=answered.index,
         entry=sha256(answered.payload),
-        tree=None if promise is None else restore_tree(promise),
+        tree=restore_tree(accepted) if isinstance(accepted, AcceptedRecord) else None,
         payload=answered.payload if CHARGES in answered.payload else b"",
     )

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from probatum.errors import Misuse, Refusal
 from probatum.protocol.ed25519 import OperatingSigner
 from probatum.protocol.eip712 import Domain
+from probatum.protocol.hash_rows import HASH_BYTES, HashRow, Shelf
 from probatum.protocol.merkle import MerkleLog, Proof, leaf_hash
 from probatum.protocol.notes import Checkpoint, log_origin, sign_checkpoint
 from probatum.protocol.primitives import Address, Digest, OperatingKey, make_digest
@@ -24,21 +25,19 @@ from probatum.protocol.tiles import (
 
 __all__ = ["Logbook", "SessionLog"]
 
-_ENTRY_BYTES = 32
-
 
 class SessionLog:
     """One session: its entries, their tree, and how many are durable."""
 
-    def __init__(self, session: int, key: OperatingKey) -> None:
-        """Make an empty log that the given operating key speaks for."""
+    def __init__(self, session: int, key: OperatingKey, shelf: Shelf | None = None) -> None:
+        """Make an empty log that the given operating key speaks for; old hashes go to a shelf."""
         self.session = session
         self.key = key
         self.durable = 0
         self.opener: Digest | None = None
         """What the life drew that may append; None for a session of an earlier life."""
-        self._entries = bytearray()
-        self._tree = MerkleLog()
+        self._entries = HashRow(shelf)
+        self._tree = MerkleLog(shelf)
 
     def __len__(self) -> int:
         """Count the entries, durable or not."""
@@ -46,7 +45,7 @@ class SessionLog:
 
     def append(self, entry: Digest) -> int:
         """Append an entry and return its index; it is not durable yet."""
-        self._entries += entry
+        self._entries.append(entry)
         return self._tree.append(leaf_hash(entry))
 
     def mark_durable(self, size: int) -> None:
@@ -71,7 +70,7 @@ class SessionLog:
         """Get an entry. Raises Refusal `merkle.bad-range`."""
         if not 0 <= index < len(self):
             raise Refusal("merkle.bad-range", f"the log has {len(self)} entries, not {index + 1}")
-        return make_digest(bytes(self._entries[_ENTRY_BYTES * index :][:_ENTRY_BYTES]))
+        return make_digest(self._entries.get(index, index + 1))
 
     def get_tile(self, path: str) -> bytes:
         """Get the bytes of a tile or of an entry bundle, of durable entries only.
@@ -87,19 +86,24 @@ class SessionLog:
         if name.level is not None:
             return tile_bytes(self._tree, name.level, name.index, name.width)
         start = TILE_WIDTH * name.index
+        entries = self._entries.get(start, start + name.width)
         return encode_entry_bundle(
-            [
-                bytes(self._entries[_ENTRY_BYTES * place : _ENTRY_BYTES * (place + 1)])
-                for place in range(start, start + name.width)
-            ]
+            [entries[place : place + HASH_BYTES] for place in range(0, len(entries), HASH_BYTES)]
         )
 
 
 class Logbook:
     """All sessions of one operator's node."""
 
-    def __init__(self, domain: Domain, operator: Address, signer: OperatingSigner) -> None:
-        """Make a book without sessions."""
+    def __init__(
+        self,
+        domain: Domain,
+        operator: Address,
+        signer: OperatingSigner,
+        shelf: Shelf | None = None,
+    ) -> None:
+        """Make a book without sessions; what is old in them goes to the shelf, if there is one."""
+        self._shelf = shelf
         self._domain = domain
         self._operator = operator
         self._signer = signer
@@ -113,7 +117,7 @@ class Logbook:
         """
         if session in self._logs:
             raise Misuse("log.session-twice", f"session {session} was begun before")
-        log = SessionLog(session, key)
+        log = SessionLog(session, key, self._shelf)
         self._logs[session] = log
         return log
 

@@ -8,7 +8,7 @@ and opens a new log session (`LOG-1`). Read next: `work` (requests), `duties` (t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from probatum.client.ledger_view import LedgerView
@@ -39,6 +39,7 @@ from probatum.nodes.inference.sessions import SESSION
 from probatum.nodes.inference.settings import InferenceSettings
 from probatum.nodes.inference.work import ACCEPT, ANSWER, WorkDesk
 from probatum.protocol import records
+from probatum.protocol.hash_rows import Shelf
 from probatum.protocol.manifests import encode_manifest
 from probatum.protocol.messages import (
     GetLogFile,
@@ -60,8 +61,18 @@ _REPORTED_LAPSES: Final = 16
 class InferenceNode:
     """One operator's inference node."""
 
-    def __init__(self, settings: InferenceSettings, journal: tuple[bytes, ...]) -> None:
+    def __init__(
+        self,
+        settings: InferenceSettings,
+        journal: Iterable[bytes],
+        shelf: Shelf | None = None,
+    ) -> None:
         """Build the node from its journal, empty at its first start.
+
+        Args:
+            settings: The node's.
+            journal: Its records, in order.
+            shelf: Where what is old in its logs is kept; without one, in memory.
 
         Raises:
             Refusal: `encoding.*` for a record that is not one.
@@ -71,7 +82,7 @@ class InferenceNode:
         answers: Recent[Tree, GivenAnswer] = Recent(
             limit=settings.recent_bytes, weigh=lambda answer: answer.weight
         )
-        self._book = Logbook(settings.domain, settings.operator, settings.signer)
+        self._book = Logbook(settings.domain, settings.operator, settings.signer, shelf)
         prefixes = (
             records.NODE,
             records.OFFER,

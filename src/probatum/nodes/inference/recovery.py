@@ -5,12 +5,13 @@ Must not know how the journal was read.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from probatum.client.tabs import Tabs
 from probatum.errors import Fault
-from probatum.machine.budget import Recent
+from probatum.machine.budget import Recent, RecentDigests
 from probatum.nodes.inference.handover import Tree, find_tree
 from probatum.nodes.inference.journal_records import (
     AcceptedRecord,
@@ -80,12 +81,12 @@ class Recovered:
     seen: SignedHeader | None
     sessions: frozenset[int]
     lapses: tuple[tuple[RequestId, int], ...]
-    answered: Recent[Tree, None]
+    answered: RecentDigests
     returned: tuple[ReturnedEntry, ...]
 
 
 def recover(
-    journal: tuple[bytes, ...],
+    journal: Iterable[bytes],
     book: Logbook,
     answers: Recent[Tree, GivenAnswer],
     key: OperatingKey,
@@ -107,7 +108,7 @@ def recover(
     seen: SignedHeader | None = None
     sessions: set[int] = set()
     accepted: dict[bytes, AcceptedRecord] = {}
-    trees: Recent[Tree, None] = Recent(limit=ANSWERED_TREES)
+    trees = RecentDigests(limit=ANSWERED_TREES)
     returned: list[ReturnedEntry] = []
     for data in journal:
         match decode_journal_record(data):
@@ -126,12 +127,12 @@ def recover(
                 if promise is not None and log.key == key:
                     tree, answer = _restore_answer(promise, answered)
                     answers.put(tree, answer)
-                    trees.put(tree, None)
+                    trees.put(tree)
             case LoggedRecord(tree=tree_answered) as logged:
                 log = _restore_entry(logged, book, logged.entry)
                 _restore_charge(logged.payload, tabs)
                 if tree_answered is not None and log.key == key:
-                    trees.put(tree_answered, None)
+                    trees.put(tree_answered)
             case ReturnedEntry() as entry:
                 _restore_entry(entry, book, entry.entry)
                 returned.append(entry)

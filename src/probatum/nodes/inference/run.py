@@ -39,6 +39,8 @@ from probatum.nodes.shell.process import (
     recover_journal,
     run_process,
 )
+from probatum.nodes.shell.scratch import ScratchFile
+from probatum.protocol.hash_rows import HASH_BYTES, RUN_HASHES
 from probatum.protocol.hexes import address_from_document, digest_from_hex
 from probatum.protocol.manifests import Manifest
 from probatum.protocol.primitives import Digest
@@ -74,7 +76,9 @@ def _build(site: Site[InferenceConfig]) -> Party:
     with ExitStack() as held:
         journal, records = recover_journal(site.home)
         held.callback(journal.close)
-        machine = InferenceNode(settings, records)
+        shelf = ScratchFile(site.home, run_bytes=HASH_BYTES * RUN_HASHES)
+        held.callback(shelf.close)
+        machine = InferenceNode(settings, records, shelf)
         keep = partial(compact, kept_bytes=settings.recent_bytes)
         journal.keep_compact(keep, from_bytes=COMPACT_FROM_BYTES)
         pool = _start_pool(packages, config.threads)

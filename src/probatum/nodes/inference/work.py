@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from probatum.client.ledger_view import LedgerView
 from probatum.client.tabs import Charge, Tabs
 from probatum.errors import Fault, Refusal
-from probatum.machine.budget import Held, Recent
+from probatum.machine.budget import Held, Recent, RecentDigests
 from probatum.machine.wishes import Compute, Journal, Reply, Report, Wish
 from probatum.nodes.inference.charging import reserve_price, state_charge
 from probatum.nodes.inference.handover import (
@@ -81,7 +81,7 @@ class WorkDesk:
         settings: InferenceSettings,
         view: LedgerView,
         answers: Recent[Tree, GivenAnswer],
-        answered: Recent[Tree, None],
+        answered: RecentDigests,
         tabs: Tabs,
     ) -> None:
         """Make a desk without work.
@@ -211,7 +211,7 @@ class WorkDesk:
         self._remove(digest, work)
         self._tabs.state(work.charge, work.answer.payload)
         self._answers.put(work.handed.tree, work.answer)
-        self._answered.put(work.handed.tree, None)
+        self._answered.put(work.handed.tree)
         message = self._sign(work.answer)
         return tuple(Reply(asker, message) for asker in work.askers)
 

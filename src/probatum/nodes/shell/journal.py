@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, TypeAlias
 
 from probatum.errors import Fault, Misuse
+from probatum.nodes.shell.memory import give_memory_back
 from probatum.protocol import limits
 
 __all__ = [
@@ -52,11 +53,11 @@ class Recovered:
     """What an opened journal held.
 
     Attributes:
-        records: Every whole record, in order.
+        records: Every whole record, in order; read again each time, for they may be a gigabyte.
         cut_bytes: How many bytes of a torn tail were cut off; 0 after a clean end.
     """
 
-    records: tuple[bytes, ...]
+    records: Iterable[bytes]
     cut_bytes: int
 
 
@@ -135,6 +136,7 @@ class Journal:
         self._descriptor, self._seed, self._flush = fresh.detach()
         left = os.lseek(self._descriptor, 0, os.SEEK_CUR)
         self._compact_at = max(self._from_bytes, 2 * left)
+        give_memory_back()
 
     def _copy_to(self, fresh_path: Path) -> Journal:
         fresh, _ = open_journal(fresh_path)
@@ -183,12 +185,7 @@ def open_journal(path: Path) -> tuple[Journal, Recovered]:
     except OSError as error:
         if descriptor >= 0:
             os.close(descriptor)
-        raise Fault(
-            "journal.unreadable",
-            f"cannot open {path}: {error.strerror}",
-            hint="repair the disk, or restore the file, then start the node again",
-            retryable=False,
-        ) from error
+        raise _fail_to_read(path, error) from error
     except Fault:
         os.close(descriptor)
         raise
@@ -219,6 +216,15 @@ def lock_home(home: Path) -> int:
             hint="stop it first, or give this node a home of its own",
         ) from error
     return descriptor
+
+
+def _fail_to_read(path: Path, error: OSError) -> Fault:
+    return Fault(
+        "journal.unreadable",
+        f"cannot read {path}: {error.strerror}",
+        hint="repair the disk, or restore the file, then start the node again",
+        retryable=False,
+    )
 
 
 def _fail_to_write(path: Path, error: OSError) -> Fault:
@@ -267,9 +273,10 @@ def _recover(descriptor: int, path: Path) -> tuple[Journal, Recovered]:
         else:
             cut = 0
         seed = zlib.crc32(start[len(_MAGIC) :])
-        found = list(_read_records(file, seed)) if cut == 0 else []
-        records = tuple(record for record, _, _ in found)
-        _, end, flush = found[-1] if found else (b"", _START_BYTES, 0)
+        end, flush = _START_BYTES, 0
+        if cut == 0:
+            for _, end, flush in _read_records(file, seed):  # noqa: B007 - the last one's
+                pass
         if end < size:
             file.seek(end)
             _check_torn(file.read(), flush, seed, path)
@@ -277,7 +284,7 @@ def _recover(descriptor: int, path: Path) -> tuple[Journal, Recovered]:
             cut = size - end
     os.lseek(descriptor, end, os.SEEK_SET)
     journal = Journal(path, descriptor, seed=seed, flush=flush)
-    return journal, Recovered(records=records, cut_bytes=cut)
+    return journal, Recovered(records=_Records(path, seed, end), cut_bytes=cut)
 
 
 def _read_records(file: BinaryIO, seed: int) -> Iterator[tuple[bytes, int, int]]:
@@ -295,6 +302,25 @@ def _read_records(file: BinaryIO, seed: int) -> Iterator[tuple[bytes, int, int]]
             return
         end += _HEAD_BYTES + length
         yield record, end, int.from_bytes(head[4:8], "big")
+
+
+class _Records:
+    """A journal's records up to a place, read as they are asked for."""
+
+    def __init__(self, path: Path, seed: int, end: int) -> None:
+        self._path = path
+        self._seed = seed
+        self._end = end
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            with self._path.open("rb") as file:
+                for record, end, _ in _read_records(file, self._seed):
+                    if end > self._end:
+                        return
+                    yield record
+        except OSError as error:
+            raise _fail_to_read(self._path, error) from error
 
 
 def _check_torn(tail: bytes, flush: int, seed: int, path: Path) -> None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import ctypes
 import os
 import resource
 import signal
@@ -19,7 +17,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Generic, TypeVar
@@ -36,6 +34,7 @@ from probatum.nodes.shell.config import NodeConfig, load_config
 from probatum.nodes.shell.drive import Driver, Ended, World
 from probatum.nodes.shell.journal import Journal, lock_home, open_journal
 from probatum.nodes.shell.logs import write_report, write_through
+from probatum.nodes.shell.memory import give_memory_back
 from probatum.nodes.shell.meter import Meter, MetricsDoor
 from probatum.nodes.shell.serve import bind, make_server
 
@@ -155,7 +154,7 @@ def make_world(**parts: object) -> World:
     )
 
 
-def recover_journal(home: Path) -> tuple[Journal, tuple[bytes, ...]]:
+def recover_journal(home: Path) -> tuple[Journal, Iterable[bytes]]:
     """Open a home's journal, and say what was torn. Errors as `open_journal`."""
     journal, recovered = open_journal(home / "journal")
     if recovered.cut_bytes:
@@ -248,7 +247,7 @@ def _run(role: str, home: Path, config: _C, build: Callable[[Site[_C]], Party]) 
         endpoint = config.endpoint or f"http://{shown}:{taken}"
         site = Site(home=home, config=config, endpoint=endpoint)
         party = build(site)
-        _give_memory_back()
+        give_memory_back()  # what reading the journal took
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 ended = runner.run(_live(role, site, party, door))
@@ -261,12 +260,6 @@ def _run(role: str, home: Path, config: _C, build: Callable[[Site[_C]], Party]) 
     _report_end(ended.halt.code, ended.halt.message, "")
     # An orderly stop that ran out of its own time was asked for all the same.
     return EXIT_CODES["ok" if ended.halt.code.endswith(".stopped-early") else "halt"]
-
-
-def _give_memory_back() -> None:
-    """Give back what reading the journal took: it is free, but in pieces among what is kept."""
-    with contextlib.suppress(OSError, AttributeError):  # not every C library has it
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 async def _live(role: str, site: Site[_C], party: Party, door: socket.socket) -> Ended:

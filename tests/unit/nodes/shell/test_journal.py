@@ -1,5 +1,6 @@
 """The journal: what was flushed is there, torn tails are cut, damage is refused, one process."""
 
+import dataclasses
 import os
 import random
 import signal
@@ -32,7 +33,7 @@ def write(path, groups=GROUPS):
 def read(path):
     journal, recovered = open_journal(path)
     journal.close()
-    return recovered
+    return dataclasses.replace(recovered, records=tuple(recovered.records))
 
 
 def test_what_was_appended_is_read_in_order(tmp_path):
@@ -172,7 +173,7 @@ import sys
 from pathlib import Path
 from probatum.nodes.shell.journal import open_journal
 journal, recovered = open_journal(Path(sys.argv[1]))
-number = len(recovered.records)
+number = len(tuple(recovered.records))
 while True:
     group = [b"%d" % (number + n) + b"." * 700 for n in range(1 + number % 5)]
     journal.append(group)
