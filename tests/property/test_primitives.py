@@ -57,6 +57,7 @@ def make_nodes():
         yield make_node("Pow", [(dtype, (2,)), (dtype, ())])
     for dtype in INTS:
         yield make_node("Mod", [(dtype, (2,)), (dtype, ())])
+    yield from make_bits()
     for operator in "And Or Xor".split():
         yield make_node(operator, [("bool", (2,)), ("bool", (2,))])
     yield make_node("Not", [("bool", (2,))])
@@ -64,6 +65,14 @@ def make_nodes():
         yield make_node("Cast", [(source, (2,))], target)
     yield from make_folds(1, 3)
     yield from make_folds(2, 1500)
+
+
+def make_bits():
+    """Maps of integers' bits."""
+    for dtype in INTS:
+        for operator in "BitAnd BitOr BitXor".split():
+            yield make_node(operator, [(dtype, (2,)), (dtype, ())])
+        yield make_node("BitNot", [(dtype, (2,))])
 
 
 def make_folds(rows, terms):

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from probatum.canon.evaluate import comparing, maps, moves, orders, scatter
+from probatum.canon.evaluate.bitwise import compute_bitwise
 from probatum.canon.evaluate.conv import compute_conv
 from probatum.canon.evaluate.dot import compute_dot
 from probatum.canon.evaluate.extremes import compute_extreme
@@ -38,6 +39,7 @@ _BY_KERNEL: Final[Mapping[Kernel, str]] = {
     comparing.compute_cast: "Cast",
     comparing.compute_comparison: "Equal Less LessOrEqual Greater GreaterOrEqual And Or Xor Not",
     comparing.compute_is_nan: "IsNan",
+    compute_bitwise: "BitAnd BitOr BitXor BitNot",
     maps.compute_arithmetic: "Add Sub Mul Div Min Max Mod",
     maps.compute_unary: "Neg Abs Sign Floor Ceil Round Relu Sqrt",
     maps.compute_function: "Exp Log Erf Tanh Sigmoid Sin Cos",

@@ -34,14 +34,14 @@ __all__ = ["Builder", "Draft"]
 
 _BINARY: Final = frozenset(
     {
-        "Add", "And", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max",
-        "Min", "Mod", "Mul", "Or", "Pow", "Sub", "Where", "Xor",
+        "Add", "And", "BitAnd", "BitOr", "BitXor", "Div", "Equal", "Greater", "GreaterOrEqual",
+        "Less", "LessOrEqual", "Max", "Min", "Mod", "Mul", "Or", "Pow", "Sub", "Where", "Xor",
     }
 )  # fmt: skip
 _UNARY: Final = frozenset(
     {
-        "Abs", "Cast", "Ceil", "Cos", "Erf", "Exp", "Floor", "IsNan", "Log", "Neg", "Not", "Relu",
-        "Round", "Sigmoid", "Sign", "Sin", "Sqrt", "Tanh",
+        "Abs", "BitNot", "Cast", "Ceil", "Cos", "Erf", "Exp", "Floor", "IsNan", "Log", "Neg",
+        "Not", "Relu", "Round", "Sigmoid", "Sign", "Sin", "Sqrt", "Tanh",
     }
 )  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from probatum.canon.primitives.interface import Primitive
 from probatum.canon.primitives.maps.arithmetic import ARITHMETIC
+from probatum.canon.primitives.maps.bitwise import BITWISE
 from probatum.canon.primitives.maps.casts import Cast
 from probatum.canon.primitives.maps.comparisons import COMPARISONS
 from probatum.canon.primitives.maps.functions import FUNCTIONS
@@ -36,6 +37,7 @@ _ALL: Final[tuple[Primitive, ...]] = (
     Iota(),
     *ARITHMETIC,
     *COMPARISONS,
+    *BITWISE,
     *FUNCTIONS,
     Cast(),
     Dot(),

@@ -95,6 +95,14 @@ def test_unary_of_integers(dtype):
         check(name, [(dtype, x)], dtype, x.shape)
 
 
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_bits(dtype):
+    one, two = make_any(dtype, SAMPLES, 5), make_any(dtype, SAMPLES, 6)
+    for name in ("BitAnd", "BitOr", "BitXor"):
+        check(name, [(dtype, one), (dtype, two)], dtype, one.shape)
+    check("BitNot", [(dtype, one)], dtype, one.shape)
+
+
 def test_logic():
     one, two = make_any("bool", SAMPLES, 5), make_any("bool", SAMPLES, 6)
     for name in ("And", "Or", "Xor", "Equal"):
@@ -381,3 +389,22 @@ def test_many_maps_of_float64():
     where = {"strides": (1,), "pads_begin": (1,), "pads_end": (1,), "dilations": (1,)}
     operands = [("float64", x), ("float64", weight)]
     check("Conv", operands, "float64", (1, 400, 1024), **where, group=(1,), samples=60)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
+def test_what_infinities_meet(dtype):
+    """Signs, zeros, each other, NaN, and in a convolution the padding, which is none of these."""
+    rng = np.random.default_rng(5)
+    few = [np.inf, -np.inf, np.nan, 0.0, -0.0, 1.0, -2.0, 2.0**-120]
+
+    def draw(*shape):
+        odds = rng.choice([0.02, 0.15])
+        chances = [odds, odds, odds / 4, *[(1 - 2.25 * odds) / 5] * 5]
+        return round_to(dtype, rng.choice(few, shape, p=chances))
+
+    for _ in range(6):
+        left, right = draw(2, 1, 9, 5), draw(3, 8, 5)
+        check("Dot", [(dtype, left), (dtype, right)], dtype, (2, 3, 9, 8))
+        x, weight = draw(1, 5, 6, 4), draw(6, 3, 2, 2)
+        where = {"strides": (1, 2), "pads_begin": (2, 1), "pads_end": (1, 1), "dilations": (1, 1)}
+        check("Conv", [(dtype, x), (dtype, weight)], dtype, (1, 6, 4, 6), **where, group=(2,))

@@ -21,8 +21,10 @@ BINARY = {
     "Pow": np.power, "Equal": np.equal, "Less": np.less, "LessOrEqual": np.less_equal,
     "Greater": np.greater, "GreaterOrEqual": np.greater_equal, "And": np.logical_and,
     "Or": np.logical_or, "Xor": np.logical_xor, "Mod": np.mod,
+    "BitAnd": np.bitwise_and, "BitOr": np.bitwise_or, "BitXor": np.bitwise_xor,
 }  # fmt: skip
 UNARY = {
+    "BitNot": np.invert,
     "Neg": np.negative, "Abs": np.abs, "Sign": np.sign, "Floor": np.floor, "Ceil": np.ceil,
     "Round": np.rint, "Sqrt": np.sqrt, "Exp": np.exp, "Log": np.log, "Tanh": np.tanh,
     "Sin": np.sin, "Cos": np.cos, "Not": np.logical_not, "IsNan": np.isnan, "Erf": _erf,

@@ -107,6 +107,13 @@ def test_a_bool_is_true_where_its_bits_are_not_zero():
     assert run("Equal", ("bool", (3,), [0, 1, 255]), ("bool", (), [7])) == [0, 1, 1]
 
 
+def test_bits_are_those_of_twos_complement():
+    assert run("BitAnd", ("int8", (3,), [0x0F, 0x80, 0xFF]), ("int8", (), [0x8A])) == [10, 128, 138]
+    assert run("BitOr", ("uint16", (2,), [1, 0x8000]), ("uint16", (), [2])) == [3, 0x8002]
+    assert run("BitXor", ("int64", (1,), [2**64 - 1]), ("int64", (), [1])) == [2**64 - 2]
+    assert run("BitNot", ("int32", (2,), [0, 2**32 - 1])) == [2**32 - 1, 0]
+
+
 def test_is_nan():
     names = list(F32)
     assert run("IsNan", ("float32", (len(names),), f32(*names))) == ["nan" in n for n in names]

@@ -120,7 +120,15 @@ def expand_softplus(site: Site) -> tuple[Value, ...]:
     return (emit("Add", emit("Relu", x), emit("Log", emit("Add", site.make_scalar(1, x), small))),)
 
 
-_PRIMITIVES: Final[Mapping[str, str]] = MappingProxyType({"IsNaN": "IsNan"})
+_PRIMITIVES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "IsNaN": "IsNan",
+        "BitwiseAnd": "BitAnd",
+        "BitwiseOr": "BitOr",
+        "BitwiseXor": "BitXor",
+        "BitwiseNot": "BitNot",
+    }
+)
 _SAME: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
     {
         "Add": (7, 13, 14),
@@ -136,6 +144,10 @@ _SAME: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
         "Or": (7,),
         "Xor": (7,),
         "Not": (1,),
+        "BitwiseAnd": (18,),
+        "BitwiseOr": (18,),
+        "BitwiseXor": (18,),
+        "BitwiseNot": (18,),
         "Neg": (6, 13),
         "Abs": (6, 13),
         "Sign": (9, 13),
