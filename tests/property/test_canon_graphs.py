@@ -29,6 +29,7 @@ from probatum.canon.graph.sizes import bind_size, make_dim
 from probatum.canon.graph.types import DTYPES, TensorType
 from probatum.canon.primitives.admitting import admit_graph
 from probatum.canon.primitives.judging import judge_element
+from probatum.canon.primitives.maps.elementwise import ElementMap
 from probatum.canon.primitives.registry import PRIMITIVES, get_primitive
 from probatum.errors import Refusal
 from tests.unit.canon.evaluate.oracle import from_bits, make_hostile
@@ -40,10 +41,6 @@ NODES = 6
 JUDGED = 24
 FLOATS = ("float32", "float32", "float32", "float16", "bfloat16", "float64")
 INTS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
-UNARY = "Neg Abs Sign Relu Floor Ceil Round Sqrt Exp Log Erf Tanh Sigmoid Sin Cos IsNan Not".split()
-BINARY = (
-    "Add Sub Mul Div Mod Max Min Pow Equal Less LessOrEqual Greater GreaterOrEqual And Or Xor"
-).split()
 LONG = (1023, 1024, 1025, 2049)
 
 
@@ -67,6 +64,8 @@ def make_floats(rng, dtype, shape):
         values = np.where(np.isfinite(widen(values, dtype)), values, round_to(dtype, np.ones(1)))
     elif kind == 4:
         values = round_to(dtype, rng.integers(-3, 4, count) * 0.5)
+    elif kind == 5:  # what infinities meet: signs, zeros, each other
+        values = round_to(dtype, rng.choice([np.inf, -np.inf, 0.0, -0.0, 1.0, -2.0], count))
     else:
         values = round_to(dtype, rng.standard_normal(count) * 2.0 ** rng.integers(-3, 4))
     if count and rng.random() < 0.2:
@@ -199,17 +198,17 @@ class Maker:
     def step(self):
         """Add one node of any primitive."""
         name = self.draw([operator for operator, _ in PRIMITIVES])
-        if name in UNARY or name in BINARY:
+        if isinstance(PRIMITIVES[name, 1], ElementMap):
             self.add_map(name)
         else:
             getattr(self, f"add_{name.lower()}")(name)
 
     def add_map(self, name):
         kinds = tuple(sorted(PRIMITIVES[name, 1].admitted))
-        if name not in ("Mod", "And", "Or", "Xor", "Not") and self.flip(0.6):
+        if "float32" in kinds and self.flip(0.6):
             kinds = FLOATS
         one = self.get(kinds)
-        if name in UNARY:
+        if PRIMITIVES[name, 1].operands == 1:
             return self.node(name, [one])
         shape = one[1].shape
         other = self.draw((shape, shape[1:], (*shape[:-1], 1) if shape else (), (), (1, *shape)))

@@ -15,10 +15,10 @@ from probatum.canon.evaluate.patches import Windows, get_windows
 from probatum.canon.evaluate.products import (
     multiply_aligned,
     multiply_rows,
-    multiply_special,
     round_products,
 )
-from probatum.canon.evaluate.rounding import UNIT, round_to
+from probatum.canon.evaluate.rounding import UNIT
+from probatum.canon.evaluate.specials import mend_products
 from probatum.canon.evaluate.values import (
     Array,
     Doubles,
@@ -219,14 +219,6 @@ def _mend(
     for at, (seen, flat, results) in enumerate(groups):
         channels = seen.shape[-1]
         there = inside[..., at * channels : (at + 1) * channels]
-        bad_maps = np.logical_not(np.isfinite(flat).all(axis=1, keepdims=True))[:, 0]
         for first, run, rows in _list_runs(seen, len(windows.out)):
             patches, places = seen[run].reshape(rows, -1), there[run].reshape(rows, -1)
-            bad_rows = np.logical_not(np.isfinite(patches).all(axis=1, keepdims=True))
-            for row, column in zip(*np.nonzero(bad_rows | bad_maps), strict=True):
-                weights = np.where(places[row], flat[column], 0.0)
-                total = multiply_special(patches[row][None], weights[None])
-                if not np.isfinite(total[0]):
-                    mended = round_to(dtype, total)
-                    fill_nan(mended, dtype)
-                    results[first + row, column] = mended[0]
+            mend_products(results[first : first + rows], patches, flat, dtype, places)

@@ -6,12 +6,10 @@ Read `products` next.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from probatum.canon.evaluate.products import multiply_rows, multiply_special, widen_rows
-from probatum.canon.evaluate.rounding import round_to
+from probatum.canon.evaluate.products import multiply_rows, widen_rows
+from probatum.canon.evaluate.specials import mend_products
 from probatum.canon.evaluate.values import (
     Array,
     Doubles,
@@ -118,20 +116,10 @@ def _prepare(value: Value, ws: Workspace, *, shared: bool = False) -> tuple[Doub
 
 def _mend(left: Value, right: Value, out: Array) -> None:
     """Set what a NaN or an infinity of either side reaches."""
-    sides: list[Any] = []
-    for value in (left, right):
-        doubles = widen(value.array, value.dtype)
-        sides.append((doubles, ~np.isfinite(doubles).all(axis=-1)))
-    (ones, one_bad), (twos, two_bad) = sides
-    bad = one_bad[..., :, None] | two_bad[..., None, :]
     batch = out.shape[:-2]
-    ones = np.broadcast_to(ones, (*batch, *ones.shape[-2:]))
-    twos = np.broadcast_to(twos, (*batch, *twos.shape[-2:]))
-    found = np.nonzero(np.broadcast_to(bad, out.shape))
-    step = max(1, (1 << 18) // ones.shape[-1])
-    for begin in range(0, len(found[0]), step):
-        at = tuple(index[begin : begin + step] for index in found)
-        total = multiply_special(ones[at[:-1]], twos[(*at[:-2], at[-1])])
-        mended = round_to(left.dtype, total)
-        fill_nan(mended, left.dtype)
-        out[at] = mended
+    ones, twos = (
+        np.broadcast_to(doubles, (*batch, *doubles.shape[-2:]))
+        for doubles in (widen(value.array, value.dtype) for value in (left, right))
+    )
+    for at in np.ndindex(*batch):
+        mend_products(out[at], ones[at], twos[at], left.dtype)

@@ -19,7 +19,7 @@ from probatum.canon.evaluate.rounding import UNIT, Indices, compare_rounded, rou
 from probatum.canon.evaluate.values import Array, Doubles, get_bits, widen
 from probatum.canon.evaluate.workspace import CHUNK, Scratch, Workspace
 
-__all__ = ["multiply_aligned", "multiply_rows", "multiply_special", "round_products", "widen_rows"]
+__all__ = ["multiply_aligned", "multiply_rows", "round_products", "widen_rows"]
 
 FLOOD: Final = 1 / 32
 """Above this share of undecided elements a whole product is done by slices."""
@@ -229,21 +229,3 @@ def _settle(one: Doubles, two: Doubles, dtype: str) -> Array:
     sides = [get_bits(round_to(dtype, side)).tolist() for side in (one, two)]
     bits = finish_products(fmt, sum_products(fmt, *sides))
     return np.array([bits], f"u{fmt.width // 8}").view(round_to(dtype, one[:1]).dtype)
-
-
-def multiply_special(left: Doubles, right: Doubles) -> Doubles:
-    """Multiply rows of which one holds NaN or an infinity: only signs matter of what is finite.
-
-    Args:
-        left: n, K.
-        right: n, K.
-
-    Returns:
-        NaN or an infinity, n; 0 where all is finite after all.
-    """
-    one = np.where(np.isfinite(left), np.sign(left), left)
-    two = np.where(np.isfinite(right), np.sign(right), right)
-    products = one * two
-    products[np.isfinite(products)] = 0.0
-    total: Doubles = products.sum(axis=-1)
-    return total
