@@ -64,3 +64,34 @@ def make_foreign():
         [("x", TensorProto.FLOAT, ["batch", 3]), ("s", TensorProto.INT64, [2])],
         [("y", TensorProto.FLOAT, ["batch", 3]), ("b", TensorProto.FLOAT, ["batch", 3])],
     )
+
+
+def make_bomb(depth=4):
+    """Write loops within loops: 1,024 rounds each, of a carried sum that no shape tells."""
+    info = helper.make_tensor_value_info
+    nodes = [helper.make_node("Add", ["held0", "held0"], ["next0"])]
+    for level in range(depth):
+        body = helper.make_graph(
+            [helper.make_node("Identity", [f"more{level}"], [f"go{level}"]), *nodes],
+            f"body{level}",
+            [
+                info(f"at{level}", TensorProto.INT64, []),
+                info(f"more{level}", TensorProto.BOOL, []),
+                info(f"held{level}", TensorProto.INT64, []),
+            ],
+            [
+                info(f"go{level}", TensorProto.BOOL, []),
+                info(f"next{level}", TensorProto.INT64, []),
+            ],
+        )
+        count, held, result = f"n{level}", f"held{level + 1}", f"next{level + 1}"
+        nodes = [
+            helper.make_node("Constant", [], [count], value_int=1024),
+            helper.make_node("Loop", [count, "", held], [result], body=body),
+        ]
+    nodes = [
+        helper.make_node("Constant", [], [f"held{depth}"], value_int=0),
+        *nodes,
+        helper.make_node("Add", ["x", f"next{depth}"], ["y"]),
+    ]
+    return dump(nodes, [("x", TensorProto.INT64, [1])], [("y", TensorProto.INT64, [1])])

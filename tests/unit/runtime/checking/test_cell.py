@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,15 @@ def test_reasons_come_back_and_nothing_is_measured():
     report, measured = cell.check_exactness(Question(model=nets.make_foreign(), ranges={}))
     assert len(report.reasons) == 4
     assert measured is None
+
+
+def test_a_file_that_expands_without_end_is_ended(monkeypatch):
+    monkeypatch.setattr(cell, "_SECONDS", 3.0)
+    began = time.monotonic()
+    report, measured = cell.check_exactness(Question(model=nets.make_bomb(), ranges={}))
+    assert [reason.code for reason in report.reasons] == ["admission.too-slow"]
+    assert measured is None
+    assert time.monotonic() - began < 20
 
 
 def test_how_a_process_ended_is_said():
