@@ -168,6 +168,18 @@ def test_a_forged_record_inside_a_torn_one_does_not_stop_the_start(tmp_path):
     assert read(path).records == ()
 
 
+def test_recovered_records_are_those_of_before_however_often_they_are_read(tmp_path):
+    write(tmp_path / "j")
+    journal, recovered = open_journal(tmp_path / "j")
+    journal.append((b"later",))
+    journal.close()
+    assert [tuple(recovered.records) for _ in range(2)] == [FLAT, FLAT]
+    (tmp_path / "j").unlink()
+    with pytest.raises(Fault) as caught:
+        tuple(recovered.records)
+    assert caught.value.code == "journal.unreadable"
+
+
 WRITER = """
 import sys
 from pathlib import Path
