@@ -22,6 +22,7 @@ from probatum.protocol import limits
 __all__ = ["Line", "LineCut", "Lines", "Where", "locate"]
 
 _HEAD_BYTES: Final = 64 * limits.KIB
+"""Most that may come without a piece of the body among it: a head, chunks' heads, trailers."""
 _UNREAD_BYTES: Final = 4 * limits.MIB
 """More than this, and the sender has to wait until some of it is read."""
 _IDLE_S: Final = 15.0
@@ -182,24 +183,30 @@ class Line(asyncio.Protocol):
         if not self._busy:
             self._fail(LineCut("it spoke unasked"))
             return
-        if self._in_head:
-            self._head_bytes += len(data)
+        self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._fail(LineCut(f"no HTTP: {error}"))
         else:
-            if self._in_head and self._head_bytes > _HEAD_BYTES:
+            if self._head_bytes > _HEAD_BYTES:
                 self._fail(LineCut("a head without end"))
         self._tell()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Learn that the connection is gone; a body without a length ends so."""
-        if self._busy and not self._in_head and not self._bounded and exc is None:
+        # Only if the other side ended it: what this side broke off is not whole.
+        ended = exc is None and self._error is None
+        if self._busy and not self._in_head and not self._bounded and ended:
             self._complete = True
         self._fail(LineCut("the connection was closed"))
 
     # ---------------------------------------------------------------------------- for the parser
+
+    def on_message_begin(self) -> None:
+        """Take a response's first byte: a second one was not asked for."""
+        if self._complete:
+            raise LineCut("it spoke unasked")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header."""
@@ -216,6 +223,7 @@ class Line(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
+        self._head_bytes = 0
         self._pieces.append(body)
         self._unread += len(body)
         if self._unread > _UNREAD_BYTES and not self._paused and self._transport is not None:

@@ -165,7 +165,7 @@ class Tabs:
         4. What it promises is there.
         5. Nobody else spends from the escrow.
         6. It, or a better one that came before, covers all that is charged and reserved already,
-           and this.
+           and this; and so does what is there, which a withdrawal may have lowered since.
 
         Args:
             name: The owner's for the work; must be new.
@@ -223,6 +223,14 @@ class Tabs:
                 "payment.voucher-too-low",
                 f"vouchers of {best} units do not cover {needed}",
                 hint="ask for the tab, check what it says was charged, and sign a higher total",
+            )
+        if record.deposited_units < needed:
+            # The best voucher may be of before a withdrawal: it is worth what is there now.
+            raise Refusal(
+                "payment.not-funded",
+                f"{needed} units are charged or reserved; the escrow covers "
+                f"{record.deposited_units}",
+                hint="put more into the escrow: probatum pay fund",
             )
         self._tabs[signed.voucher.escrow] = self._named[name] = tab
         tab.reserved[name] = price_units

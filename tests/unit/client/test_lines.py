@@ -210,3 +210,52 @@ def test_an_endpoint_is_read(endpoint, name, path, port):
 def test_what_could_not_stand_in_a_request_is_no_endpoint(endpoint):
     with pytest.raises(ValueError):
         locate(endpoint)
+
+
+def test_a_second_response_that_nobody_asked_for_is_never_an_answer():
+    first, second = sized(b"first")[0], sized(b"smuggled")[0]
+    for extra in (second, second[:30]):
+        door = Door((first + extra,), sized(b"true"))
+
+        async def story(lines, where):
+            return [await exchange(lines, where), await exchange(lines, where)]
+
+        assert run(door, story) == [(200, "text/toy", b"first"), (200, "text/toy", b"true")]
+        assert door.connections == 2
+
+
+@pytest.mark.parametrize("end", [b"0\r\nX: ", b"1;"])
+def test_trailers_and_chunks_heads_without_end_are_a_cut_line(end):
+    class Endless(Door):
+        sent = 0
+
+        async def take(self, reader, writer):
+            writer.write(OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n" + end)
+            try:
+                while self.sent < 64 * 1024 * 1024:
+                    writer.write(b"x" * 65_536)
+                    await writer.drain()
+                    self.sent += 65_536
+            except ConnectionError:
+                pass
+            finally:
+                writer.close()
+
+    door = Endless()
+    with pytest.raises(LineCut):
+        run(door, exchange)
+    assert door.sent < 32 * 1024 * 1024
+
+
+def test_a_body_without_a_length_that_ran_out_of_time_is_not_whole():
+    class Slow(Door):
+        async def take(self, reader, writer):
+            writer.write(b"HTTP/1.0 200 OK\r\n\r\nhalf")
+            await reader.read()
+            writer.close()
+
+    async def story(lines, where):
+        with pytest.raises(TimeoutError):
+            await exchange(lines, where, timeout_s=0.1)
+
+    run(Slow(), story)

@@ -178,3 +178,17 @@ def test_more_than_was_reserved_is_never_charged(tabs):
         tabs.charge("work-1", 11)
     with pytest.raises(Misuse):
         tabs.charge("work-2", 1)
+
+
+def test_a_voucher_of_before_a_withdrawal_pays_for_no_work_after_it():
+    view = View()
+    tabs = Tabs(DOMAIN, PAYEE, view)
+    reserve(tabs, 1, 1_000, 10)
+    charge(tabs, 1, 10)
+    # The payee collected what it charged; the payer took the rest back and put one unit in.
+    view.record |= {"deposited_units": 11, "collected_units": 10}
+    with pytest.raises(Refusal) as caught:
+        reserve(tabs, 2, 11, 10)
+    assert caught.value.code == "payment.not-funded"
+    view.record |= {"deposited_units": 20}
+    reserve(tabs, 2, 11, 10)
