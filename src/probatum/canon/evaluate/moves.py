@@ -108,7 +108,7 @@ def compute_pad(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace) -> Va
                 slice(at[where[0]], at[where[-1]] + 1)
                 for at, where in zip(positions, inside, strict=True)
             )
-            out[into] = value.array[out_of]
+            out[(*into, ...)] = value.array[(*out_of, ...)]
         return _like(node, out, value, filler)
     if out.size:
         np.copyto(out, value.array[np.ix_(*positions)] if positions else value.array)

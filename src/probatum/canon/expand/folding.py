@@ -8,6 +8,7 @@ like all others. Must not know ONNX.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import prod
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
@@ -15,9 +16,9 @@ import numpy as np
 
 from probatum.canon.expand.values import Array, Known, Sizes, pack, settle_sizes
 from probatum.canon.graph.sizes import Size
-from probatum.canon.graph.types import CanonDtype, TensorType
+from probatum.canon.graph.types import DTYPES, CanonDtype, TensorType
 
-__all__ = ["compare_sizes", "fold_known", "fold_sizes"]
+__all__ = ["FOLDED_BYTES", "compare_sizes", "fold_known", "fold_sizes"]
 
 Attributes: TypeAlias = Mapping[str, str | tuple[Size, ...]]
 _Move: TypeAlias = Callable[[list[Array], Attributes], Array]
@@ -100,6 +101,10 @@ _MAPS: Final[Mapping[str, Callable[..., Array]]] = MappingProxyType(
 _IEEE: Final = frozenset({"float32", "float64"})
 _EXACT: Final = frozenset({"int64", "int32", "bool"})
 _BIG: Final = 1 << 31
+FOLDED_BYTES: Final = 1 << 26
+"""Larger tensors than the largest operand stay nodes from here on."""
+FOLDED_SIZES: Final = 1 << 16
+"""The most sizes that are computed with at once."""
 
 
 def fold_known(
@@ -107,6 +112,8 @@ def fold_known(
 ) -> Known | None:
     """Compute a primitive of known tensors, or return None where it must stay a node."""
     if any(not isinstance(size, int) for size in output.shape):
+        return None
+    if _grows(inputs, output):
         return None
     arrays = [value.array for value in inputs]
     with np.errstate(all="ignore"):
@@ -124,6 +131,13 @@ def fold_known(
     if output.dtype in _IEEE and bool(np.isnan(result).any()):
         return None
     return Known(output.dtype, pack(_wrap(result, output.dtype)))
+
+
+def _grows(inputs: tuple[Known, ...], output: TensorType) -> bool:
+    """Tell whether folding makes something large of less: a few bytes may say terabytes."""
+    size = prod(one for one in output.shape if isinstance(one, int))
+    size *= DTYPES[output.dtype].size_bytes
+    return size > max(FOLDED_BYTES, max((one.array.nbytes for one in inputs), default=0))
 
 
 def _is_plain(operator: str, value: Known) -> bool:
@@ -165,6 +179,8 @@ def fold_sizes(
     if any(array is None for array in arrays):
         return None
     objects = [array for array in arrays if array is not None]
+    if operator in ("Expand", "Slice") and prod(_need(attributes, "shape")) > FOLDED_SIZES:
+        return None
     if operator == "Gather":
         indices = inputs[1]
         if isinstance(indices, Sizes):

@@ -23,6 +23,8 @@ __all__ = ["Walk"]
 
 _ROUNDS: Final = 1024
 _DEPTH: Final = 8
+_STEPS: Final = 1 << 17
+"""Nodes and rounds that a walk takes, those of inner graphs counted each time."""
 _MALFORMED: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
@@ -32,6 +34,7 @@ class Walk:
     def __init__(self, loaded: Loaded, build: Builder) -> None:
         self.build = build
         self._opsets = loaded.opsets
+        self._steps = 0
 
     def run(self, graph: onnx.GraphProto, scope: Scope, *, depth: int) -> None:
         """Expand the nodes of a graph into a scope."""
@@ -46,11 +49,18 @@ class Walk:
 
     def step(self, proto: onnx.NodeProto, scope: Scope, *, depth: int) -> None:
         """Expand one node into a scope. Raises Refusal `canon.*`."""
+        self._count()
         node = self._read(proto)
         values = self._expand(node, scope, depth)
         for name, value in zip(node.outputs, values, strict=False):
             if name:
                 scope.values[name] = value
+
+    def _count(self) -> None:
+        # Loops within loops that compute nothing new would make no node and never end.
+        self._steps += 1
+        if self._steps > _STEPS:
+            raise Refusal("canon.not-admitted", f"the file's loops take more than {_STEPS} steps")
 
     def _read(self, proto: onnx.NodeProto) -> Node:
         domain = proto.domain or "ai.onnx"
@@ -76,13 +86,12 @@ class Walk:
         )
 
     def _expand(self, node: Node, scope: Scope, depth: int) -> tuple[Value, ...]:
-        if node.operator == "If":
-            return self._expand_if(node, scope, depth)
-        if node.operator == "Loop":
-            return self._expand_loop(node, scope, depth)
-        expansion = get_expansion(node.domain, node.operator, node.since, node.label)
-        inputs = tuple(scope.get(name) if name else None for name in node.inputs)
+        inner = {"If": self._expand_if, "Loop": self._expand_loop}.get(node.operator)
         try:
+            if inner is not None:
+                return inner(node, scope, depth)
+            expansion = get_expansion(node.domain, node.operator, node.since, node.label)
+            inputs = tuple(scope.get(name) if name else None for name in node.inputs)
             return expansion(Site(build=self.build, node=node, inputs=inputs))
         except _MALFORMED as error:
             # Attributes and constants come from the file; what they should be is their operator's
@@ -116,6 +125,7 @@ class Walk:
         carried = [scope.get(name) for name in node.inputs[2:]]
         scans: list[list[Value]] = [[] for _ in range(len(body.output) - 1 - len(carried))]
         for number in range(rounds):
+            self._count()
             if going is not None and not _decide(going, node):
                 break
             inner = Scope(scope)

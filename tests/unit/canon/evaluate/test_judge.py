@@ -408,3 +408,12 @@ def test_what_infinities_meet(dtype):
         x, weight = draw(1, 5, 6, 4), draw(6, 3, 2, 2)
         where = {"strides": (1, 2), "pads_begin": (2, 1), "pads_end": (1, 1), "dilations": (1, 1)}
         check("Conv", [(dtype, x), (dtype, weight)], dtype, (1, 6, 4, 6), **where, group=(2,))
+
+
+def test_a_true_byte_of_a_scalar_stays_what_it_is():
+    two = ("bool", np.full((), 2, np.uint8).view(np.bool_))
+    for mode in ("constant", "edge", "reflect"):
+        check("Pad", [two, two], "bool", (), begins=(), mode=mode, shape=())
+    check("Slice", [two], "bool", (), starts=(), steps=(), shape=())
+    check("Reshape", [two], "bool", (1,), shape=(1,))
+    check("Transpose", [two], "bool", (), perm=())

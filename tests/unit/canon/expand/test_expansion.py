@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import onnx
 import pytest
@@ -236,3 +238,62 @@ def test_garbage_is_refused():
         assert code.startswith("canon."), code
     with pytest.raises(Refusal):
         expand_model(onnx.ModelProto().SerializeToString() + b"\xff\xff\xff", ranges={})
+
+
+@pytest.mark.parametrize(
+    ("operator", "constants"),
+    [
+        ("Expand", {"c": np.ones(1, np.float32), "s": np.array([1 << 36, 2])}),
+        ("ConstantOfShape", {"s": np.array([1 << 36, 2])}),
+        ("Add", {"c": np.ones((1 << 16, 1), np.int64), "s": np.ones((1, 1 << 16), np.int64)}),
+        ("Range", {"c": np.array(0), "s": np.array(1 << 38), "t": np.array(1)}),
+    ],
+)
+def test_a_few_bytes_never_become_terabytes(operator, constants):
+    nodes = [helper.make_node(operator, list(constants), ["y"])]
+    expanded = expand_model(make(nodes, [], [("y", FLOAT, None)], constants), ranges={})
+    assert sum(one.nbytes for one in expanded.weights) < 1 << 21
+    assert len(expanded.graph.nodes) == 1
+
+
+def test_what_doubles_again_and_again_stays_nodes_in_the_end():
+    names = ["c", *(f"c{at}" for at in range(36)), "y"]
+    nodes = [helper.make_node("Concat", [one, one], [two], axis=0) for one, two in pairwise(names)]
+    expanded = expand_model(
+        make(nodes, [], [("y", FLOAT, None)], {"c": np.ones(1, np.float32)}), ranges={}
+    )
+    assert expanded.graph.nodes[-1].shape == (1 << 37,)
+
+
+def make_loop(depth):
+    """A loop of loops: v goes round and round."""
+    info = helper.make_tensor_value_info
+    node = helper.make_node("Identity", ["v"], ["w"])
+    if depth:
+        node = helper.make_node("Loop", ["M", "", "v"], ["w"], body=make_loop(depth - 1))
+    return helper.make_graph(
+        [helper.make_node("Identity", ["on"], ["still"]), node],
+        "body",
+        [info("i", INT, []), info("on", TensorProto.BOOL, []),
+         info("v", FLOAT, [2])],
+        [info("still", TensorProto.BOOL, []), info("w", FLOAT, [2])],
+    )  # fmt: skip
+
+
+def test_loops_within_loops_end():
+    nodes = [helper.make_node("Loop", ["M", "", "x"], ["y"], body=make_loop(3))]
+    data = make(nodes, [("x", FLOAT, [2])], [("y", FLOAT, None)], {"M": np.array(1024)})
+    with pytest.raises(Refusal, match=r"canon\.not-admitted.*steps"):
+        expand_model(data, ranges={})
+
+
+@pytest.mark.parametrize("operator", ["Loop", "If"])
+@pytest.mark.parametrize("count", [np.array(1), np.array([], np.int64)])
+def test_a_loop_or_choice_without_what_it_needs_is_refused(operator, count):
+    inputs = ["M", "", "x"] if operator == "Loop" else ["M"]
+    data = make(
+        [helper.make_node(operator, inputs, ["y"])], [("x", FLOAT, [2])], [("y", FLOAT, None)],
+        {"M": count},
+    )  # fmt: skip
+    with pytest.raises(Refusal, match=r"canon\."):
+        expand_model(data, ranges={})

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from probatum.canon.expand.folding import FOLDED_BYTES
 from probatum.canon.expand.loading import read_dtype
 from probatum.canon.expand.site import Expansion, Site, divide_sizes
 from probatum.canon.expand.values import (
@@ -305,7 +306,7 @@ def expand_range(site: Site) -> tuple[Value, ...]:
     span = limit - start if fixed > 0 else start - limit
     count = (span + (abs(fixed) - 1)) // abs(fixed)
     count = max(count, 0) if isinstance(count, int) else count
-    if isinstance(count, int) and isinstance(start, int):
+    if isinstance(count, int) and isinstance(start, int) and 8 * count <= FOLDED_BYTES:
         return (make_known("int64", start + fixed * np.arange(count)),)
     value = site.build.emit("Iota", dtype="int64", start=(start,), step=fixed, shape=(count,))
     return (value,)
