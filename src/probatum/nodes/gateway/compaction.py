@@ -24,6 +24,8 @@ __all__ = ["compact"]
 def compact(read: Callable[[], Iterator[bytes]], *, kept_bytes: int) -> Iterator[bytes]:
     """Leave out the records of requests whose bundles are not held any more.
 
+    A release that is kept goes before what ended it, one that is pending stays in its order.
+
     Args:
         read: Reads all records, in order; called twice.
         kept_bytes: How many bytes of ended requests' records to keep.
@@ -31,32 +33,45 @@ def compact(read: Callable[[], Iterator[bytes]], *, kept_bytes: int) -> Iterator
     Raises:
         Refusal: `encoding.*` for a record that is not one.
     """
-    gone = _find_forgotten(read(), kept_bytes)
-    return (data for place, data in enumerate(read()) if place not in gone)
+    left, still_pending = _look_ahead(read())
+    # What is settled later: as few as a gateway holds at one time.
+    waiting: dict[RequestId, bytes] = {}
+    for place, data in enumerate(read()):
+        ended: tuple[bytes, ...] = ()
+        match decode_journal_record(data):
+            case ReleasedRecord(request_id=request_id, answered=True) if place not in still_pending:
+                waiting[request_id] = data
+                continue
+            case ReleasedRecord(answered=False):
+                ended = (data,)
+            case SettledRecord(request_id=request_id) | GivenUpRecord(request_id=request_id) if (
+                request_id in waiting
+            ):
+                ended = (waiting.pop(request_id), data)
+            case _:
+                yield data
+        if left <= kept_bytes:
+            yield from ended
+        left -= sum(map(len, ended))
 
 
-def _find_forgotten(journal: Iterator[bytes], kept_bytes: int) -> frozenset[int]:
-    places: dict[RequestId, tuple[int, ...]] = {}
-    sizes: dict[RequestId, int] = {}
-    ended: dict[RequestId, None] = {}
+def _look_ahead(journal: Iterator[bytes]) -> tuple[int, frozenset[int]]:
+    """Sum the bytes of the records of requests that ended, and find where pending ones are."""
+    total = 0
+    pending: dict[RequestId, tuple[int, int]] = {}
+    again: list[int] = []
     for place, data in enumerate(journal):
         match decode_journal_record(data):
-            case ReleasedRecord(request_id=request_id, answered=answered):
-                is_over = not answered
-            case SettledRecord(request_id=request_id) | GivenUpRecord(request_id=request_id):
-                if request_id not in places:
-                    continue  # of a charge, which is kept with how it ended
-                is_over = True
+            case ReleasedRecord(request_id=request_id, answered=True):
+                if request_id in pending:
+                    again.append(pending[request_id][0])
+                pending[request_id] = (place, len(data))
+            case ReleasedRecord(answered=False):
+                total += len(data)
+            case SettledRecord(request_id=request_id) | GivenUpRecord(request_id=request_id) if (
+                request_id in pending
+            ):
+                total += pending.pop(request_id)[1] + len(data)
             case _:
-                continue
-        places[request_id] = (*places.get(request_id, ()), place)
-        sizes[request_id] = sizes.get(request_id, 0) + len(data)
-        if is_over:
-            ended.pop(request_id, None)
-            ended[request_id] = None
-    gone: list[int] = []
-    for request_id in reversed(ended):
-        kept_bytes -= sizes[request_id]
-        if kept_bytes < 0:
-            gone += places[request_id]
-    return frozenset(gone)
+                pass
+    return total, frozenset((*again, *(place for place, _ in pending.values())))
