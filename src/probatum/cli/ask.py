@@ -54,6 +54,9 @@ def ask(  # noqa: PLR0913 - one parameter for each option
     settle: Annotated[
         bool, Parameter(help="Wait until the receipt is settled, and verify it.")
     ] = False,
+    exact: Annotated[
+        bool, Parameter(help="Ask for the canonical answer, which anybody can compute again.")
+    ] = False,
     timeout_s: Annotated[int, Parameter(help="How long to wait for the answer, in seconds.")] = 30,
     spend: Spend = NOTHING,
     common: Common = DEFAULTS,
@@ -86,7 +89,11 @@ def ask(  # noqa: PLR0913 - one parameter for each option
     with client:
         with waiting("asking …"):
             answer = client.ask(
-                name, {t.name: t for t in tensors}, version=version, timeout_s=timeout_s
+                name,
+                {t.name: t for t in tensors},
+                version=version,
+                timeout_s=timeout_s,
+                arithmetic="exact" if exact else "float",
             )
         checks = answer.checks
         if settle:
@@ -173,6 +180,7 @@ def _describe(answer: Answer, checks: tuple[CheckLine, ...], *, is_settled: bool
         "request_id": answer.request_id,
         "node": answer.receipt.node.account,
         "package": answer.receipt.request.model.package,
+        "class": answer.receipt.request.arithmetic,
         "is_settled": is_settled,
         "price_units": answer.price_units,
         "salt": answer.salt.hex(),

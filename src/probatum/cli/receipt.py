@@ -27,6 +27,12 @@ app.command(
     help="Say what follows for a receipt, and hold its node to it.",
 )
 
+app.command(
+    "probatum.cli.rechecking:recheck",
+    name="recheck",
+    help="Compute an answer of class exact again, here, and say right or wrong.",
+)
+
 What = Annotated[str, Parameter(help="A bundle's file, the id of a request kept here, or: last")]
 Id = Annotated[str, Parameter(help="The request id, or: last")]
 

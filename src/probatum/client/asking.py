@@ -24,13 +24,14 @@ from probatum.client.checking import (
     Asked,
     check_against_ledger,
     check_answer,
+    check_canonical,
     get_newest_height,
     list_ledger_keys,
 )
 from probatum.client.failures import make_failure
 from probatum.client.payees import open_network
 from probatum.client.paying import Payer, PaymentRules
-from probatum.client.proofs import get_proven_state
+from probatum.client.proofs import get_manifest, get_proven_state
 from probatum.client.store import Contents, ReceiptStore
 from probatum.client.transport import HttpTransport
 from probatum.errors import Fault, Misuse, Refusal
@@ -51,7 +52,7 @@ from probatum.protocol.messages import (
     Message,
     Refused,
 )
-from probatum.protocol.parties import EvidenceClass
+from probatum.protocol.parties import ArithmeticClass, EvidenceClass
 from probatum.protocol.primitives import (
     RequestId,
     check_request_id,
@@ -199,6 +200,7 @@ class AsyncClient:
         assurance: EvidenceClass = "signed",
         timeout_s: float = 30.0,
         max_price_units: int | None = None,
+        arithmetic: ArithmeticClass = "float",
     ) -> Answer:
         """Ask a model and check the answer; see `checking.check_answer` for what is checked.
 
@@ -210,6 +212,8 @@ class AsyncClient:
             assurance: What evidence must back the answer.
             timeout_s: For the whole request.
             max_price_units: What the answer may cost; by default what `payment` says.
+            arithmetic: ``exact`` for the canonical answer, which anybody can recompute bit for bit
+                (`EXACT-1`); only packages that state their canonical meaning have one.
 
         Raises:
             RequestRefused: The request was refused, or the answer failed a check. What records
@@ -229,6 +233,7 @@ class AsyncClient:
             nonce=nonce,
             request_id=request_id,
             timeout_ms=max(1, int(timeout_s * 1000)),
+            arithmetic=arithmetic,
         )
         asked = Asked(message=message, request_id=request_id, salt=salt, nonce=nonce)
         try:
@@ -321,6 +326,9 @@ class AsyncClient:
         # Kept before it is checked: what fails a check is what one needs records of.
         self._keep(asked, reply.bundle, reply)
         verified = check_answer(asked, reply)
+        if (facts := verified.receipt.request).arithmetic == "exact":
+            asking = get_manifest(self._transport, self._gateway, facts.model.package, _LOOK_S)
+            check_canonical(verified.receipt, await asking)
         self._count_price(asked.request_id, verified.release)
         if self._ledger is not None and self._trust is not None:
             verified = await self._prove(asked, verified, self._ledger, self._trust)

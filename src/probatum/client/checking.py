@@ -24,8 +24,10 @@ from probatum.protocol import limits
 from probatum.protocol.encoding import LedgerValue, decode
 from probatum.protocol.headers import Header
 from probatum.protocol.hexes import address_from_document, digest_from_hex
+from probatum.protocol.manifests import compute_package_digest, decode_manifest
 from probatum.protocol.messages import Answer, Ask
 from probatum.protocol.primitives import Nonce, RequestId, Salt
+from probatum.protocol.receipts import Receipt
 from probatum.protocol.records import (
     KeyRecord,
     LogRecord,
@@ -41,6 +43,7 @@ __all__ = [
     "Asked",
     "check_against_ledger",
     "check_answer",
+    "check_canonical",
     "get_newest_height",
     "list_ledger_keys",
 ]
@@ -89,8 +92,8 @@ def check_answer(asked: Asked, answer: Answer) -> VerifiedBundle:
     found = verified.receipt.request
     expected = RequestFacts(
         request_id=asked.request_id,
-        model=ModelRef(package=found.model.package),
-        arithmetic="float",
+        model=ModelRef(package=found.model.package, canonical=found.model.canonical),
+        arithmetic=asked.message.arithmetic,
         assurance=asked.message.assurance,
         inputs=tuple(make_tensor_head(asked.salt, tensor) for tensor in asked.message.inputs),
         salt_commitment=compute_salt_commitment(asked.salt).hex(),
@@ -103,6 +106,27 @@ def check_answer(asked: Asked, answer: Answer) -> VerifiedBundle:
     # 4.
     verified = check_contents(verified, asked.salt, asked.message.inputs, answer.outputs)
     return replace(verified, checks=(*verified.checks, PACKAGE_NOT_PROVEN))
+
+
+def check_canonical(receipt: Receipt, manifest: bytes) -> None:
+    """Check that a receipt of class `exact` names its package's canonical digest (`EXACT-1`).
+
+    Args:
+        receipt: Of an answer; `check_answer` has passed it.
+        manifest: Said to be the package's; whoever said so, its digest tells.
+
+    Raises:
+        Refusal: `client.other-manifest`, `client.wrong-canonical`, `encoding.*`,
+            `manifest.bad-form`.
+    """
+    if compute_package_digest(manifest).hex() != receipt.request.model.package:
+        raise Refusal("client.other-manifest", "this is the manifest of another package")
+    canonical = decode_manifest(manifest).canonical
+    if canonical is None or canonical.digest != receipt.request.model.canonical:
+        raise Refusal(
+            "client.wrong-canonical",
+            "the receipt names another canonical digest than its package states",
+        )
 
 
 def list_ledger_keys(verified: VerifiedBundle, model: ModelRecord) -> tuple[bytes, ...]:

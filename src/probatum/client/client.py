@@ -16,7 +16,7 @@ from probatum.client.asking import Answer, AsyncClient
 from probatum.client.paying import PaymentRules
 from probatum.errors import Misuse
 from probatum.evidence.receipt import VerifiedBundle
-from probatum.protocol.parties import EvidenceClass
+from probatum.protocol.parties import ArithmeticClass, EvidenceClass
 from probatum.protocol.trust import Trust
 
 __all__ = ["Answer", "AsyncClient", "Client"]
@@ -85,6 +85,7 @@ class Client:
         assurance: EvidenceClass = "signed",
         timeout_s: float = 30.0,
         max_price_units: int | None = None,
+        arithmetic: ArithmeticClass = "float",
     ) -> Answer:
         """Ask a model and check the answer; see `AsyncClient.ask`."""
         return self._run(
@@ -96,6 +97,7 @@ class Client:
                 assurance=assurance,
                 timeout_s=timeout_s,
                 max_price_units=max_price_units,
+                arithmetic=arithmetic,
             )
         )
 

@@ -11,14 +11,23 @@ from probatum.errors import Refusal
 from probatum.protocol import limits
 from probatum.protocol.encoding import decode_document
 from probatum.protocol.headers import Header
+from probatum.protocol.hexes import HexDigest, digest_from_hex
 from probatum.protocol.mapproof import StateProof, check_state_proof
-from probatum.protocol.messages import GetHeader, GetState, GotHeader, GotState, Message
+from probatum.protocol.messages import (
+    GetHeader,
+    GetManifest,
+    GetState,
+    GotHeader,
+    GotManifest,
+    GotState,
+    Message,
+)
 from probatum.protocol.trust import Trust, check_signed_header
 
 if TYPE_CHECKING:
     from probatum.client.transport import HttpTransport
 
-__all__ = ["ProvenState", "get_proven_header", "get_proven_state"]
+__all__ = ["ProvenState", "get_manifest", "get_proven_header", "get_proven_state"]
 
 ProvenState = tuple[Header, dict[bytes, bytes | None]]
 """A header, and what its state holds under the keys that were asked for."""
@@ -27,7 +36,7 @@ _PROOF_BYTES = 4 * limits.STATE_VALUE_BYTES
 
 
 def _wrong_reply(message: Message) -> Refusal:
-    return Refusal("client.wrong-reply", f"the ledger answered with a {type(message).__name__}")
+    return Refusal("client.wrong-reply", f"the other side answered with a {type(message).__name__}")
 
 
 async def get_proven_header(
@@ -64,3 +73,18 @@ async def get_proven_state(
         proof = decode_document(StateProof, item.proof, limit_bytes=_PROOF_BYTES)
         values[item.key] = check_state_proof(header.state_root, item.key, proof)
     return header, values
+
+
+async def get_manifest(
+    transport: HttpTransport, gateway: str, package: HexDigest, timeout_s: float
+) -> bytes:
+    """Get a package's manifest from whoever has it; the caller holds it to the digest.
+
+    Raises:
+        Fault: `transport.*`.
+        Refusal: `client.wrong-reply`.
+    """
+    reply = await transport.ask(gateway, GetManifest(package=digest_from_hex(package)), timeout_s)
+    if not isinstance(reply, GotManifest):
+        raise _wrong_reply(reply)
+    return reply.manifest

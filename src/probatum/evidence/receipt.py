@@ -232,12 +232,17 @@ def _shorten(account: str) -> str:
     return account[:8] + "…" + account[-4:]
 
 
+_HOW_TO_RECHECK: Final = " Anybody can compute it again: `probatum receipt recheck`."
+
+
 def _list_unchecked(receipt: Receipt) -> tuple[CheckLine, ...]:
     lines = [
         _open(
             "CANON-6",
             f"Whether the answer is right: class {receipt.request.arithmetic}, evidence "
-            f"{receipt.evidence}. The receipt shows who said it; the node cannot deny it.",
+            f"{receipt.evidence}. The receipt shows who said it; the node cannot deny it."
+            + _HOW_TO_RECHECK
+            * (receipt.request.arithmetic == "exact"),
         ),
     ]
     if receipt.price_units:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from probatum.protocol.messages import Message
+from probatum.protocol.parties import ArithmeticClass
 from probatum.protocol.primitives import Digest
 from probatum.protocol.tensors import Tensor
 
@@ -78,6 +79,7 @@ class Compute(msgspec.Struct, frozen=True):
     job: str
     package: Digest
     inputs: tuple[Tensor, ...]
+    arithmetic: ArithmeticClass = "float"
 
 
 class SetTimer(msgspec.Struct, frozen=True):

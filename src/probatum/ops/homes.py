@@ -6,6 +6,8 @@ in a `node.toml` stays. Must not know processes.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from probatum.nodes.shell.config import (
@@ -17,9 +19,11 @@ from probatum.nodes.shell.config import (
     write_config,
 )
 from probatum.ops.folder import GATEWAY, LEDGER, NetworkFolder
+from probatum.protocol.manifests import Manifest
+from probatum.protocol.parties import ArithmeticClass
 from probatum.protocol.primitives import address_to_hex
 
-__all__ = ["write_home"]
+__all__ = ["list_classes", "write_home"]
 
 
 def write_home(
@@ -60,3 +64,14 @@ def write_home(
             else InferenceConfig(operator=operator, ledger=ledger, price_units=price_units)
         )
         write_config(home, config)
+
+
+def list_classes(home: Path, manifest: Manifest) -> tuple[ArithmeticClass, ...]:
+    """List the classes in which an inference node is to offer a package (`EXACT-1`).
+
+    Raises:
+        Refusal: `config.*`.
+        Fault: `config.unreadable`.
+    """
+    wanted = load_config(home, InferenceConfig).arithmetic
+    return tuple(one for one in wanted if one == "float" or manifest.canonical is not None)

@@ -29,7 +29,7 @@ from probatum.nodes.inference.examining import examine_package
 from probatum.nodes.shell.keys import load_operating_key
 from probatum.ops.children import Children, Death, read_log_tail
 from probatum.ops.folder import GATEWAY, LEDGER, USER, NetworkFolder, NetworkPlan, open_folder
-from probatum.ops.homes import write_home
+from probatum.ops.homes import list_classes, write_home
 from probatum.ops.onboarding import LedgerDesk, NewNode
 from probatum.ops.ports import load_ports, save_ports
 from probatum.protocol.parties import Role
@@ -352,7 +352,8 @@ class Network:
             return False
         for package in self._packages:
             offers = await desk.list_offers(package.digest)
-            if address not in {offer.operator for offer in offers}:
+            offered = {offer.arithmetic for offer in offers if offer.operator == address}
+            if not offered.issuperset(list_classes(self.get_home(name), package.manifest)):
                 return False
         return True
 

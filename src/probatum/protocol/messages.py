@@ -15,7 +15,7 @@ from probatum.protocol import limits
 from probatum.protocol.blocks import BlockView, StateKey, StateValue
 from probatum.protocol.encoding import LedgerValue, decode
 from probatum.protocol.headers import SignedHeader
-from probatum.protocol.parties import EvidenceClass, ModelName, ModelVersion
+from probatum.protocol.parties import ArithmeticClass, EvidenceClass, ModelName, ModelVersion
 from probatum.protocol.primitives import (
     Amount,
     Code,
@@ -118,6 +118,7 @@ class Ask(LedgerValue, frozen=True, kw_only=True, tag=10):
     request_id: RequestId | None
     timeout_ms: Millis
     payment: Payment | None = None
+    arithmetic: ArithmeticClass = "float"
 
 
 class Answer(LedgerValue, frozen=True, kw_only=True, tag=11):

@@ -27,8 +27,8 @@ __all__ = [
 Role: TypeAlias = Literal["gateway", "inference"]
 """What a registered node does; a node may have several roles."""
 
-ArithmeticClass: TypeAlias = Literal["float"]
-"""How an answer is held to the truth (`CANON-6`); `exact` joins with the canonical semantics."""
+ArithmeticClass: TypeAlias = Literal["float", "exact"]
+"""How an answer is held to the truth (`CANON-6`): not bit for bit, or to its every bit."""
 
 EvidenceClass: TypeAlias = Literal["signed"]
 """What shows that an answer is right (DESIGN §5); more join with their evidence."""

@@ -88,7 +88,8 @@ def read_receipt(payload: bytes) -> tuple[Receipt, Digest]:
     """Decode a receipt and return its request's digest too, which this has to compute.
 
     Raises:
-        Refusal: `encoding.*`, `statement.*`, `receipt.wrong-signer-role`, `receipt.bad-charge`.
+        Refusal: `encoding.*`, `statement.*`, `receipt.wrong-signer-role`, `receipt.bad-charge`,
+            `receipt.wrong-class`.
     """
     statement = decode_statement(Statement[Receipt], RECEIPT_TYPE, payload)
     receipt = statement.predicate
@@ -96,6 +97,11 @@ def read_receipt(payload: bytes) -> tuple[Receipt, Digest]:
     check_subject(statement, receipt.request.request_id, digest.hex())
     if receipt.node.role != "inference":
         raise Refusal("receipt.wrong-signer-role", f"a {receipt.node.role} node signs no receipts")
+    request = receipt.request
+    if (request.arithmetic == "exact") is (request.model.canonical is None):
+        raise Refusal(
+            "receipt.wrong-class", "class exact names the canonical digest, and it alone does"
+        )
     why = find_charge_fault(receipt.price_units, receipt.escrow, receipt.running_total_units)
     if why is not None:
         raise Refusal("receipt.bad-charge", why)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from probatum.errors import Refusal
 from probatum.protocol.manifests import Manifest
@@ -16,7 +16,13 @@ from probatum.runtime.engine import EngineOptions
 from probatum.runtime.limits import RequestLimits
 from probatum.runtime.session import OnnxSession
 
-__all__ = ["LoadPackage", "SessionCache"]
+if TYPE_CHECKING:
+    from probatum.runtime.exact import ExactSession
+
+__all__ = ["LoadPackage", "Session", "SessionCache"]
+
+Session: TypeAlias = "OnnxSession | ExactSession"
+"""What computes requests to one package in one class."""
 
 LoadPackage: TypeAlias = Callable[[Digest], tuple[Manifest, bytes]]
 """Gives a package's manifest and its model's bytes, or raises Refusal or Fault."""
@@ -45,25 +51,29 @@ class SessionCache:
         self._limit_bytes = limit_bytes
         self._options = options
         self._limits = limits
-        self._sessions: OrderedDict[Digest, OnnxSession] = OrderedDict()
+        self._sessions: OrderedDict[tuple[Digest, bool], Session] = OrderedDict()
 
     @property
     def held_bytes(self) -> int:
         """Estimated bytes of all sessions."""
         return sum(session.cost_bytes for session in self._sessions.values())
 
-    def get(self, package: Digest) -> OnnxSession:
+    def get(self, package: Digest, *, exact: bool = False) -> Session:
         """Get a package's session, loading it if needed.
+
+        Args:
+            package: Which one.
+            exact: Whether to compute its canonical meaning (`EXACT-1`).
 
         Raises:
             Refusal: `runtime.unverified` if the loader gives another package, `runtime.too-large`
-                if the model alone exceeds the bound, those of `OnnxSession` and of the loader.
+                if the model alone exceeds the bound, those of the session and of the loader.
             Fault: Those of the loader.
         """
-        session = self._sessions.get(package)
+        session = self._sessions.get((package, exact))
         if session is None:
             manifest, model = self._load(package)
-            session = OnnxSession(manifest, model, options=self._options, limits=self._limits)
+            session = self._open(manifest, model, exact=exact)
             if session.package != package:
                 raise Refusal("runtime.unverified", "this is another package than the wanted one")
             if session.cost_bytes > self._limit_bytes:
@@ -74,6 +84,14 @@ class SessionCache:
                 )
             while self.held_bytes + session.cost_bytes > self._limit_bytes:
                 self._sessions.popitem(last=False)
-            self._sessions[package] = session
-        self._sessions.move_to_end(package)
+            self._sessions[package, exact] = session
+        self._sessions.move_to_end((package, exact))
         return session
+
+    def _open(self, manifest: Manifest, model: bytes, *, exact: bool) -> Session:
+        if not exact:
+            return OnnxSession(manifest, model, options=self._options, limits=self._limits)
+        # Whoever serves floats alone need not hold a second reader of ONNX files.
+        from probatum.runtime.exact import ExactSession  # noqa: PLC0415
+
+        return ExactSession(manifest, model, options=self._options, limits=self._limits)

@@ -22,8 +22,7 @@ from probatum.protocol.tensors import Tensor
 from probatum.runtime.batching import choose_rows, compute_batch_key, count_rows, join, split
 from probatum.runtime.engine import EngineOptions, Stop
 from probatum.runtime.limits import PoolLimits, RequestLimits, check_request
-from probatum.runtime.session import OnnxSession
-from probatum.runtime.sessions import LoadPackage, SessionCache
+from probatum.runtime.sessions import LoadPackage, Session, SessionCache
 
 __all__ = ["ComputePool", "Done", "Outcome"]
 
@@ -41,6 +40,7 @@ class _Job:
     tensors: tuple[Tensor, ...]
     done: Done
     size_bytes: int
+    exact: bool
     batch_key: Hashable | None
 
 
@@ -107,13 +107,23 @@ class ComputePool:
         Raises:
             Refusal: `runtime.busy`, `runtime.closing`, `runtime.too-large`, `tensor.*`.
         """
+        self._queue_job(package, tensors, done, exact=False)
+
+    def submit_exact(self, package: Digest, tensors: tuple[Tensor, ...], done: Done) -> None:
+        """Queue a job of class `exact` (`EXACT-1`); arguments and errors as `submit`."""
+        self._queue_job(package, tensors, done, exact=True)
+
+    def _queue_job(
+        self, package: Digest, tensors: tuple[Tensor, ...], done: Done, *, exact: bool
+    ) -> None:
         size = check_request(tensors, self._request_limits)
         job = _Job(
             package=package,
             tensors=tensors,
             done=done,
             size_bytes=size,
-            batch_key=compute_batch_key(tensors),
+            exact=exact,
+            batch_key=None if exact else compute_batch_key(tensors),
         )
         with self._changed:
             if self._closing.is_set():
@@ -136,14 +146,14 @@ class ComputePool:
         with self._changed:
             return len(self._queue)
 
-    def warm(self, package: Digest) -> None:
+    def warm(self, package: Digest, *, exact: bool = False) -> None:
         """Load a package's session now, on the caller's thread.
 
         Raises:
             Refusal: Those of `SessionCache.get`.
             Fault: Those of `SessionCache.get`.
         """
-        self._get_session(package)
+        self._get_session(package, exact=exact)
 
     def close(self) -> None:
         """Refuse what waits, end what runs, and return when no thread is left."""
@@ -201,14 +211,14 @@ class ComputePool:
         stay.extend(self._queue)
         self._queue = stay
 
-    def _get_session(self, package: Digest) -> OnnxSession:
+    def _get_session(self, package: Digest, *, exact: bool) -> Session:
         with self._sessions_lock:
-            return self._sessions.get(package)
+            return self._sessions.get(package, exact=exact)
 
     def _compute(self, batch: list[_Job]) -> None:
         """Compute jobs of one package and key, together if that goes well; empties the list."""
         try:
-            session = self._get_session(batch[0].package)
+            session = self._get_session(batch[0].package, exact=batch[0].exact)
         except ProbatumError as error:
             for job in tuple(batch):
                 _deliver(batch, job, error)
@@ -231,23 +241,21 @@ class ComputePool:
         for each in ready:
             _deliver(batch, each.job, self._run_one(session, each))
 
-    def _run_joined(
-        self, session: OnnxSession, ready: list[_Ready]
-    ) -> tuple[tuple[Tensor, ...], ...]:
+    def _run_joined(self, session: Session, ready: list[_Ready]) -> tuple[tuple[Tensor, ...], ...]:
         rows = [count_rows(each.job.tensors) for each in ready]
         name = session.manifest.batch_dim or ""
         joined = join([each.job.tensors for each in ready])
         outputs = self._run_watched(session, joined, {**ready[0].dims, name: sum(rows)})
         return split(outputs, rows)
 
-    def _run_one(self, session: OnnxSession, each: _Ready) -> Outcome:
+    def _run_one(self, session: Session, each: _Ready) -> Outcome:
         try:
             return self._run_watched(session, each.job.tensors, each.dims)
         except ProbatumError as error:
             return error
 
     def _run_watched(
-        self, session: OnnxSession, tensors: tuple[Tensor, ...], dims: dict[str, int]
+        self, session: Session, tensors: tuple[Tensor, ...], dims: dict[str, int]
     ) -> tuple[Tensor, ...]:
         stop = Stop()
         me = threading.get_ident()

@@ -53,6 +53,7 @@ __all__ = [
     "Outcome",
     "check_ask",
     "compute_ask_digest",
+    "find_canonical",
     "make_released_record",
     "make_request",
     "release",
@@ -164,6 +165,13 @@ def check_ask(ask: Ask) -> None:
         check_tensor(tensor)
 
 
+def find_canonical(ask: Ask, manifest: Manifest) -> str | None:
+    """Find the canonical digest that the facts of a request name: in class `exact` alone."""
+    if ask.arithmetic != "exact" or manifest.canonical is None:
+        return None
+    return manifest.canonical.digest
+
+
 def make_request(
     ask: Ask,
     package: Digest,
@@ -187,8 +195,8 @@ def make_request(
     nonce = ask.nonce or make_nonce(draw(moment, "nonce"))
     facts = RequestFacts(
         request_id=request_id,
-        model=ModelRef(package=package.hex()),
-        arithmetic="float",
+        model=ModelRef(package=package.hex(), canonical=find_canonical(ask, manifest)),
+        arithmetic=ask.arithmetic,
         assurance=ask.assurance,
         inputs=tuple(make_tensor_head(salt, tensor) for tensor in ask.inputs),
         salt_commitment=compute_salt_commitment(salt).hex(),

@@ -33,7 +33,7 @@ from probatum.nodes.gateway.settings import GatewaySettings
 from probatum.nodes.gateway.spending import Spending
 from probatum.nodes.gateway.till import Till
 from probatum.protocol.encoding import encode
-from probatum.protocol.manifests import check_tensors_match
+from probatum.protocol.manifests import check_dims_admitted, check_tensors_match
 from probatum.protocol.messages import Answer, Ask, Message, Refused
 from probatum.protocol.primitives import Digest, make_digest
 
@@ -264,14 +264,20 @@ class RequestDesk:
             return self._manifests.wait(model.package, self._make_waiter(asker, ask, moment))
         if known.manifest is None:
             raise Refusal("gateway.bad-package", "what was published under this name is no package")
-        check_tensors_match(known.manifest.inputs, ask.inputs)
+        dims = check_tensors_match(known.manifest.inputs, ask.inputs)
+        if ask.arithmetic == "exact":
+            check_dims_admitted(known.manifest, dims)
         request = make_request(ask, model.package, known.manifest, self._settings, asker, moment)
         request.fare = self._till.admit(
             request.request_id,
             ask,
             asker.caller,
             self._settings.margin_units,
-            lambda: [offer.price_units for offer in self._view.get_offers(model.package)],
+            lambda: [
+                offer.price_units
+                for offer in self._view.get_offers(model.package)
+                if offer.arithmetic == ask.arithmetic
+            ],
         )
         if request.fare.by_voucher:
             request.opener = self._get_opener(moment)

@@ -7,7 +7,8 @@ sequence. Must not know requests. Read next: `sessions`, `settlement`, `errands`
 
 from __future__ import annotations
 
-from typing import TypeVar
+from itertools import product
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -23,6 +24,7 @@ from probatum.nodes.inference.logbook import Logbook, SessionLog
 from probatum.nodes.inference.sessions import SESSION, SessionOpening
 from probatum.nodes.inference.settings import InferenceSettings
 from probatum.nodes.inference.settlement import LogSettlement
+from probatum.protocol.parties import ArithmeticClass
 from probatum.protocol.primitives import Digest, make_operating_signature
 from probatum.protocol.records import NodeRecord, OfferRecord
 from probatum.protocol.transactions.kinds import DeclareLoss, Heartbeat, Offer, WithdrawOffer
@@ -31,6 +33,7 @@ from probatum.protocol.transactions.signed import sign_authority
 __all__ = ["Duties"]
 
 _AUTHORITY = "authority"
+CLASSES: Final[tuple[ArithmeticClass, ...]] = ("float", "exact")
 _BEATS_PER_WINDOW = 3
 """Two heartbeats may be lost before a node counts as dead."""
 _UNSIGNED = make_operating_signature(bytes(64))
@@ -175,15 +178,16 @@ class Duties:
         if params and self._view.height >= beat_at:
             beat = Heartbeat(operator=operator, sequence=sequence, authority=_UNSIGNED)
             return self._errands.submit(_AUTHORITY, self._authorise(beat))
-        for package in sorted({*self._settings.packages, *self._list_published()}):
-            offered = self._get_offer(package)
-            if package not in self._settings.packages:
+        packages = sorted({*self._settings.packages, *self._list_published()})
+        for package, arithmetic in product(packages, CLASSES):
+            offered = self._get_offer(package, arithmetic)
+            if arithmetic not in self._settings.list_classes(package):
                 if offered is None:
                     continue
                 withdrawal = WithdrawOffer(
                     operator=operator,
                     package=package,
-                    arithmetic=offered.arithmetic,
+                    arithmetic=arithmetic,
                     sequence=sequence,
                     authority=_UNSIGNED,
                 )
@@ -192,7 +196,7 @@ class Duties:
                 offer = Offer(
                     operator=operator,
                     package=package,
-                    arithmetic="float",
+                    arithmetic=arithmetic,
                     evidence="signed",
                     price_units=self._settings.price_units,
                     sequence=sequence,
@@ -204,9 +208,10 @@ class Duties:
     def _list_published(self) -> tuple[Digest, ...]:
         return tuple(model.package for model in self._view.get_models())
 
-    def _get_offer(self, package: Digest) -> OfferRecord | None:
-        mine = self._settings.operator
-        return next((o for o in self._view.get_offers(package) if o.operator == mine), None)
+    def _get_offer(self, package: Digest, arithmetic: ArithmeticClass) -> OfferRecord | None:
+        wanted = (self._settings.operator, arithmetic)
+        offers = self._view.get_offers(package)
+        return next((o for o in offers if (o.operator, o.arithmetic) == wanted), None)
 
     def _authorise(self, body: B) -> B:
         settings = self._settings

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from probatum.errors import Refusal
+from probatum.hub.canonical import read_graph
 from probatum.hub.files import open_regular
 from probatum.hub.package import Package
 from probatum.hub.verdicts import VerdictShelf
+from probatum.runtime.checking.meaning import check_meaning
 from probatum.runtime.sandbox.bounds import SandboxBounds
 from probatum.runtime.sandbox.cell import examine_model
 from probatum.runtime.sandbox.verdict import Verdict, decode_verdict, encode_verdict, get_checker
@@ -38,10 +40,18 @@ def examine_packages(
 
 
 def examine_package(package: Package, bounds: SandboxBounds | None = None) -> Verdict:
-    """Examine one package; errors as `examine_packages`."""
+    """Examine one package, its canonical meaning too if it states one (`EXACT-1`).
+
+    Raises:
+        Refusal: As `examine_packages`; `package.other-canonical`, `canon.*`.
+        Fault: `sandbox.broken`, `hub.disk`.
+    """
     with open_regular(package.folder / package.manifest.model) as descriptor:
         verdict = examine_model(descriptor, bounds)
     _check(package, verdict)
+    canonical = package.manifest.canonical
+    if canonical is not None and read_graph(package) is not None:
+        check_meaning(package.manifest, package.read_model(), package.read_file(canonical.graph))
     return verdict
 
 

@@ -20,7 +20,7 @@ from probatum.protocol.ed25519 import OperatingSigner
 from probatum.protocol.encoding import decode_document, encode_document
 from probatum.protocol.hashing import sha256
 from probatum.protocol.hexes import address_from_document, digest_from_hex, key_from_hex
-from probatum.protocol.manifests import Manifest, check_tensors_match
+from probatum.protocol.manifests import Manifest, check_dims_admitted, check_tensors_match
 from probatum.protocol.messages import HandOverWork
 from probatum.protocol.primitives import Digest
 from probatum.protocol.requests import RequestFacts
@@ -138,15 +138,18 @@ def check_work(
 
     7. The answer is due not farther ahead than this node promises for, and at least half of that
        window: who accepts a promise that it cannot keep is blamed for it.
-    8. The model is one that this node offers, in its arithmetic class.
+    8. The model is one that this node offers in this arithmetic class; in class `exact` the facts
+       name its canonical digest, else none.
     9. The inputs together are no larger than a request may be, and each is one encoding.
     10. The inputs have, under the salt, the roots that the facts name (`SALT-1`).
-    11. The inputs are what the model's manifest declares (`CANON-8`). Last, because it is said
+    11. The inputs are what the model's manifest declares, and in class `exact` within the dims that
+        it admits (`CANON-8`). Last, because it is said
         of the request itself: what was spoilt on the way must not be blamed on who asked.
 
     Raises:
         Refusal: `handover.stale`, `handover.too-far`, `handover.unknown-model`,
-            `handover.too-large`, `tensor.*`, `schema.*`, `handover.wrong-inputs`.
+            `handover.other-canonical`, `handover.too-large`, `tensor.*`, `schema.*`,
+            `handover.wrong-inputs`.
     """
     record, facts = handed.record, handed.facts
     # 7
@@ -163,12 +166,18 @@ def check_work(
             f"given at {record.given_at}, due by {record.answer_by}; this node is at {height}",
         )
     # 8
-    manifest = settings.packages.get(digest_from_hex(facts.model.package))
-    if manifest is None or facts.model.canonical is not None:
+    package = digest_from_hex(facts.model.package)
+    manifest = settings.packages.get(package)
+    if manifest is None or facts.arithmetic not in settings.list_classes(package):
         raise Refusal(
             "handover.unknown-model",
-            f"this node does not run the package {facts.model.package[:16]}…",
+            f"this node does not run {facts.model.package[:16]}… in class {facts.arithmetic}",
             hint="ask the ledger who offers it",
+        )
+    stated = manifest.canonical.digest if manifest.canonical is not None else None
+    if facts.model.canonical != (stated if facts.arithmetic == "exact" else None):
+        raise Refusal(
+            "handover.other-canonical", "the facts name another canonical digest than the package"
         )
     # 9
     if sum(len(tensor.data) for tensor in message.inputs) > limits.REQUEST_BYTES:
@@ -180,7 +189,9 @@ def check_work(
     if heads != facts.inputs:
         raise Refusal("handover.wrong-inputs", "the inputs do not have the roots of the facts")
     # 11
-    check_tensors_match(manifest.inputs, message.inputs)
+    dims = check_tensors_match(manifest.inputs, message.inputs)
+    if facts.arithmetic == "exact":
+        check_dims_admitted(manifest, dims)
     return manifest
 
 

@@ -65,6 +65,7 @@ def _build(site: Site[InferenceConfig]) -> Party:
         trust=load_trust(site.home),
         ledger=config.ledger,
         packages={digest: package.manifest for digest, package in packages.items()},
+        arithmetic=config.arithmetic,
         price_units=config.price_units,
         fee_units=config.fee_units,
         settle_every_blocks=config.settle_every_blocks,
@@ -81,7 +82,7 @@ def _build(site: Site[InferenceConfig]) -> Party:
         machine = InferenceNode(settings, records, shelf)
         keep = partial(compact, kept_bytes=settings.recent_bytes)
         journal.keep_compact(keep, from_bytes=COMPACT_FROM_BYTES)
-        pool = _start_pool(packages, config.threads)
+        pool = _start_pool(packages, settings, config.threads)
         held.callback(pool.close)
         close = held.pop_all().close
     return Party(
@@ -121,8 +122,13 @@ def _open_packages(root: Path, config: InferenceConfig) -> Mapping[Digest, Packa
     return {digest: store.open(digest) for digest in wanted}
 
 
-def _start_pool(packages: Mapping[Digest, Package], threads: int) -> ComputePool:
-    """Start the pool with every session loaded: a model that does not load is found out now."""
+def _start_pool(
+    packages: Mapping[Digest, Package], settings: InferenceSettings, threads: int
+) -> ComputePool:
+    """Start the pool with every session loaded: what does not load is found out now.
+
+    So is a package whose file has another canonical meaning than it states (`EXACT-1`).
+    """
 
     def load(digest: Digest) -> tuple[Manifest, bytes]:
         package = packages.get(digest)
@@ -133,7 +139,8 @@ def _start_pool(packages: Mapping[Digest, Package], threads: int) -> ComputePool
     pool = ComputePool(load, threads=threads)
     try:
         for digest in packages:
-            pool.warm(digest)
+            for arithmetic in settings.list_classes(digest):
+                pool.warm(digest, exact=arithmetic == "exact")
     except BaseException:
         pool.close()
         raise

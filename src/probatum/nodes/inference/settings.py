@@ -12,7 +12,7 @@ from probatum.protocol import limits
 from probatum.protocol.ed25519 import OperatingSigner
 from probatum.protocol.eip712 import Domain
 from probatum.protocol.manifests import Manifest
-from probatum.protocol.parties import Party
+from probatum.protocol.parties import ArithmeticClass, Party
 from probatum.protocol.primitives import UNITS_PER_TOKEN, Address, Digest, address_to_hex
 from probatum.protocol.secp256k1 import AccountSigner
 from probatum.protocol.trust import Trust, get_domain
@@ -31,6 +31,7 @@ class InferenceSettings:
         trust: Which chain to believe.
         ledger: Endpoint of the full node that is followed.
         packages: Manifests of the packages that the runtime has loaded, by package digest.
+        arithmetic: Classes to offer; `exact` of those packages alone that have it (`EXACT-1`).
         price_units: Price of an answer, as its offers state it (`PAY-1`); 0 asks for no payment.
         fee_units: Fee of each of the node's transactions.
         open_requests: Work held at one time; one more is refused as busy.
@@ -49,6 +50,7 @@ class InferenceSettings:
     trust: Trust
     ledger: str
     packages: Mapping[Digest, Manifest]
+    arithmetic: tuple[ArithmeticClass, ...] = ("float", "exact")
     price_units: int = 0
     fee_units: int = 1_000
     open_requests: int = limits.OPEN_REQUESTS
@@ -59,6 +61,15 @@ class InferenceSettings:
     height_slack_blocks: int = 10
     refund_limit_units: int = UNITS_PER_TOKEN
     stop_grace_ms: int = 5_000
+
+    def list_classes(self, package: Digest) -> tuple[ArithmeticClass, ...]:
+        """List the classes in which this node offers a package; none if it does not."""
+        manifest = self.packages.get(package)
+        if manifest is None:
+            return ()
+        return tuple(
+            one for one in self.arithmetic if one == "float" or manifest.canonical is not None
+        )
 
     @property
     def domain(self) -> Domain:

@@ -277,7 +277,7 @@ class WorkDesk:
         package = Digest(bytes.fromhex(handed.facts.model.package))
         return (
             Journal(f"{ACCEPT}{digest}", (*voucher, encode(record))),
-            Compute(digest, package, message.inputs),
+            Compute(digest, package, message.inputs, handed.facts.arithmetic),
         )
 
     def _join(self, conversation: str, work: _Work) -> tuple[Wish, ...]:

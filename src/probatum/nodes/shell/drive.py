@@ -44,13 +44,13 @@ from probatum.machine.wishes import (
     SetTimer,
     Wish,
 )
+from probatum.nodes.shell.computing import Computer
 from probatum.nodes.shell.conversations import Conversation
 from probatum.nodes.shell.writers import GroupWriter
 from probatum.protocol.messages import Accepted, Message
-from probatum.protocol.primitives import Digest
 from probatum.protocol.tensors import Tensor
 
-__all__ = ["Computer", "Driver", "Ended", "RecordSink", "Row", "TableSink", "Transport", "World"]
+__all__ = ["Driver", "Ended", "RecordSink", "Row", "TableSink", "Transport", "World"]
 
 T = TypeVar("T")
 
@@ -96,19 +96,6 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Let go of its connections."""
-        ...
-
-
-class Computer(Protocol):
-    """How models are run: `probatum.runtime.worker.ComputePool`."""
-
-    def submit(
-        self,
-        package: Digest,
-        tensors: tuple[Tensor, ...],
-        done: Callable[[tuple[Tensor, ...] | ProbatumError], None],
-    ) -> None:
-        """Queue a job; `done` is called once, on any thread. Raises Refusal."""
         ...
 
 
@@ -339,7 +326,8 @@ class Driver:
             raise Misuse("driver.no-compute", "a party without models wished to compute")
         self._jobs += 1
         try:
-            compute.submit(wish.package, wish.inputs, partial(self._cross, wish.job))
+            submit = compute.submit_exact if wish.arithmetic == "exact" else compute.submit
+            submit(wish.package, wish.inputs, partial(self._cross, wish.job))
         except Refusal as refusal:
             self._computed(wish.job, refusal)
 

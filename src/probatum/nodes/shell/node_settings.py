@@ -16,7 +16,7 @@ from probatum.nodes.shell.api_keys import AtOnce, Rate
 from probatum.nodes.shell.config_text import About
 from probatum.protocol import limits
 from probatum.protocol.hexes import HexAddress, HexDigest
-from probatum.protocol.parties import Endpoint
+from probatum.protocol.parties import ArithmeticClass, Endpoint
 from probatum.protocol.primitives import UNITS_PER_TOKEN, Amount
 
 __all__ = ["AnyConfig", "FullConfig", "GatewayConfig", "InferenceConfig", "NodeConfig"]
@@ -128,6 +128,13 @@ class InferenceConfig(NodeConfig, frozen=True, kw_only=True, tag="inference"):
             unit="requests",
         ),
     ] = 1
+    arithmetic: Annotated[
+        Annotated[tuple[ArithmeticClass, ...], Meta(min_length=1, max_length=2)],
+        About(
+            says="Classes to offer; exact of those packages alone that state a canonical meaning.",
+            change='to ["float"] to answer by ONNX Runtime alone.',
+        ),
+    ] = ("float", "exact")
     serve: Annotated[
         Annotated[tuple[HexDigest, ...], Meta(max_length=1_024)] | None,
         About(

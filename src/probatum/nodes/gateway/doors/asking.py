@@ -23,6 +23,7 @@ from probatum.nodes.shell.gate import Gate
 from probatum.nodes.shell.intake import Intake
 from probatum.nodes.shell.problems import PartyRefusal, get_headers, get_status
 from probatum.protocol.messages import Answer, Ask
+from probatum.protocol.parties import ArithmeticClass
 from probatum.protocol.tensors import Tensor
 
 __all__ = ["AskEndpoint", "Dialect", "Door", "DoorParts", "Question", "Written"]
@@ -60,6 +61,7 @@ class Question:
     model: str
     version: str | None
     inputs: tuple[Tensor, ...]
+    arithmetic: ArithmeticClass = "float"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +147,7 @@ class AskEndpoint(Generic[Q]):
                 version=question.version,
                 inputs=question.inputs,
                 assurance="signed",
+                arithmetic=question.arithmetic,
                 salt=said.salt,
                 nonce=said.nonce,
                 request_id=said.request_id,

@@ -4,8 +4,9 @@ Translates between that protocol's paths and bodies and the gateway's `Ask` and 
 the protocol has no word for travels in headers: ``Probatum-Salt`` and ``Probatum-Nonce`` (hex,
 drawn by the gateway if absent), ``Probatum-Request`` (an id, to repeat a request under the same
 salt), and in answers ``Probatum-Receipt``; the salt is among the answer's parameters, since it
-opens the receipt's roots (`SALT-1`). Inputs may come in any order. Refusals have that protocol's
-form. Must not know routing or custody.
+opens the receipt's roots (`SALT-1`). The request's parameter ``probatum_arithmetic`` is ``exact``
+where the canonical answer is wanted (`EXACT-1`). Inputs may come in any order. Refusals have that
+protocol's form. Must not know routing or custody.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from probatum.nodes.shell.intake import Intake
 from probatum.nodes.shell.pages import BYTES_TYPE, Page, Shown
 from probatum.protocol import limits, oip, oip_binary
 from probatum.protocol.messages import Answer
+from probatum.protocol.parties import ArithmeticClass
 from probatum.protocol.tensors import Tensor
 
 __all__ = ["make_endpoints", "make_routes"]
@@ -147,7 +149,9 @@ class _Infer:
         name, version = _read_model(scope)
         asked = oip.decode_infer_request(body, said.head_bytes)
         inputs = await self._arrange(scope, name, version, asked.tensors)
-        return Question(model=name, version=version, inputs=inputs), asked
+        arithmetic = _read_class(asked)
+        question = Question(model=name, version=version, inputs=inputs, arithmetic=arithmetic)
+        return question, asked
 
     def write(self, question: Question, asked: oip.InferRequest, answer: Answer) -> Written:
         outputs = _select(answer.outputs, asked.outputs)
@@ -181,6 +185,17 @@ class _Infer:
         if len(by_name) != len(tensors) or sorted(by_name) != sorted(order):
             return tensors
         return tuple(by_name[one] for one in order)
+
+
+def _read_class(asked: oip.InferRequest) -> ArithmeticClass:
+    """Read the class that a request names among its parameters; `float` if it names none."""
+    match asked.parameters.get("probatum_arithmetic", "float"):
+        case "float":
+            return "float"
+        case "exact":
+            return "exact"
+        case _:
+            raise Refusal("oip.unknown-class", "there is no such class", hint='"float" or "exact"')
 
 
 def _select(outputs: tuple[Tensor, ...], wanted: tuple[str, ...] | None) -> tuple[Tensor, ...]:
