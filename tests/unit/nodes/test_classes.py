@@ -5,6 +5,7 @@ import pytest
 
 from probatum.client.checking import check_canonical
 from probatum.errors import Refusal
+from probatum.nodes.gateway.doors import oip as oip_door
 from probatum.nodes.inference.handover import HandedOver, check_work
 from probatum.protocol.manifests import (
     Canonical,
@@ -14,6 +15,7 @@ from probatum.protocol.manifests import (
     encode_manifest,
 )
 from probatum.protocol.messages import Refused
+from probatum.protocol.oip import InferRequest
 from probatum.protocol.receipts import LogPosition, Receipt, decode_receipt, encode_receipt
 from probatum.protocol.requests import ModelRef
 from probatum.protocol.statements import compute_record_digest
@@ -126,3 +128,18 @@ def test_who_asked_holds_the_digest_to_the_package():
         with pytest.raises(Refusal) as caught:
             check_canonical(receipt, data)
         assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("parameters", "arithmetic"),
+    [({}, "float"), ({"probatum_arithmetic": "exact"}, "exact")],
+)
+def test_the_inference_protocol_names_the_class_in_a_parameter(parameters, arithmetic):
+    assert oip_door._read_class(InferRequest(tensors=(), parameters=parameters)) == arithmetic
+
+
+def test_a_class_that_is_none_is_refused():
+    request = InferRequest(tensors=(), parameters={"probatum_arithmetic": "roughly"})
+    with pytest.raises(Refusal) as caught:
+        oip_door._read_class(request)
+    assert caught.value.code == "oip.unknown-class"
