@@ -40,6 +40,9 @@ KEPT = 2_000
 """Receipts kept to the end, to be verified once nothing runs any more."""
 WARM_S = 15.0
 """A process that has just started is not measured: it is still loading."""
+FILL_S = 120.0
+"""Who is left alone is so for this long before it is measured: what it keeps for those who ask
+again fills to its bound, 40 MiB in a gateway, which drawn into a line is no growth."""
 SLOPE_MIB_PER_H = 32.0
 """What the memory of a process may grow by, by the line through its samples.
 
@@ -323,6 +326,7 @@ def soak(network, model, inputs, folder, *, seconds, seed, say=print):
     spared = draw.choice(network.node_names)
     begun = time.monotonic()
     half, end = begun + seconds / 2, begun + seconds
+    alone_from = half - max(WARM_S, min(FILL_S, seconds / 4))
     trust = decode_trust(network.trust_path.read_bytes())
     with Customers(network, model, inputs, folder, report) as customers:
         next_kill = next_word = begun + draw.uniform(2, 8)
@@ -332,7 +336,7 @@ def soak(network, model, inputs, folder, *, seconds, seed, say=print):
                 next_word = now + max(10, seconds / 30)
                 say(f"{now - begun:6.0f} s: {report.answered} answered, {report.settled} settled")
             if now >= next_kill and now < end - 5:
-                victims = _draw_victims(network, draw, spared if now > half - WARM_S else None)
+                victims = _draw_victims(network, draw, spared if now > alone_from else None)
                 _kill(network, draw, victims, memory, report)
                 _await_answer(customers, victims)
                 next_kill = time.monotonic() + draw.uniform(2, 20)
