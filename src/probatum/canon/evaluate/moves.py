@@ -103,8 +103,8 @@ def compute_pad(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace) -> Va
             np.flatnonzero((at >= 0) & (at < n)) for at, n in zip(positions, sizes, strict=True)
         ]
         if all(len(at) for at in inside):
-            into = tuple(slice(at[0], at[-1] + 1) for at in inside)
-            out_of = tuple(
+            into: tuple[Any, ...] = tuple(slice(at[0], at[-1] + 1) for at in inside)
+            out_of: tuple[Any, ...] = tuple(
                 slice(at[where[0]], at[where[-1]] + 1)
                 for at, where in zip(positions, inside, strict=True)
             )

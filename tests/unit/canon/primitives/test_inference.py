@@ -77,7 +77,7 @@ def test_every_family_has_an_example():
 def test_the_registry_names_what_it_holds():
     for (operator, version), primitive in PRIMITIVES.items():
         assert (primitive.operator, primitive.version) == (operator, version)
-    assert len(PRIMITIVES) == 58
+    assert len(PRIMITIVES) == 62
     for operator, version in (("Dot", 2), ("Softmax", 1)):
         with pytest.raises(Refusal, match=r"canon\.unknown-operator"):
             get_primitive(operator, version)
