@@ -123,7 +123,7 @@ class Journal:
             fresh_path.unlink(missing_ok=True)
             fresh = self._copy_to(fresh_path)
         except (OSError, Fault):
-            # A full disk, most likely; the journal itself is whole.
+            # A full disk, most likely; what is damaged is refused at the next start.
             self._compact_at = 2 * size
             return
         try:
@@ -140,11 +140,12 @@ class Journal:
 
     def _copy_to(self, fresh_path: Path) -> Journal:
         fresh, _ = open_journal(fresh_path)
+        size = os.lseek(self._descriptor, 0, os.SEEK_CUR)
         try:
             with self._path.open("rb") as file:
 
                 def read() -> Iterator[bytes]:
-                    return (record for record, _, _ in _read_records(file, self._seed))
+                    return _read_whole(file, self._seed, size, self._path)
 
                 kept = iter(self._compact(read))
                 while group := tuple(islice(kept, _COPIED_AT_ONCE)):
@@ -236,6 +237,15 @@ def _fail_to_write(path: Path, error: OSError) -> Fault:
     )
 
 
+def _tell_damage(path: Path) -> Fault:
+    return Fault(
+        "journal.corrupt",
+        f"{path} is damaged before its end: records that were flushed are unreadable",
+        hint="keep the file for study, repair the disk, and start with a new home",
+        retryable=False,
+    )
+
+
 def _frame(record: bytes, flush: int, seed: int) -> bytes:
     if len(record) > RECORD_BYTES:
         raise Misuse("journal.record-too-large", f"a record of {len(record)} bytes")
@@ -323,6 +333,16 @@ class _Records:
             raise _fail_to_read(self._path, error) from error
 
 
+def _read_whole(file: BinaryIO, seed: int, size: int, path: Path) -> Iterator[bytes]:
+    """Read all records up to a size; to copy those before damage would forget those after it."""
+    last = _START_BYTES
+    for record, end, _ in _read_records(file, seed):
+        last = end
+        yield record
+    if last != size:
+        raise _tell_damage(path)
+
+
 def _check_torn(tail: bytes, flush: int, seed: int, path: Path) -> None:
     """Check that a bad tail can be one unfinished flush.
 
@@ -335,12 +355,7 @@ def _check_torn(tail: bytes, flush: int, seed: int, path: Path) -> None:
         head = tail[at - 4 : at + 8]
         record = tail[at + 8 : at + 8 + int.from_bytes(head[:4], "big")]
         if zlib.crc32(record, zlib.crc32(head[:8], seed)).to_bytes(4, "big") == head[8:]:
-            raise Fault(
-                "journal.corrupt",
-                f"{path} is damaged before its end: records that were flushed are unreadable",
-                hint="keep the file for study, repair the disk, and start with a new home",
-                retryable=False,
-            )
+            raise _tell_damage(path)
         at = tail.find(expected, at + 1)
 
 

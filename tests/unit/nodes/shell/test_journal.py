@@ -293,3 +293,26 @@ def test_a_crash_during_compaction_loses_nothing(tmp_path, monkeypatch, moment):
     journal.keep_compact(keep_the_last(1), from_bytes=1)
     journal.close()
     assert read(path).records == FLAT[-1:]
+
+
+@pytest.mark.parametrize("at", [40, 900, 1_900])
+def test_a_damaged_journal_is_not_compacted_to_what_stands_before_the_damage(tmp_path, at):
+    """LOG-1, PAY-1: answers and charges after it would be forgotten, and nobody would be told."""
+    path = tmp_path / "j"
+    journal, _ = open_journal(path)
+    for number in range(20):
+        journal.append([b"%100d" % number])
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+    damaged = path.read_bytes()
+    journal.keep_compact(lambda read: read(), from_bytes=1)
+    assert path.read_bytes() == damaged
+    journal.append([b"goes on"])
+    journal.append([b"goes on"])
+    journal.close()
+    with pytest.raises(Fault) as caught:
+        open_journal(path)
+    assert caught.value.code == "journal.corrupt"
