@@ -28,6 +28,8 @@ EVEN: Final = 2.0
 NARROW: Final = 300
 """Norms of which the greatest is at most `EVEN` times the least count as alike; four times as many
 where rows are narrow, as a bound for each of them then costs more."""
+UPDATES: Final = 4
+"""How often a BLAS may add to one element within a chunk: its own blocks have 96 terms at least."""
 INFLATE: Final = 1 + 2.0**-16
 """More than all second-order terms of the bounds, for up to 2**30 terms."""
 
@@ -104,10 +106,10 @@ def multiply_rows(
     """
     terms = left.shape[-1]
     value = multiply_chunks(left, right, ws)
-    # Each product goes through at most k_chunk additions in its chunk and one for each chunk; 3
+    # Each product goes through at most k_chunk additions in its chunk and a few for each chunk; 3
     # more u cover the rounding of fl(v ± d) itself.
     chunks = -(-terms // ws.k_chunk)
-    factor = (min(terms, ws.k_chunk) + chunks + 3) * UNIT * INFLATE
+    factor = (min(terms, ws.k_chunk) + UPDATES * chunks + 3) * UNIT * INFLATE
     undecided = round_products(value, norms[0] * factor, norms[1], dtype, out, ws)
     ws.give_back(value)
     if len(undecided) > max(FLOOD_LEAST, FLOOD * out.size):
