@@ -25,8 +25,10 @@ from probatum.protocol.oip import decode_infer_request
 from probatum.protocol.tensors import Tensor
 
 if TYPE_CHECKING:
-    from probatum.client.client import Answer
+    from probatum.client.client import Answer, Client
+    from probatum.client.paying import PaymentRules
     from probatum.evidence.receipt import CheckLine
+    from probatum.protocol.trust import Trust
 
 app = App(name="ask", help="Ask a model and keep the receipt.")
 
@@ -68,8 +70,6 @@ def ask(  # noqa: PLR0913 - one parameter for each option
 
     Example: probatum ask my-net x=[0.5,1.5]
     """
-    from probatum.client.client import Client  # noqa: PLC0415 - brings numpy and asyncio along
-
     name, version = split_model(model)
     specs: tuple[TensorSpec, ...] | None = None
     labels: tuple[str, ...] = ()
@@ -78,15 +78,7 @@ def ask(  # noqa: PLR0913 - one parameter for each option
     tensors = _read(inputs, file, oip, specs)
     trust = common.find_trust()
     payment = spend.make_rules(common)
-    client = Client(
-        common.get_gateway(),
-        ledger=common.get_ledger() if _is_proven(specs, trust, payment) else None,
-        trust=trust,
-        receipts=common.folder / "receipts",
-        api_key=common.api_key,
-        payment=payment,
-    )
-    with client:
+    with _connect(common, trust, payment, is_told=specs is not None) as client:
         with waiting("asking …"):
             answer = client.ask(
                 name,
@@ -104,9 +96,25 @@ def ask(  # noqa: PLR0913 - one parameter for each option
     _report(common, answer, checks, labels, is_settled=settle)
 
 
-def _is_proven(specs: object, trust: object, payment: object) -> bool:
-    """Whether a ledger proves what comes; who pays has it prove the escrow in any case."""
-    return payment is not None or (specs is not None and trust is not None)
+def _connect(
+    common: Common, trust: Trust | None, payment: PaymentRules | None, *, is_told: bool
+) -> Client:
+    """Make the client.
+
+    A ledger proves what comes, if there is one to be trusted; who pays has it prove the escrow in
+    any case.
+    """
+    from probatum.client.client import Client  # noqa: PLC0415 - brings numpy and asyncio along
+
+    is_proven = payment is not None or (is_told and trust is not None)
+    return Client(
+        common.get_gateway(),
+        ledger=common.get_ledger() if is_proven else None,
+        trust=trust,
+        receipts=common.folder / "receipts",
+        api_key=common.api_key,
+        payment=payment,
+    )
 
 
 def _learn(common: Common, model: str) -> tuple[str, tuple[TensorSpec, ...], tuple[str, ...]]:

@@ -183,18 +183,7 @@ class Tabs:
         if name in self._named:
             raise Misuse("tabs.name-twice", "this work was reserved before")
         # 1
-        if signed is None:
-            raise Refusal(
-                "payment.no-voucher",
-                f"this costs {price_units} units, and no voucher came along",
-                hint="open an escrow and send a voucher: docs/howto/pay.md",
-            )
-        if signed.voucher.last_request != request_id:
-            raise Refusal(
-                "payment.other-request",
-                "the voucher was signed for another request",
-                hint="sign one for each request, with its id",
-            )
+        signed = _get_own(signed, request_id, price_units)
         # 2
         record = self._find_escrow(signed.voucher.escrow)
         # 3
@@ -202,13 +191,7 @@ class Tabs:
         if tab is None or not tab.vouchers or tab.vouchers[-1] != signed:
             check_voucher(self._domain, signed, record.payer)
         # 4
-        if signed.voucher.total_units > record.deposited_units:
-            raise Refusal(
-                "payment.not-funded",
-                f"the voucher says {signed.voucher.total_units} units; the escrow covers "
-                f"{record.deposited_units}",
-                hint="put more into the escrow: probatum pay fund",
-            )
+        _check_funded(record, "promised", signed.voucher.total_units)
         # 5
         if tab is None:
             # What was collected was charged, also by a life whose journal is lost.
@@ -224,14 +207,8 @@ class Tabs:
                 f"vouchers of {best} units do not cover {needed}",
                 hint="ask for the tab, check what it says was charged, and sign a higher total",
             )
-        if record.deposited_units < needed:
-            # The best voucher may be of before a withdrawal: it is worth what is there now.
-            raise Refusal(
-                "payment.not-funded",
-                f"{needed} units are charged or reserved; the escrow covers "
-                f"{record.deposited_units}",
-                hint="put more into the escrow: probatum pay fund",
-            )
+        # The best voucher may be of before a withdrawal: it is worth what is there now.
+        _check_funded(record, "charged or reserved", needed)
         self._tabs[signed.voucher.escrow] = self._named[name] = tab
         tab.reserved[name] = price_units
         if signed.voucher.total_units <= tab.signed_units:
@@ -347,3 +324,30 @@ class Tabs:
         tab.charged_units = charged_units
         while len(tab.vouchers) > 1 and tab.vouchers[1].voucher.total_units <= charged_units:
             del tab.vouchers[0]
+
+
+def _get_own(
+    signed: SignedVoucher | None, request_id: RequestId, price_units: int
+) -> SignedVoucher:
+    if signed is None:
+        raise Refusal(
+            "payment.no-voucher",
+            f"this costs {price_units} units, and no voucher came along",
+            hint="open an escrow and send a voucher: docs/howto/pay.md",
+        )
+    if signed.voucher.last_request != request_id:
+        raise Refusal(
+            "payment.other-request",
+            "the voucher was signed for another request",
+            hint="sign one for each request, with its id",
+        )
+    return signed
+
+
+def _check_funded(record: EscrowRecord, what: str, units: int) -> None:
+    if units > record.deposited_units:
+        raise Refusal(
+            "payment.not-funded",
+            f"{units} units are {what}; the escrow covers {record.deposited_units}",
+            hint="put more into the escrow: probatum pay fund",
+        )

@@ -11,12 +11,9 @@ from __future__ import annotations
 import threading
 from typing import Any, Final
 
-import numpy as np
-
 from probatum.canon.evaluate.evaluating import Evaluator
 from probatum.canon.evaluate.selftest import check_arithmetic
 from probatum.errors import Fault, Refusal
-from probatum.protocol.hashing import sha256
 from probatum.protocol.manifests import (
     Manifest,
     check_dims_admitted,
@@ -26,6 +23,7 @@ from probatum.protocol.manifests import (
 )
 from probatum.protocol.primitives import Digest
 from probatum.protocol.tensors import Tensor
+from probatum.runtime.arrays import check_model_bytes, check_output_size, make_tensor, to_array
 from probatum.runtime.checking.admitting import admit_model
 from probatum.runtime.checking.meaning import list_reasons, make_question
 from probatum.runtime.engine import WORKING_BYTES, EngineOptions, Stop
@@ -69,9 +67,7 @@ class ExactSession:
                 `canon.*`.
             Fault: `canon.unsound-arithmetic`.
         """
-        entry = next(file for file in manifest.files if file.path == manifest.model)
-        if len(model) != entry.size or sha256(model).hex() != entry.sha256:
-            raise Refusal("runtime.unverified", "these are not the bytes that the manifest names")
+        check_model_bytes(manifest, model)
         check_arithmetic()
         report, expanded = admit_model(make_question(manifest, model))
         refusal = list_reasons(report)
@@ -141,27 +137,8 @@ class ExactSession:
             if stop.is_stopped:
                 raise Fault("runtime.too-slow", "the run was ended at its time limit")
 
-        arrays = [
-            np.frombuffer(tensor.data, np.dtype(tensor.dtype).newbyteorder("<"))
-            .astype(np.dtype(tensor.dtype), copy=False)
-            .reshape(tensor.shape)
-            for tensor in tensors
-        ]
+        arrays = [to_array(tensor) for tensor in tensors]
         with self._lock:
             outputs = self._evaluator.evaluate(arrays, sink=look)
-        size = sum(array.nbytes for array in outputs)
-        if size > self._limits.output_bytes:
-            raise Refusal(
-                "runtime.too-large",
-                f"outputs of {size} bytes where at most {self._limits.output_bytes} are given",
-                hint="ask for less at a time",
-            )
-        return tuple(
-            Tensor(
-                name=spec.name,
-                dtype=spec.dtype,
-                shape=array.shape,
-                data=array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes(),
-            )
-            for spec, array in zip(self.manifest.outputs, outputs, strict=True)
-        )
+        check_output_size(outputs, self._limits)
+        return tuple(map(make_tensor, self.manifest.outputs, outputs))

@@ -12,7 +12,6 @@ from typing import Any, Final
 import numpy as np
 
 from probatum.errors import Fault, Refusal
-from probatum.protocol.hashing import sha256
 from probatum.protocol.manifests import (
     Manifest,
     TensorSpec,
@@ -22,6 +21,7 @@ from probatum.protocol.manifests import (
 )
 from probatum.protocol.primitives import Digest
 from probatum.protocol.tensors import Tensor
+from probatum.runtime.arrays import check_model_bytes, check_output_size, make_tensor, to_array
 from probatum.runtime.batching import is_batchable
 from probatum.runtime.engine import Engine, EngineOptions, Stop
 from probatum.runtime.limits import RequestLimits, check_request
@@ -63,16 +63,14 @@ class OnnxSession:
                 `runtime.schema-mismatch` if the model is not as the manifest says,
                 `runtime.not-onnx`, `runtime.external-data`, `runtime.unsupported-model`.
         """
-        entry = next(file for file in manifest.files if file.path == manifest.model)
-        if len(model) != entry.size or sha256(model).hex() != entry.sha256:
-            raise Refusal("runtime.unverified", "these are not the bytes that the manifest names")
+        check_model_bytes(manifest, model)
         self.package: Digest = compute_package_digest(encode_manifest(manifest))
         self.manifest = manifest
         self.cost_bytes = _BYTES_PER_MODEL_BYTE * len(model)
         self.is_batchable = is_batchable(manifest)
         self._limits = limits or RequestLimits()
         self._engine = Engine(model, options or EngineOptions())
-        self._bound = {one.name: _to_array(one.to_tensor()) for one in manifest.bound}
+        self._bound = {one.name: to_array(one.to_tensor()) for one in manifest.bound}
         _check_schema(*_take_bound(manifest, self._engine.inputs))
         _check_schema(manifest.outputs, self._engine.outputs)
 
@@ -127,15 +125,9 @@ class OnnxSession:
             Refusal: `runtime.refused-input`, `runtime.too-large`.
             Fault: Those of `run`.
         """
-        feeds = {**self._bound, **{tensor.name: _to_array(tensor) for tensor in tensors}}
+        feeds = {**self._bound, **{tensor.name: to_array(tensor) for tensor in tensors}}
         arrays = self._engine.run(feeds, stop)
-        size = sum(array.nbytes for array in arrays)
-        if size > self._limits.output_bytes:
-            raise Refusal(
-                "runtime.too-large",
-                f"outputs of {size} bytes where at most {self._limits.output_bytes} are given",
-                hint="ask for less at a time",
-            )
+        check_output_size(arrays, self._limits)
         outputs = tuple(
             _from_array(spec, array)
             for spec, array in zip(self.manifest.outputs, arrays, strict=True)
@@ -185,19 +177,11 @@ def _take_bound(
     return (*(spec for spec in stated if spec is not None), *bound.values(), *asked), found
 
 
-def _to_array(tensor: Tensor) -> Any:
-    """See a tensor's bytes as an array, without a copy on little-endian machines."""
-    dtype = np.dtype(tensor.dtype)
-    flat = np.frombuffer(tensor.data, dtype.newbyteorder("<"))
-    return flat.astype(dtype, copy=False).reshape(tensor.shape)
-
-
 def _from_array(spec: TensorSpec, array: Any) -> Tensor:
     dtype = np.dtype(spec.dtype)
     if not isinstance(array, np.ndarray) or array.dtype != dtype:
         raise _broken(f"{spec.name!r} is no {spec.dtype}")
-    data = array.astype(dtype.newbyteorder("<"), copy=False).tobytes(order="C")
-    return Tensor(name=spec.name, dtype=spec.dtype, shape=array.shape, data=data)
+    return make_tensor(spec, array)
 
 
 def _broken(what: str) -> Fault:

@@ -17,9 +17,7 @@ from probatum.canon.primitives.interface import (
     Attributes,
     Fold,
     PartialReading,
-    Preparing,
     Read,
-    ReadBound,
     Reading,
 )
 from probatum.canon.primitives.operands import (
@@ -31,7 +29,8 @@ from probatum.canon.primitives.operands import (
     split_last,
 )
 from probatum.canon.primitives.orders.keys import compute_key
-from probatum.canon.primitives.places import count_blocks, get_block
+from probatum.canon.primitives.places import get_block
+from probatum.canon.primitives.rows import RowFold
 from probatum.errors import Refusal
 
 __all__ = ["ARGUMENTS", "ArgExtreme"]
@@ -42,7 +41,7 @@ COMPARISON_WORK: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ArgExtreme:
+class ArgExtreme(RowFold):
     """The index of the greatest or least; ties go to the first, or to the last if asked.
 
     NaN is above all: the greatest where there is one, the least only where all are.
@@ -69,15 +68,6 @@ class ArgExtreme:
         """The axis is not empty."""
         return (inputs[0].shape[-1] - 1,)
 
-    def count_blocks(self, node: BoundNode) -> int:
-        """One a 1,024 terms."""
-        return count_blocks(node.inputs[0].shape[-1])
-
-    def prepare(self, _: BoundNode, __: int, ___: int) -> Preparing:
-        """Nothing."""
-        yield from ()
-        return ()
-
     def fold(self, node: BoundNode, element: int, block: int, _: tuple[int, ...]) -> PartialReading:
         """Find the best of one block."""
         (x,) = node.inputs
@@ -102,14 +92,6 @@ class ArgExtreme:
         if index >= node.inputs[0].shape[-1]:
             raise Refusal("canon.bad-partial", "an index lies beyond its row")
         return index
-
-    def bound_reads(self, node: BoundNode) -> tuple[ReadBound, ...]:
-        """One run."""
-        return (ReadBound(0, 1, min(BLOCK_TERMS, node.inputs[0].shape[-1])),)
-
-    def count_operations(self, node: BoundNode) -> int:
-        """One a term."""
-        return node.inputs[0].count
 
     def measure(self, _: BoundNode) -> int:
         """1,024 comparisons."""

@@ -19,9 +19,7 @@ from probatum.canon.primitives.interface import (
     Attributes,
     Fold,
     PartialReading,
-    Preparing,
     Read,
-    ReadBound,
     Reading,
 )
 from probatum.canon.primitives.maps.arithmetic import compute_maximum, compute_minimum
@@ -34,7 +32,8 @@ from probatum.canon.primitives.operands import (
     check_operands,
     split_last,
 )
-from probatum.canon.primitives.places import count_blocks, get_block
+from probatum.canon.primitives.places import get_block
+from probatum.canon.primitives.rows import RowFold
 from probatum.errors import Refusal
 
 __all__ = ["EXTREMES", "ReduceExtreme", "decode_extreme", "encode_extreme", "find_extreme"]
@@ -67,7 +66,7 @@ def decode_extreme(dtype: CanonDtype, partial: bytes) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReduceExtreme:
+class ReduceExtreme(RowFold):
     """Greatest or least of a row that is not empty; NaN wins."""
 
     operator: str
@@ -90,15 +89,6 @@ class ReduceExtreme:
         """The axis is not empty."""
         return (inputs[0].shape[-1] - 1,)
 
-    def count_blocks(self, node: BoundNode) -> int:
-        """One a 1,024 terms."""
-        return count_blocks(node.inputs[0].shape[-1])
-
-    def prepare(self, _: BoundNode, __: int, ___: int) -> Preparing:
-        """Nothing."""
-        yield from ()
-        return ()
-
     def fold(self, node: BoundNode, element: int, block: int, _: tuple[int, ...]) -> PartialReading:
         """Find the greatest or least of one block."""
         (x,) = node.inputs
@@ -116,14 +106,6 @@ class ReduceExtreme:
         """Take the bits as they are."""
         yield from ()
         return decode_extreme(node.output.dtype, partial)
-
-    def bound_reads(self, node: BoundNode) -> tuple[ReadBound, ...]:
-        """One run."""
-        return (ReadBound(0, 1, min(BLOCK_TERMS, node.inputs[0].shape[-1])),)
-
-    def count_operations(self, node: BoundNode) -> int:
-        """One a term."""
-        return node.inputs[0].count
 
     def measure(self, _: BoundNode) -> int:
         """1,024 comparisons."""

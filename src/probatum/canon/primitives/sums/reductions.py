@@ -15,9 +15,7 @@ from probatum.canon.primitives.interface import (
     Attributes,
     Fold,
     PartialReading,
-    Preparing,
     Read,
-    ReadBound,
     Reading,
 )
 from probatum.canon.primitives.operands import (
@@ -28,7 +26,8 @@ from probatum.canon.primitives.operands import (
     check_operands,
     split_last,
 )
-from probatum.canon.primitives.places import count_blocks, get_block
+from probatum.canon.primitives.places import get_block
+from probatum.canon.primitives.rows import RowFold
 from probatum.canon.primitives.sums.totals import finish_elements, sum_elements
 
 __all__ = ["ELEMENT_WORK", "SUMS", "ReduceSum"]
@@ -38,7 +37,7 @@ ELEMENT_WORK: Final = 48
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReduceSum:
+class ReduceSum(RowFold):
     """Sum, or mean, of a row. Of no elements: +0, or NaN.
 
     Attributes:
@@ -65,15 +64,6 @@ class ReduceSum:
         """None."""
         return ()
 
-    def count_blocks(self, node: BoundNode) -> int:
-        """One a 1,024 terms."""
-        return count_blocks(node.inputs[0].shape[-1])
-
-    def prepare(self, _: BoundNode, __: int, ___: int) -> Preparing:
-        """Nothing."""
-        yield from ()
-        return ()
-
     def fold(self, node: BoundNode, element: int, block: int, _: tuple[int, ...]) -> PartialReading:
         """Sum one block."""
         (x,) = node.inputs
@@ -95,14 +85,6 @@ class ReduceSum:
             return finish_elements(x.dtype, partial)
         fmt = FORMATS[x.dtype]
         return sums.finish_mean(fmt, partial, x.shape[-1]) if x.shape[-1] else nan(fmt)
-
-    def bound_reads(self, node: BoundNode) -> tuple[ReadBound, ...]:
-        """One run."""
-        return (ReadBound(0, 1, min(BLOCK_TERMS, node.inputs[0].shape[-1])),)
-
-    def count_operations(self, node: BoundNode) -> int:
-        """One a term."""
-        return node.inputs[0].count
 
     def measure(self, _: BoundNode) -> int:
         """1,024 elements, each added to a long integer."""
