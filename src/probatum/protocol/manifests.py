@@ -24,6 +24,8 @@ __all__ = [
     "MANIFEST_FORMAT",
     "MANIFEST_NAME",
     "SIGNATURE_NAME",
+    "TEXT_INPUTS",
+    "TEXT_OUTPUTS",
     "BoundInput",
     "Canonical",
     "DimRange",
@@ -31,6 +33,7 @@ __all__ = [
     "Manifest",
     "Parent",
     "TensorSpec",
+    "TextModel",
     "check_dims_admitted",
     "check_tensors_match",
     "compute_package_digest",
@@ -125,11 +128,70 @@ class Canonical(Document, frozen=True, kw_only=True):
     dims: Annotated[tuple[DimRange, ...], Meta(max_length=16)]
 
 
+_Size: TypeAlias = Annotated[int, Meta(ge=1, lt=1 << 24)]
+_TokenId: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 24)]
+
+
+class TextModel(Document, frozen=True, kw_only=True):
+    """A language model whose every token is determined (`TEXT-1`, `GUMBEL-1`).
+
+    The sizes, with the weights' roots, make the canonical graph; there is no ONNX file.
+
+    Attributes:
+        architecture: Which graph the sizes are of.
+        layers: Blocks of attention and feed-forward net.
+        width: Elements of a token's state.
+        heads: Of queries.
+        kv_heads: Of keys and values; divides `heads`.
+        head_width: Elements of a head; even.
+        hidden: Width inside the feed-forward net.
+        vocabulary: Number of tokens.
+        context: Most tokens of prompt and answer together.
+        norm_epsilon_bits: What is added to a mean of squares: the bits of a float32.
+        is_tied: Whether the embedding also makes the logits.
+        stop_ids: Tokens that end an answer, ascending.
+        rule: How a token is chosen.
+        top_k: Candidates at most.
+        template: Path of the chat template among the package's files, absent if it has none.
+    """
+
+    architecture: Literal["llama"]
+    layers: Annotated[int, Meta(ge=1, le=256)]
+    width: _Size
+    heads: Annotated[int, Meta(ge=1, le=1024)]
+    kv_heads: Annotated[int, Meta(ge=1, le=1024)]
+    head_width: Annotated[int, Meta(ge=2, le=4096)]
+    hidden: _Size
+    vocabulary: _Size
+    context: Annotated[int, Meta(ge=2, le=1 << 20)]
+    norm_epsilon_bits: Annotated[int, Meta(ge=1, lt=0x7F80_0000)]
+    is_tied: bool
+    stop_ids: Annotated[tuple[_TokenId, ...], Meta(min_length=1, max_length=16)]
+    rule: Literal["GUMBEL-1"]
+    top_k: Annotated[int, Meta(ge=1, le=256)]
+    template: PackagePath | None = None
+
+
+TEXT_INPUTS: Final = (
+    TensorSpec(name="prompt", dtype="int64", shape=("p",)),
+    TensorSpec(name="limit", dtype="int64", shape=(1,)),
+    TensorSpec(name="temperature", dtype="float32", shape=(1,)),
+    TensorSpec(name="top_k", dtype="int64", shape=(1,)),
+    TensorSpec(name="choice", dtype="int64", shape=(1,)),
+)
+"""What a request for text brings; the nonce is among its facts."""
+TEXT_OUTPUTS: Final = (
+    TensorSpec(name="answer", dtype="int64", shape=("a",)),
+    TensorSpec(name="ended", dtype="bool", shape=(1,)),
+)
+"""What it gets."""
+
+
 class Manifest(Document, frozen=True, kw_only=True):
     """What a package is.
 
     Attributes:
-        model: Path of the ONNX file among `files`.
+        model: Path of the ONNX file among `files`; of a text model, of its weights (safetensors).
         batch_dim: Name of the dimension along which requests may be joined, absent if none may.
         licence: SPDX expression.
         labels: Path of a text file, one output label a line, if the model classifies.
@@ -137,6 +199,8 @@ class Manifest(Document, frozen=True, kw_only=True):
         max_tokens: Tokens that it takes of one text; absent for what the tokenizer says.
         bound: Further inputs of the ONNX file, each a constant; `inputs` are those of a request.
         canonical: What answers of class `exact` are held to, absent if it has none.
+        text: There if it is a language model; its inputs and outputs are `TEXT_INPUTS` and
+            `TEXT_OUTPUTS`, and it has a canonical meaning.
     """
 
     format: Literal["probatum-package/1"]
@@ -160,6 +224,7 @@ class Manifest(Document, frozen=True, kw_only=True):
     max_tokens: Annotated[int, Meta(ge=1, le=1 << 20)] | None = None
     bound: Annotated[tuple[BoundInput, ...], Meta(max_length=16)] = ()
     canonical: Canonical | None = None
+    text: TextModel | None = None
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -180,7 +245,8 @@ def decode_manifest(data: bytes) -> Manifest:
     if sum(entry.size for entry in manifest.files) > limits.PACKAGE_BYTES:
         raise Refusal("manifest.bad-form", f"a package holds at most {limits.PACKAGE_BYTES} bytes")
     graph = manifest.canonical.graph if manifest.canonical is not None else None
-    for path in (manifest.model, manifest.labels, manifest.tokenizer, graph):
+    template = manifest.text.template if manifest.text is not None else None
+    for path in (manifest.model, manifest.labels, manifest.tokenizer, graph, template):
         if path is not None and path not in paths:
             raise Refusal("manifest.bad-form", f"{path!r} is not among the files")
     for specs in (manifest.inputs, manifest.outputs):
@@ -188,6 +254,7 @@ def decode_manifest(data: bytes) -> Manifest:
             raise Refusal("manifest.bad-form", "two tensors have the same name")
     _check_bound(manifest)
     _check_canonical(manifest)
+    _check_text(manifest)
     return manifest
 
 
@@ -205,7 +272,9 @@ def _check_bound(manifest: Manifest) -> None:
 def _check_canonical(manifest: Manifest) -> None:
     if manifest.canonical is None:
         return
-    named = {dim for spec in manifest.inputs for dim in spec.shape if isinstance(dim, str)}
+    # The answer is an input of a text model's graph.
+    specs = manifest.inputs if manifest.text is None else manifest.inputs + manifest.outputs
+    named = {dim for spec in specs for dim in spec.shape if isinstance(dim, str)}
     dims = manifest.canonical.dims
     have = [one.name for one in dims]
     if have != sorted(set(have)) or not named <= set(have):
@@ -213,6 +282,26 @@ def _check_canonical(manifest: Manifest) -> None:
     # What the package fixes to one value stands as a number in the shapes.
     if any((one.least >= one.greatest) is (one.name in named) for one in dims):
         raise Refusal("manifest.bad-form", "a dim admits no value, or is fixed and still named")
+
+
+def _check_text(manifest: Manifest) -> None:
+    text = manifest.text
+    if text is None:
+        return
+    if (manifest.inputs, manifest.outputs) != (TEXT_INPUTS, TEXT_OUTPUTS):
+        raise Refusal("manifest.bad-form", "a text model has other inputs or outputs than TEXT-1's")
+    if manifest.canonical is None or manifest.bound or manifest.batch_dim is not None:
+        raise Refusal(
+            "manifest.bad-form", "a text model has a canonical meaning, and no bound inputs or rows"
+        )
+    most = {one.name: one.greatest for one in manifest.canonical.dims}
+    if list(most) != ["a", "p"] or min(one.least for one in manifest.canonical.dims) < 1:
+        raise Refusal("manifest.bad-form", "a text model's dims are a and p, each at least 1")
+    if max(most.values()) >= text.context or text.heads % text.kv_heads or text.head_width % 2:
+        raise Refusal("manifest.bad-form", "sizes of the text model do not fit one another")
+    ids = text.stop_ids
+    if ids != tuple(sorted(set(ids))) or ids[-1] >= text.vocabulary or text.top_k > text.vocabulary:
+        raise Refusal("manifest.bad-form", "stop ids stand once, ascending, in the vocabulary")
 
 
 def check_dims_admitted(manifest: Manifest, dims: Mapping[str, int]) -> None:

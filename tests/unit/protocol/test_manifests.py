@@ -5,9 +5,14 @@ import pytest
 
 from probatum.errors import Refusal
 from probatum.protocol.manifests import (
+    TEXT_INPUTS,
+    TEXT_OUTPUTS,
+    Canonical,
+    DimRange,
     FileEntry,
     Manifest,
     TensorSpec,
+    TextModel,
     check_tensors_match,
     decode_manifest,
     encode_manifest,
@@ -90,3 +95,56 @@ def test_other_tensors_are_refused(tensors, code):
     with pytest.raises(Refusal) as caught:
         check_tensors_match(SPECS, tensors)
     assert caught.value.code == code
+
+
+CANONICAL = Canonical(
+    digest="1" * 64,
+    graph="model.onnx",
+    dims=(DimRange(name="a", least=1, greatest=8), DimRange(name="p", least=1, greatest=24)),
+)
+TEXT = TextModel(
+    architecture="llama",
+    layers=2,
+    width=32,
+    heads=4,
+    kv_heads=2,
+    head_width=8,
+    hidden=48,
+    vocabulary=64,
+    context=32,
+    norm_epsilon_bits=0x3727C5AC,
+    is_tied=True,
+    stop_ids=(2, 5),
+    rule="GUMBEL-1",
+    top_k=16,
+)
+TEXT_MANIFEST = msgspec.structs.replace(
+    MANIFEST, inputs=TEXT_INPUTS, outputs=TEXT_OUTPUTS, canonical=CANONICAL, text=TEXT
+)
+
+
+def test_a_text_models_manifest_reads_back():
+    assert decode_manifest(encode_manifest(TEXT_MANIFEST)) == TEXT_MANIFEST
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"inputs": TEXT_INPUTS[:-1]},
+        {"outputs": TEXT_OUTPUTS[:1]},
+        {"canonical": None},
+        {"batch_dim": "p"},
+        {"canonical": msgspec.structs.replace(CANONICAL, dims=CANONICAL.dims[1:])},
+        {"text": msgspec.structs.replace(TEXT, context=24)},
+        {"text": msgspec.structs.replace(TEXT, kv_heads=3)},
+        {"text": msgspec.structs.replace(TEXT, head_width=7)},
+        {"text": msgspec.structs.replace(TEXT, stop_ids=(5, 2))},
+        {"text": msgspec.structs.replace(TEXT, stop_ids=(2, 64))},
+        {"text": msgspec.structs.replace(TEXT, vocabulary=15)},
+        {"text": msgspec.structs.replace(TEXT, template="chat.jinja")},
+    ],
+)
+def test_a_text_models_contradictions_are_refused(change):
+    with pytest.raises(Refusal) as caught:
+        decode_manifest(encode_manifest(msgspec.structs.replace(TEXT_MANIFEST, **change)))
+    assert caught.value.code == "manifest.bad-form"
