@@ -12,8 +12,8 @@ compile() {
         --no-header --no-emit-index-url --no-emit-find-links "$@"
 }
 
-compile "${@}" --extra node --group build pyproject.toml --output-file requirements/run.txt
-compile "${@}" --constraint requirements/run.txt --extra node --group build --group test \
+compile "${@}" --extra node --extra import --group build pyproject.toml --output-file requirements/run.txt
+compile "${@}" --constraint requirements/run.txt --extra node --extra import --group build --group test \
     pyproject.toml --output-file requirements/test.txt
 compile "${@}" --no-deps requirements/models.in --output-file requirements/models.txt
 compile "${@}" requirements/mlserver.in --output-file requirements/mlserver.txt
