@@ -7,11 +7,11 @@ tiles too, and its bodies sent. Must not print.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Final, TypeAlias, assert_never
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias, TypeVar, assert_never
 
 from probatum.cli.reading import get_header, get_record, take
-from probatum.cli.sending import send_body
+from probatum.cli.sending import get_domain, send_body
 from probatum.cli.settings import Common
 from probatum.cli.wire import exchange
 from probatum.client.wallet import SentOutcome
@@ -21,19 +21,23 @@ from probatum.evidence.prosecution import (
     Accuse,
     Decision,
     Done,
+    FetchBlock,
     FetchTiles,
     Wait,
     Windows,
     prosecute,
 )
+from probatum.evidence.settlements import Settled, find_settlement
 from probatum.ledger.params import Params
 from probatum.protocol import records
-from probatum.protocol.messages import GetLogFile, GotLogFile
+from probatum.protocol.encoding import LedgerValue
+from probatum.protocol.messages import GetBlock, GetLogFile, GotBlock, GotLogFile
 from probatum.protocol.primitives import Address, OperatingKey
 from probatum.protocol.secp256k1 import AccountSigner
 
 __all__ = ["AskedFacts", "Prosecution", "Standing"]
 
+_R = TypeVar("_R", bound=LedgerValue)
 _PAUSE_S: Final = 0.3
 _OVERTAKEN: Final = frozenset(
     {
@@ -52,13 +56,25 @@ Standing: TypeAlias = Accuse | Wait | Done
 
 
 class AskedFacts:
-    """`LedgerFacts` that are asked for one by one, proven wherever a trust file is named."""
+    """`LedgerFacts` that are asked for one by one, proven wherever a trust file is named.
+
+    Each record is asked for once: a node that settles at every block must not change what is being
+    decided about while its tiles are fetched.
+    """
 
     def __init__(self, common: Common) -> None:
         """Ask for the height, which stays what it is; records may be of later blocks."""
         self._common = common
         self.is_proven = common.find_trust() is not None
         self._height = get_header(common).header.height
+        self._known: dict[bytes, LedgerValue | None] = {}
+
+    def _get(self, key: bytes, kind: type[_R]) -> _R | None:
+        if key not in self._known:
+            self._known[key] = get_record(self._common, key, kind)[0]
+        found = self._known[key]
+        assert found is None or isinstance(found, kind), "one kind of record a key"
+        return found
 
     @property
     def height(self) -> int:
@@ -75,41 +91,51 @@ class AskedFacts:
     def get_node(self, operator: Address) -> records.NodeRecord | None:
         """Get an operator's node."""
         key = records.get_node_key(operator)
-        return get_record(self._common, key, records.NodeRecord)[0]
+        return self._get(key, records.NodeRecord)
 
     def get_log(self, operator: Address, session: int) -> records.LogRecord | None:
         """Get a log session."""
         key = records.get_log_key(operator, session)
-        return get_record(self._common, key, records.LogRecord)[0]
+        return self._get(key, records.LogRecord)
 
     def get_key(self, key: OperatingKey) -> records.KeyRecord | None:
         """Get whose a key is or was."""
-        return get_record(self._common, records.get_key_key(key), records.KeyRecord)[0]
+        return self._get(records.get_key_key(key), records.KeyRecord)
 
     def get_challenge(
         self, operator: Address, session: int, index: int
     ) -> records.ChallengeRecord | None:
         """Get the open challenge of an entry."""
         key = records.get_challenge_key(operator, session, index)
-        return get_record(self._common, key, records.ChallengeRecord)[0]
+        return self._get(key, records.ChallengeRecord)
 
     def get_offence(
         self, operator: Address, session: int, kind: records.OffenceKind, index: int
     ) -> records.OffenceRecord | None:
         """Get a conviction."""
         key = records.get_offence_key(operator, session, kind, index)
-        return get_record(self._common, key, records.OffenceRecord)[0]
+        return self._get(key, records.OffenceRecord)
 
     def get_return(
         self, operator: Address, session: int, index: int
     ) -> records.ReturnRecord | None:
         """Get where the entry of a lost log is now."""
         key = records.get_return_key(operator, session, index)
-        return get_record(self._common, key, records.ReturnRecord)[0]
+        return self._get(key, records.ReturnRecord)
 
     def get_loss(self, operator: Address) -> records.LossRecord | None:
         """Get the last loss that an operator's node declared."""
-        return get_record(self._common, records.get_loss_key(operator), records.LossRecord)[0]
+        return self._get(records.get_loss_key(operator), records.LossRecord)
+
+
+@dataclass(slots=True)
+class _Files:
+    """What was fetched for one decision, or cannot be had."""
+
+    tiles: dict[str, bytes] = field(default_factory=dict)
+    withheld: bool = False
+    settled: Settled | None = None
+    unsigned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,26 +157,27 @@ class Prosecution:
     sender: Address | None
 
     def decide(self) -> tuple[Standing, int]:
-        """Decide what follows now, and say at which height; fetch the log's tiles if needed.
+        """Decide what follows now, and say at which height; fetch the log's files if needed.
 
         Raises:
             Refusal: `tile.*`, `merkle.*` where the node serves another log than it settled.
             Fault: `wire.*`; `prosecuting.no-tiles` where it serves none.
         """
-        tiles: dict[str, bytes] = {}
+        files = _Files()
+        facts = AskedFacts(self.common)
         while True:
-            facts = AskedFacts(self.common)
-            decision = self._decide(facts, tiles)
+            decision = self._decide(facts, files)
             match decision:
                 case FetchTiles():
                     try:
-                        tiles = self._fetch(facts, decision)
+                        files.tiles = self._fetch(facts, decision)
                     except Fault:
-                        if not self._is_challenger(facts):
+                        if files.withheld or not self._is_challenger(facts):
                             raise
-                        withheld = self._decide(facts, tiles, withheld=True)
-                        assert not isinstance(withheld, FetchTiles), "what nobody gives"
-                        return withheld, facts.height
+                        files.withheld = True
+                case FetchBlock(height=height):
+                    files.settled = self._find_settlement(facts, height)
+                    files.unsigned = True  # if it is of no use: nobody gives a better one
                 case Accuse() | Wait() | Done():
                     return decision, facts.height
                 case _:
@@ -185,9 +212,17 @@ class Prosecution:
         challenge = facts.get_challenge(self.held.operator, place.session, place.index)
         return challenge is not None and challenge.challenger == self.sender
 
-    def _decide(
-        self, facts: AskedFacts, tiles: dict[str, bytes], *, withheld: bool = False
-    ) -> Decision:
+    def _find_settlement(self, facts: AskedFacts, height: int) -> Settled | None:
+        """Find the signed checkpoint that settled the log; None where no ledger shows it."""
+        log = facts.get_log(self.held.operator, self.held.place.session)
+        assert log is not None, "what was settled"
+        try:
+            got = take(GotBlock, exchange(self.common.get_ledger(), GetBlock(height=height)))
+            return find_settlement(get_domain(self.common), log, got.block)
+        except (Fault, Refusal):
+            return None
+
+    def _decide(self, facts: AskedFacts, files: _Files) -> Decision:
         windows = Windows(
             challenge_blocks=self.params.challenge_window_blocks,
             unbonding_blocks=self.params.unbonding_blocks,
@@ -195,7 +230,14 @@ class Prosecution:
             patience_blocks=self.patience_blocks,
         )
         return prosecute(
-            self.held, facts, windows, rival=self.rival, tiles=tiles, withheld=withheld
+            self.held,
+            facts,
+            windows,
+            rival=self.rival,
+            tiles=files.tiles,
+            withheld=files.withheld,
+            settled=files.settled,
+            unsigned=files.unsigned,
         )
 
     def _fetch(self, facts: AskedFacts, wanted: FetchTiles) -> dict[str, bytes]:

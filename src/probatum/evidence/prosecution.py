@@ -6,7 +6,7 @@ receipt until there is nothing left to do:
     two receipts for its index are held            accuse at once
     another was challenged or handed back there    accuse at once
     settled so far, no tiles at hand               fetch them
-    settled so far, another entry is proven there  accuse
+    settled so far, another entry is proven there  fetch the block that settled it, then accuse
     settled so far, the receipt is there           end a challenge of it; else done
     settled so far, but shown to nobody            give a challenge up after its deadline
     not settled, within its height and patience    wait
@@ -29,6 +29,7 @@ from probatum.errors import Refusal
 from probatum.evidence import accusing
 from probatum.evidence.accusing import HeldReceipt
 from probatum.evidence.losses import compute_deadline
+from probatum.evidence.settlements import Settled, pin_log
 from probatum.protocol.merkle import leaf_hash
 from probatum.protocol.primitives import Address, Digest, OperatingKey
 from probatum.protocol.records import (
@@ -47,6 +48,7 @@ __all__ = [
     "Accuse",
     "Decision",
     "Done",
+    "FetchBlock",
     "FetchTiles",
     "LedgerFacts",
     "Wait",
@@ -133,6 +135,17 @@ class FetchTiles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FetchBlock:
+    """Fetch the block of this height, find the settlement of the receipt's log there, decide again.
+
+    The log as it stands convicts; but its node may settle more before the report is in a block, and
+    the root that the report is about would be gone. The checkpoint in that block stays.
+    """
+
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
     """Nothing can be done before the ledger has this height."""
 
@@ -152,7 +165,7 @@ class Done:
     why: str
 
 
-Decision: TypeAlias = Accuse | FetchTiles | Wait | Done
+Decision: TypeAlias = Accuse | FetchTiles | FetchBlock | Wait | Done
 """What to do next for one receipt."""
 
 
@@ -176,6 +189,8 @@ def prosecute(
     rival: HeldReceipt | None = None,
     tiles: Mapping[str, bytes] | None = None,
     withheld: bool = False,
+    settled: Settled | None = None,
+    unsigned: bool = False,
 ) -> Decision:
     """Say what follows for one receipt.
 
@@ -186,6 +201,8 @@ def prosecute(
         rival: Another receipt for its index, if one is held.
         tiles: Files of its log, by path, as fetched after `FetchTiles`.
         withheld: Nobody gives these files, so that a challenge of one's own may be given up.
+        settled: The signed checkpoint that settled its log once, as found after `FetchBlock`.
+        unsigned: Nobody gives that block: accuse by what is settled now, which can be outrun.
 
     Raises:
         Refusal: `tile.*`, `merkle.*` for tiles that are not those of the settled log: fetch them
@@ -208,7 +225,11 @@ def prosecute(
             other = accusing.report_other_receipt(held, log, seen)
             return Accuse(body=other, why=f"another receipt is signed for entry {index}")
         if index < log.size:
-            return _judge_settled(held, ledger, log, tiles, withheld=withheld)
+            if settled is not None:
+                report = _report_pinned(held, log, settled, tiles or {})
+                if report is not None:
+                    return report
+            return _judge_settled(held, ledger, log, tiles, withheld=withheld, unsigned=unsigned)
         returned = ledger.get_return(log.operator, log.session, index)
         if returned is not None:
             where = f"entry {returned.in_index} of session {returned.in_session}"
@@ -236,6 +257,7 @@ def _judge_settled(
     tiles: Mapping[str, bytes] | None,
     *,
     withheld: bool,
+    unsigned: bool,
 ) -> Decision:
     index = held.place.index
     needed = accusing.list_entry_tiles(index, log.size)
@@ -247,11 +269,29 @@ def _judge_settled(
     reader = TileReader(log.size, tiles)
     if reader.get_hash(0, index) != leaf_hash(held.entry):
         body = accusing.report_wrong_entry(held, log, reader)
+        if not unsigned:
+            return FetchBlock(height=log.settled_at)
         return Accuse(body=body, why=f"the settled log has another entry {index}")
     if challenge is not None and challenge.entry == held.entry:
         closing = accusing.close_challenge(challenge, log, reader)
         return Accuse(body=closing, why="it is settled by now: the bond comes back")
     return Done(convicted=False, why="the settled log has the receipt at its place")
+
+
+def _report_pinned(
+    held: HeldReceipt, log: LogRecord, settled: Settled, tiles: Mapping[str, bytes]
+) -> Accuse | None:
+    """Accuse by what a log was settled as once, if its tiles of then show another entry."""
+    index = held.place.index
+    if index >= settled.size:
+        return None
+    if any(path not in tiles for path in accusing.list_entry_tiles(index, settled.size)):
+        return None
+    reader = TileReader(settled.size, tiles)
+    if reader.get_hash(0, index) == leaf_hash(held.entry):
+        return None
+    body = accusing.report_wrong_entry(held, pin_log(log, settled), reader, checkpoint=settled.raw)
+    return Accuse(body=body, why=f"the settled log has another entry {index}")
 
 
 def _judge_withheld(

@@ -3,7 +3,16 @@
 import pytest
 
 from probatum.errors import Refusal
-from probatum.evidence.prosecution import Accuse, Done, FetchTiles, Wait, find_rivals, prosecute
+from probatum.evidence.prosecution import (
+    Accuse,
+    Done,
+    FetchBlock,
+    FetchTiles,
+    Wait,
+    find_rivals,
+    prosecute,
+)
+from probatum.evidence.settlements import find_settlement
 from probatum.protocol.hashing import sha256
 from probatum.protocol.merkle import leaf_hash
 from probatum.protocol.transactions.kinds import (
@@ -44,6 +53,11 @@ def chain():
 def decide(chain, payload=FIRST, **named):
     facts = ChainFacts(chain)
     return prosecute(hold(payload), facts, facts.windows, **named)
+
+
+def find_block(chain, height):
+    facts = ChainFacts(chain)
+    return find_settlement(chain.domain, facts.get_log(OPERATOR, 0), chain.engine.get_block(height))
 
 
 def act(chain, decision, kind):
@@ -107,7 +121,49 @@ def test_another_entry_convicts_and_bad_tiles_do_not(chain):
     paths = decide(chain).paths
     with pytest.raises(Refusal, match="not in the tree"):
         decide(chain, tiles=tiles_of(other, paths))
-    act(chain, decide(chain, tiles=tiles_of(log, paths)), ReportWrongEntry)
+    # Where nobody gives the block that settled it, the root of the moment has to do.
+    shown = decide(chain, tiles=tiles_of(log, paths), unsigned=True)
+    assert shown.body.checkpoint == b""
+    act(chain, shown, ReportWrongEntry)
+
+
+def test_a_node_that_settles_at_every_block_outruns_no_report(chain):
+    log = make_log(SECOND, *(b"%d" % number for number in range(9)))
+    assert settle(chain, log, 2) == "ok"
+    tiles = tiles_of(log, decide(chain).paths)
+    asked = decide(chain, tiles=tiles)
+    assert asked == FetchBlock(height=chain.engine.height)
+    settled = find_block(chain, asked.height)
+    pinned = decide(chain, tiles=tiles, settled=settled)
+    outrun = decide(chain, tiles=tiles, unsigned=True)
+    for size in (3, 4, 5):
+        assert settle(chain, log, size, size - 1) == "ok"
+    # Tiles of the log as it is now are not needed any more, and where they are wanting no excuse.
+    assert decide(chain, tiles=tiles, settled=settled) == pinned
+    assert chain.do(REPORTER, outrun.body).startswith("merkle.")
+    act(chain, pinned, ReportWrongEntry)
+    assert decide(chain).convicted
+
+
+def test_a_settlement_of_no_use_is_passed_over(chain):
+    log = make_log(FIRST, b"between", b"after")
+    assert settle(chain, log, 1) == "ok"
+    first = find_block(chain, chain.engine.height)
+    assert settle(chain, log, 3, 1) == "ok"
+    later = find_block(chain, chain.engine.height)
+    assert (first.size, later.size) == (1, 3)
+    assert find_block(chain, chain.engine.height - 2) is None
+    # It does not reach the entry; its tiles are not there; it has the very receipt.
+    second = make_payload(1)
+    paths = decide(chain, second).paths
+    assert decide(chain, second, settled=first) == FetchTiles(size=3, paths=paths)
+    assert decide(chain, second, settled=later) == FetchTiles(size=3, paths=paths)
+    done = decide(chain, FIRST, settled=later, tiles=tiles_of(log, paths))
+    assert isinstance(done, Done)
+    assert not done.convicted
+    # Tiles of another log are found out before anybody pays a fee.
+    with pytest.raises(Refusal, match="not in the tree"):
+        decide(chain, second, settled=later, tiles=tiles_of(make_log(b"x", b"y", b"z"), paths))
 
 
 def test_a_receipt_that_was_handed_back_is_done_with(chain):

@@ -15,7 +15,16 @@ from probatum.client.sync import LedgerFollower
 from probatum.client.wallet import TransactionSender
 from probatum.errors import Refusal
 from probatum.evidence import accusing
-from probatum.evidence.prosecution import Accuse, FetchTiles, Wait, Windows, find_rivals, prosecute
+from probatum.evidence.prosecution import (
+    Accuse,
+    FetchBlock,
+    FetchTiles,
+    Wait,
+    Windows,
+    find_rivals,
+    prosecute,
+)
+from probatum.evidence.settlements import Settled, find_settlement
 from probatum.machine.events import Event, Fired, Moment, Returned, Started
 from probatum.machine.machine import draw
 from probatum.machine.wishes import Send, SetTimer, Wish
@@ -29,9 +38,8 @@ from probatum.protocol.primitives import Address, Digest
 from probatum.protocol.records import LogRecord
 from probatum.protocol.secp256k1 import AccountSigner
 from probatum.protocol.tiles import TileReader
-from probatum.protocol.transactions.kinds import Accusation, ReportWrongEntry
+from probatum.protocol.transactions.kinds import Accusation
 from probatum.protocol.trust import Trust
-from probatum.storm.cast.settlements import Settled, find_settlement, report_entry
 from probatum.storm.docket import Case, Docket, ForkCase
 from probatum.storm.trace import Trace
 
@@ -245,6 +253,7 @@ class Prosecutor:
                 windows,
                 rival=rival.held if rival else None,
                 tiles=self._tiles.get(place),
+                settled=self._settled.get(place),
             )
         except Refusal:
             # Somebody's tiles are not those of the settled log: ask again.
@@ -252,16 +261,11 @@ class Prosecutor:
             case.not_before = self.view.height + 1
             return ()
         match decision:
-            case Accuse(body=ReportWrongEntry(inclusion=proof)) if proof:
-                # The next settlement would spoil this proof: show the one that settled it.
-                report = report_entry(held, log, self._settled.get(place), self._tiles.get(place))
-                return self._accuse(case, report) if report else self._ask_for_block(log)
             case Accuse(body=body):
                 return self._accuse(case, body)
+            case FetchBlock(height=settled_at):
+                return self._ask_for_block(place, settled_at)
             case FetchTiles(paths=paths):
-                report = report_entry(held, log, self._settled.get(place), self._tiles.get(place))
-                if report is not None:
-                    return self._accuse(case, report)
                 case.not_before = self.view.height + 1
                 return self._fetch_all(*place, paths)
             case Wait(until=until):
@@ -272,14 +276,13 @@ class Prosecutor:
                 case.why = decision.why
                 return ()
 
-    def _ask_for_block(self, log: LogRecord) -> tuple[Wish, ...]:
-        place = (log.operator, log.session)
+    def _ask_for_block(self, place: tuple[Address, int], height: int) -> tuple[Wish, ...]:
         if place in self._asking.values():
             return ()
         self._numbers += 1
         call = f"{_BLOCK}{self._numbers}"
         self._asking[call] = place
-        return (Send(call, self._ledger, GetBlock(height=log.settled_at), _FETCH_MS),)
+        return (Send(call, self._ledger, GetBlock(height=height), _FETCH_MS),)
 
     def _judge_fork(self, fork: ForkCase) -> tuple[Wish, ...]:
         place = (fork.operator, fork.session)
