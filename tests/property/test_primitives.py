@@ -63,6 +63,8 @@ def make_nodes():
     yield make_node("Not", [("bool", (2,))])
     for source, target in (("float64", "float16"), ("float32", "int8"), ("uint64", "bfloat16")):
         yield make_node("Cast", [(source, (2,))], target)
+    noise = [("int64", (4,)), ("int64", (1,)), ("int64", (2, 1)), ("int64", (3,))]
+    yield make_node("Gumbel", noise)
     yield from make_folds(1, 3)
     yield from make_folds(2, 1500)
 

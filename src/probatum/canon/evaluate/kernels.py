@@ -14,6 +14,7 @@ from probatum.canon.evaluate.bitwise import compute_bitwise
 from probatum.canon.evaluate.conv import compute_conv
 from probatum.canon.evaluate.dot import compute_dot
 from probatum.canon.evaluate.extremes import compute_extreme
+from probatum.canon.evaluate.noise import compute_gumbel_noise
 from probatum.canon.evaluate.sums import compute_sum
 from probatum.canon.evaluate.trees import compute_trees
 from probatum.canon.evaluate.values import Value
@@ -44,6 +45,7 @@ _BY_KERNEL: Final[Mapping[Kernel, str]] = {
     maps.compute_unary: "Neg Abs Sign Floor Ceil Round Relu Sqrt",
     maps.compute_function: "Exp Log Erf Tanh Sigmoid Sin Cos",
     maps.compute_power: "Pow",
+    compute_gumbel_noise: "Gumbel",
     compute_dot: "Dot",
     compute_conv: "Conv",
     orders.compute_window_max: "WindowMax",

@@ -15,6 +15,7 @@ from probatum.canon.primitives.maps.bitwise import BITWISE
 from probatum.canon.primitives.maps.casts import Cast
 from probatum.canon.primitives.maps.comparisons import COMPARISONS
 from probatum.canon.primitives.maps.functions import FUNCTIONS
+from probatum.canon.primitives.maps.noise import Gumbel
 from probatum.canon.primitives.moves.choices import CHOICES
 from probatum.canon.primitives.moves.iota import Iota
 from probatum.canon.primitives.moves.layout import LAYOUTS
@@ -40,6 +41,7 @@ _ALL: Final[tuple[Primitive, ...]] = (
     *BITWISE,
     *FUNCTIONS,
     Cast(),
+    Gumbel(),
     Dot(),
     Conv(),
     *SUMS,

@@ -103,6 +103,13 @@ def test_bits(dtype):
     check("BitNot", [(dtype, one)], dtype, one.shape)
 
 
+def test_noise():
+    nonce, choice, tokens = (make_any("int64", many, 9) for many in (4, 1, 60))
+    positions = make_any("int64", 4, 8).reshape(4, 1)
+    operands = [("int64", one) for one in (nonce, choice, positions, tokens)]
+    check("Gumbel", operands, "float32", (4, 60))
+
+
 def test_logic():
     one, two = make_any("bool", SAMPLES, 5), make_any("bool", SAMPLES, 6)
     for name in ("And", "Or", "Xor", "Equal"):
