@@ -11,15 +11,21 @@ import pytest
 from onnx import TensorProto, helper
 
 import probatum
+from probatum.canon.graph.packing import decode_graph
+from probatum.canon.graph.records import compute_canonical_digest
 from probatum.errors import Refusal
 from probatum.evidence.receipt import check_inputs, check_pending
 from probatum.nodes.shell.api_keys import add_key, revoke_key
 from probatum.nodes.shell.config import GatewayConfig, load_config, write_config
 from probatum.ops.network import Network, NetworkPlan
 from probatum.protocol.hashing import sha256
-from probatum.protocol.manifests import FileEntry, encode_manifest
+from probatum.protocol.manifests import Canonical, DimRange, FileEntry, encode_manifest
 from probatum.protocol.primitives import make_salt
+from probatum.protocol.records import OFFER
 from probatum.protocol.tensors import Tensor
+from probatum.runtime.checking.cell import expand_confined
+from probatum.runtime.checking.report import Question
+from tests.e2e.processes import wait_for
 from tests.unit.runtime.models import make_manifest, make_model
 from tests.unit.runtime.tokenizers import WORDS, make_tokenizer
 
@@ -50,7 +56,11 @@ def make_embedder(folder):
         ],
     ).SerializeToString()
     folder.mkdir()
-    files = {"model.onnx": model, "tokenizer.json": make_tokenizer()}
+    ranges = {"n": (1, 4), "s": (1, 16)}
+    _, graph = expand_confined(Question(model=model, ranges=ranges))
+    dims = tuple(DimRange(name=name, least=a, greatest=b) for name, (a, b) in ranges.items())
+    digest = compute_canonical_digest(decode_graph(graph)).hex()
+    files = {"canonical.bin": graph, "model.onnx": model, "tokenizer.json": make_tokenizer()}
     for name, data in files.items():
         (folder / name).write_bytes(data)
     entries = tuple(
@@ -64,6 +74,7 @@ def make_embedder(folder):
         files=entries,
         tokenizer="tokenizer.json",
         max_tokens=9,
+        canonical=Canonical(digest=digest, graph="canonical.bin", dims=dims),
     )
     (folder / "probatum.json").write_bytes(encode_manifest(manifest))
     return folder
@@ -165,6 +176,48 @@ def test_the_receipt_is_about_the_tokens_that_the_answer_names(network, client):
         receipt = check_pending(found.read()).receipt
     check_inputs(receipt, make_salt(bytes.fromhex(salt)), tensors)
     assert receipt.request.model.package == said["package"]
+
+
+def test_the_class_exact_is_asked_for_in_the_body(network, client):
+    more = {"extra_body": {"probatum": {"arithmetic": "exact"}}}
+    asked = {"model": "embedder", "input": TEXTS, "encoding_format": "float", **more}
+    assert wait_for(lambda: is_offered(network, "exact"))
+    raw = client.embeddings.with_raw_response.create(**asked)
+    said = json.loads(raw.text)["probatum"]
+    assert said["arithmetic"] == "exact"
+    with urllib.request.urlopen(
+        f"{network.endpoints.gateway}/receipts/{said['receipt']}", timeout=5
+    ) as found:
+        request = check_pending(found.read()).receipt.request
+    assert (request.arithmetic, request.model.package) == ("exact", said["package"])
+    assert request.model.canonical is not None
+    # Sums of at most nine floats in float64, rounded once, are the exact sums rounded once.
+    want = [TABLE[row].astype(np.float64).sum(axis=0).astype(np.float32) for row in TOKENS]
+    have = [one.embedding for one in raw.parse().data]
+    assert np.array(have, np.float32).tobytes() == np.array(want).tobytes()
+    with pytest.raises(openai.UnprocessableEntityError) as caught:
+        client.embeddings.create(**(asked | {"input": ["food"] * 5}))
+    assert caught.value.code == "schema.dim-out-of-range"
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.embeddings.create(**(asked | {"extra_body": {"probatum": {"class": "exact"}}}))
+    assert caught.value.code == "openai.malformed"
+
+
+def is_offered(network, arithmetic):
+    url = f"{network.endpoints.ledger}/state?prefix={OFFER.hex()}"
+    with urllib.request.urlopen(url, timeout=5) as found:
+        return arithmetic.encode().hex() in found.read().decode()
+
+
+def test_one_node_is_asked_for_in_a_header(network, client):
+    operator = network.get_operator("node-1")
+    asked = {"model": "embedder", "input": "food"}
+    made = client.embeddings.create(**asked, extra_headers={"Probatum-Node": operator})
+    np.testing.assert_allclose(made.data[0].embedding, embed(TOKENS[1]), rtol=1e-5)
+    nobody = {"Probatum-Node": "0x" + "00" * 20}
+    with pytest.raises(openai.InternalServerError) as caught:
+        client.embeddings.create(**asked, extra_headers=nobody)
+    assert caught.value.code == "gateway.no-node"
 
 
 @pytest.mark.parametrize(

@@ -400,6 +400,7 @@ ASK = b'{"inputs":[]}'
         ("/v2/models/m/infer", ASK, {"Probatum-Salt": "AA" * 32}, "hex.malformed", 400),
         ("/v2/models/m/infer", ASK, {"Probatum-Nonce": "x"}, "hex.malformed", 400),
         ("/v2/models/m/infer", ASK, {"Probatum-Request": "x"}, "primitive.bad-request-id", 400),
+        ("/v2/models/m/infer", ASK, {"Probatum-Node": "node-1"}, "primitive.bad-address", 400),
         ("/v2/models/m/infer", ASK, {"Content-Encoding": "gzip"}, "door.wrong-type", 415),
         (
             "/v2/models/m/infer",

@@ -59,6 +59,10 @@ def ask(  # noqa: PLR0913 - one parameter for each option
     exact: Annotated[
         bool, Parameter(help="Ask for the canonical answer, which anybody can compute again.")
     ] = False,
+    node: Annotated[
+        str | None,
+        Parameter(help="Account of the one operator who may answer; nobody else is asked."),
+    ] = None,
     timeout_s: Annotated[int, Parameter(help="How long to wait for the answer, in seconds.")] = 30,
     spend: Spend = NOTHING,
     common: Common = DEFAULTS,
@@ -86,6 +90,7 @@ def ask(  # noqa: PLR0913 - one parameter for each option
                 version=version,
                 timeout_s=timeout_s,
                 arithmetic="exact" if exact else "float",
+                node=node,
             )
         checks = answer.checks
         if settle:

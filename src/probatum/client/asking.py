@@ -31,7 +31,7 @@ from probatum.client.checking import (
 from probatum.client.failures import make_failure
 from probatum.client.payees import open_network
 from probatum.client.paying import Payer, PaymentRules
-from probatum.client.proofs import get_manifest, get_proven_state
+from probatum.client.proofs import find_model, get_manifest, get_proven_state
 from probatum.client.store import Contents, ReceiptStore
 from probatum.client.transport import HttpTransport
 from probatum.errors import Fault, Misuse, Refusal
@@ -39,7 +39,6 @@ from probatum.evidence.receipt import CheckLine, VerifiedBundle, check_bundle, c
 from probatum.protocol import limits
 from probatum.protocol.bundles import Bundle, decode_bundle, encode_bundle
 from probatum.protocol.custody import Release
-from probatum.protocol.encoding import decode
 from probatum.protocol.messages import (
     Answer as AnswerMessage,
 )
@@ -47,21 +46,19 @@ from probatum.protocol.messages import (
     Ask,
     GetBundle,
     GotBundle,
-    ListedState,
-    ListState,
     Message,
     Refused,
 )
 from probatum.protocol.parties import ArithmeticClass, EvidenceClass
 from probatum.protocol.primitives import (
     RequestId,
+    address_from_hex,
     check_request_id,
     make_nonce,
     make_request_id,
     make_salt,
 )
 from probatum.protocol.receipts import Receipt
-from probatum.protocol.records import MODEL, ModelRecord
 from probatum.protocol.trust import Trust, decode_trust
 
 __all__ = ["Answer", "AsyncClient"]
@@ -190,7 +187,7 @@ class AsyncClient:
             self._payer.close()
         await self._transport.close()
 
-    async def ask(
+    async def ask(  # noqa: PLR0913 - one parameter for each wish
         self,
         model: str,
         inputs: Mapping[str, Any],
@@ -201,6 +198,7 @@ class AsyncClient:
         timeout_s: float = 30.0,
         max_price_units: int | None = None,
         arithmetic: ArithmeticClass = "float",
+        node: str | None = None,
     ) -> Answer:
         """Ask a model and check the answer; see `checking.check_answer` for what is checked.
 
@@ -214,12 +212,15 @@ class AsyncClient:
             max_price_units: What the answer may cost; by default what `payment` says.
             arithmetic: ``exact`` for the canonical answer, which anybody can recompute bit for bit
                 (`EXACT-1`); only packages that state their canonical meaning have one.
+            node: Operator's account, ``0x…``, who alone may answer, for whoever compares nodes or
+                trusts one; anybody by default. The request is shown to no other node.
 
         Raises:
             RequestRefused: The request was refused, or the answer failed a check. What records
                 there are of it are in the receipts folder.
             RequestFailed: The world failed: gateway or ledger out of reach, no node answered.
-            Refusal: `client.bad-input`, `client.no-dtype`, `tensor.*` before anything is sent.
+            Refusal: `client.bad-input`, `client.no-dtype`, `tensor.*`, `primitive.bad-address`
+                before anything is sent.
         """
         request_id = make_request_id(secrets.token_bytes(16))
         salt = make_salt(secrets.token_bytes(32))
@@ -234,6 +235,7 @@ class AsyncClient:
             request_id=request_id,
             timeout_ms=max(1, int(timeout_s * 1000)),
             arithmetic=arithmetic,
+            node=None if node is None else address_from_hex(node),
         )
         asked = Asked(message=message, request_id=request_id, salt=salt, nonce=nonce)
         try:
@@ -345,20 +347,10 @@ class AsyncClient:
     async def _prove(
         self, asked: Asked, verified: VerifiedBundle, ledger: str, trust: Trust
     ) -> VerifiedBundle:
-        package = bytes.fromhex(verified.receipt.request.model.package)
-        name = asked.message.model
-        prefix = MODEL + name.encode() + b"/"
-        listed = await self._transport.ask(
-            ledger, ListState(prefix=prefix, after=b"", limit=1000), _LOOK_S
+        wanted, package = asked.message, verified.receipt.request.model.package
+        model = await find_model(
+            self._transport, ledger, wanted.model, wanted.version, package, _LOOK_S
         )
-        if not isinstance(listed, ListedState):
-            raise Refusal("client.wrong-reply", f"the ledger sent a {type(listed).__name__}")
-        for item in listed.items:
-            model = decode(ModelRecord, item.value or b"", limit_bytes=limits.STATE_VALUE_BYTES)
-            if model.package == package and asked.message.version in {None, model.version}:
-                break
-        else:
-            raise Refusal("client.wrong-model", f"the ledger has no {name} with this package")
         keys = list_ledger_keys(verified, model)
         header, values = await get_proven_state(self._transport, ledger, trust, keys, _LOOK_S)
         for pause in _POLL_S:

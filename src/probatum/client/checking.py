@@ -26,7 +26,7 @@ from probatum.protocol.headers import Header
 from probatum.protocol.hexes import address_from_document, digest_from_hex
 from probatum.protocol.manifests import compute_package_digest, decode_manifest
 from probatum.protocol.messages import Answer, Ask
-from probatum.protocol.primitives import Nonce, RequestId, Salt
+from probatum.protocol.primitives import Nonce, RequestId, Salt, address_to_hex
 from probatum.protocol.receipts import Receipt
 from probatum.protocol.records import (
     KeyRecord,
@@ -79,9 +79,11 @@ def check_answer(asked: Asked, answer: Answer) -> VerifiedBundle:
     3. The receipt's facts are those that the client computes from its own inputs, salt and
        nonce. The package is the receipt's; `check_against_ledger` proves it.
     4. Inputs and outputs have the receipt's roots (`check_contents`).
+    5. If one node was wanted, it answered, and the bundle shows that no other was asked.
 
     Raises:
-        Refusal: `client.other-request`, `client.other-facts`; as the steps say.
+        Refusal: `client.other-request`, `client.other-facts`, `client.other-node`; as the steps
+            say.
     """
     # 1.
     if answer.request_id != asked.request_id or answer.salt != asked.salt:
@@ -105,6 +107,15 @@ def check_answer(asked: Asked, answer: Answer) -> VerifiedBundle:
         raise Refusal("client.other-facts", "the receipt is about another request than was asked")
     # 4.
     verified = check_contents(verified, asked.salt, asked.message.inputs, answer.outputs)
+    # 5.
+    if (wanted := asked.message.node) is not None:
+        takers = {branch.record.taker.account for branch in verified.branches}
+        if takers != {address_to_hex(wanted)}:
+            asked_ones = ", ".join(sorted(takers))
+            raise Refusal(
+                "client.other-node",
+                f"the gateway handed it to {asked_ones}, and not to {address_to_hex(wanted)} alone",
+            )
     return replace(verified, checks=(*verified.checks, PACKAGE_NOT_PROVEN))
 
 

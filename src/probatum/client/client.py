@@ -75,7 +75,7 @@ class Client:
         self._thread.join()
         self._loop.close()
 
-    def ask(
+    def ask(  # noqa: PLR0913 - one parameter for each wish
         self,
         model: str,
         inputs: Mapping[str, Any],
@@ -86,6 +86,7 @@ class Client:
         timeout_s: float = 30.0,
         max_price_units: int | None = None,
         arithmetic: ArithmeticClass = "float",
+        node: str | None = None,
     ) -> Answer:
         """Ask a model and check the answer; see `AsyncClient.ask`."""
         return self._run(
@@ -98,6 +99,7 @@ class Client:
                 timeout_s=timeout_s,
                 max_price_units=max_price_units,
                 arithmetic=arithmetic,
+                node=node,
             )
         )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from probatum.errors import Refusal
 from probatum.protocol import limits
-from probatum.protocol.encoding import decode_document
+from probatum.protocol.encoding import decode, decode_document
 from probatum.protocol.headers import Header
 from probatum.protocol.hexes import HexDigest, digest_from_hex
 from probatum.protocol.mapproof import StateProof, check_state_proof
@@ -20,14 +20,17 @@ from probatum.protocol.messages import (
     GotHeader,
     GotManifest,
     GotState,
+    ListedState,
+    ListState,
     Message,
 )
+from probatum.protocol.records import MODEL, ModelRecord
 from probatum.protocol.trust import Trust, check_signed_header
 
 if TYPE_CHECKING:
     from probatum.client.transport import HttpTransport
 
-__all__ = ["ProvenState", "get_manifest", "get_proven_header", "get_proven_state"]
+__all__ = ["ProvenState", "find_model", "get_manifest", "get_proven_header", "get_proven_state"]
 
 ProvenState = tuple[Header, dict[bytes, bytes | None]]
 """A header, and what its state holds under the keys that were asked for."""
@@ -73,6 +76,31 @@ async def get_proven_state(
         proof = decode_document(StateProof, item.proof, limit_bytes=_PROOF_BYTES)
         values[item.key] = check_state_proof(header.state_root, item.key, proof)
     return header, values
+
+
+async def find_model(
+    transport: HttpTransport,
+    ledger: str,
+    name: str,
+    version: str | None,
+    package: HexDigest,
+    timeout_s: float,
+) -> ModelRecord:
+    """Find under which version a package is published, by a full node's word: prove it after that.
+
+    Raises:
+        Fault: `transport.*`.
+        Refusal: `client.wrong-reply`, `client.wrong-model` if it is not published so, `encoding.*`.
+    """
+    prefix = MODEL + name.encode() + b"/"
+    listed = await transport.ask(ledger, ListState(prefix=prefix, after=b"", limit=1000), timeout_s)
+    if not isinstance(listed, ListedState):
+        raise _wrong_reply(listed)
+    for item in listed.items:
+        model = decode(ModelRecord, item.value or b"", limit_bytes=limits.STATE_VALUE_BYTES)
+        if model.package.hex() == package and version in {None, model.version}:
+            return model
+    raise Refusal("client.wrong-model", f"the ledger has no {name} with this package")
 
 
 async def get_manifest(

@@ -5,7 +5,8 @@ has opened a log and beat within the heartbeat window. Eligible offers are order
 by what the router has measured itself (whether hand-overs failed of late, then how many are
 under way, then latency in coarse steps), then by a public lot: SHA-256 over request digest and
 operator. So a router without measurements is bound by the lot, which no operator can choose, and
-equal nodes share the work evenly. Must not know where health comes from.
+equal nodes share the work evenly. Whoever asks may want one operator and no other
+(`select_offers`). Must not know where health comes from.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ from probatum.protocol.parties import ArithmeticClass, EvidenceClass
 from probatum.protocol.primitives import Address, Digest
 from probatum.protocol.records import NodeRecord, OfferRecord
 
-__all__ = ["Health", "RoutingPolicy", "compute_lot", "is_eligible", "rank_offers"]
+__all__ = [
+    "Health",
+    "RoutingPolicy",
+    "compute_lot",
+    "is_eligible",
+    "rank_offers",
+    "select_offers",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +89,13 @@ def is_eligible(
         and node.heartbeat_at + policy.heartbeat_blocks >= height
         and (offer.arithmetic, offer.evidence) == (policy.arithmetic, policy.evidence)
     )
+
+
+def select_offers(
+    offers: tuple[OfferRecord, ...], wanted: Address | None
+) -> tuple[OfferRecord, ...]:
+    """Select the offers of the one operator whom the asker wants; all of them without a wish."""
+    return tuple(offer for offer in offers if wanted in {None, offer.operator})
 
 
 def rank_offers(

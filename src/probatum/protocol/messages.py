@@ -17,6 +17,7 @@ from probatum.protocol.encoding import LedgerValue, decode
 from probatum.protocol.headers import SignedHeader
 from probatum.protocol.parties import ArithmeticClass, EvidenceClass, ModelName, ModelVersion
 from probatum.protocol.primitives import (
+    Address,
     Amount,
     Code,
     Digest,
@@ -106,7 +107,8 @@ class Ask(LedgerValue, frozen=True, kw_only=True, tag=10):
 
     `request_id` is set by who may repeat the request: the same id under the same salt gets the
     same answer. Without a salt of the client's own nothing can be repeated. Without `payment`
-    only models that cost nothing answer.
+    only models that cost nothing answer. With `node`, an operator, the request is handed to
+    nobody else.
     """
 
     model: ModelName
@@ -119,6 +121,7 @@ class Ask(LedgerValue, frozen=True, kw_only=True, tag=10):
     timeout_ms: Millis
     payment: Payment | None = None
     arithmetic: ArithmeticClass = "float"
+    node: Address | None = None
 
 
 class Answer(LedgerValue, frozen=True, kw_only=True, tag=11):

@@ -1,8 +1,8 @@
 """The OpenAI API's embeddings and models, as far as a gateway speaks them: JSON bodies as values.
 
 Field names are that API's. It is no document of ours: unknown fields are ignored, encodings are
-not canonical. What that API has no word for stands under ``probatum`` in answers. Must not know
-HTTP, nor how text becomes tokens. Read next: `oip`, `manifests`.
+not canonical. What that API has no word for stands under ``probatum``. Must not know HTTP, nor
+how text becomes tokens. Read next: `oip`, `manifests`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from msgspec import Meta
 from probatum.errors import Refusal
 from probatum.protocol import limits
 from probatum.protocol.jsonnumbers import encode_numbers
+from probatum.protocol.parties import ArithmeticClass
 from probatum.protocol.tensors import DTYPES, Tensor
 
 __all__ = [
@@ -52,11 +53,18 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
     """Base of this API's JSON objects; unknown fields are ignored."""
 
 
+class _Wishes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is said under ``probatum`` in a request: a word mistaken there is refused."""
+
+    arithmetic: ArithmeticClass = "float"
+
+
 class _RequestOnWire(Body, frozen=True, kw_only=True):
     model: Annotated[str, Meta(min_length=1, max_length=limits.NAME_CHARS)]
     input: str | list[str | TokenId | list[TokenId]]
     encoding_format: Encoding = "float"
     dimensions: int | None = None
+    probatum: _Wishes = _Wishes()
 
 
 class EmbeddingRequest(Body, frozen=True, kw_only=True):
@@ -64,6 +72,7 @@ class EmbeddingRequest(Body, frozen=True, kw_only=True):
 
     Attributes:
         dimensions: Length that the client wants; None for the model's own.
+        arithmetic: The class that the client wants (`EXACT-1`).
     """
 
     model: str
@@ -71,6 +80,7 @@ class EmbeddingRequest(Body, frozen=True, kw_only=True):
     tokens: TokenLists = ()
     encoding_format: Encoding = "float"
     dimensions: int | None = None
+    arithmetic: ArithmeticClass = "float"
 
 
 class Usage(Body, frozen=True, kw_only=True):
@@ -87,6 +97,7 @@ class Evidence(Body, frozen=True, kw_only=True):
         receipt: The request's id: ``GET /receipts/<id>`` gives the bundle.
         salt: Opens the receipt's roots.
         package: The package's digest.
+        arithmetic: The class of the answer (`EXACT-1`).
         tokens: The token ids that were computed on, a list a text, without padding. The inputs
             were these, padded at the end to the longest with `pad_token`.
         cut: Places of the texts that had more tokens than the model takes.
@@ -95,6 +106,7 @@ class Evidence(Body, frozen=True, kw_only=True):
     receipt: str
     salt: str
     package: str
+    arithmetic: ArithmeticClass = "float"
     tokens: TokenLists
     pad_token: int
     cut: tuple[int, ...] = ()
@@ -179,6 +191,7 @@ def decode_embedding_request(body: bytes) -> EmbeddingRequest:
         tokens=tokens,
         encoding_format=wire.encoding_format,
         dimensions=wire.dimensions,
+        arithmetic=wire.probatum.arithmetic,
     )
 
 

@@ -24,7 +24,7 @@ from probatum.protocol.messages import (
     GotHeader,
     Refused,
 )
-from probatum.protocol.primitives import make_salt
+from probatum.protocol.primitives import address_to_hex, make_salt
 from probatum.protocol.records import get_key_key, get_log_key, get_model_key
 from probatum.protocol.trust import encode_trust
 from tests.factories import GATEWAY, NODES, make_header, make_log_record, make_trust
@@ -166,6 +166,23 @@ def test_a_false_answer_is_refused_with_the_request_id(tmp_path, spoil, code):
         kept = [entry.request_id for entry in client.receipts.list()]
         if code.startswith(("receipt.", "client.other")):
             assert kept == [caught.value.request_id], "its records are what one needs now"
+
+    run(story, tmp_path)
+
+
+def test_who_wants_one_node_takes_no_others_answer(tmp_path):
+    async def story(client, network):
+        wanted = address_to_hex(NODE.account)
+        answer = await ask(client, node=wanted)
+        assert answer.receipt.node.account == wanted
+        assert network.asked[0].node == NODE.account
+        with pytest.raises(RequestRefused) as caught:
+            await ask(client, node=address_to_hex(NODES[1].account))
+        assert caught.value.code == "client.other-node"
+        with pytest.raises(Refusal) as caught:
+            await ask(client, node="node-1")
+        assert caught.value.code == "primitive.bad-address"
+        assert len(network.asked) == 2
 
     run(story, tmp_path)
 

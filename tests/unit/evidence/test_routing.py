@@ -1,6 +1,13 @@
 import pytest
 
-from probatum.evidence.routing import Health, RoutingPolicy, compute_lot, is_eligible, rank_offers
+from probatum.evidence.routing import (
+    Health,
+    RoutingPolicy,
+    compute_lot,
+    is_eligible,
+    rank_offers,
+    select_offers,
+)
 from probatum.protocol.hashing import sha256
 from tests.factories import NODES, make_node_record, make_offer
 
@@ -34,6 +41,13 @@ def test_price_comes_first_then_failures_then_load_then_latency_then_the_lot():
 def test_small_differences_do_not_send_all_the_work_to_one_node():
     close = {A: Health(latency_ms=10), B: Health(latency_ms=49), C: Health(inflight=3)}
     assert rank(health=close) == rank()
+
+
+def test_a_wish_for_one_operator_leaves_its_offers_alone():
+    offers = tuple(make_offer(node) for node in NODES[:3])
+    assert select_offers(offers, None) == offers
+    assert select_offers(offers, B.account) == (offers[1],)
+    assert select_offers(offers, NODES[3].account) == ()
 
 
 def test_cheap_does_not_outweigh_ineligible():

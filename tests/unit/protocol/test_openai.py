@@ -54,6 +54,12 @@ def test_what_is_unknown_is_ignored():
     assert decode(input="a", user="u", metadata={"x": 1}).texts == ("a",)
 
 
+def test_the_class_is_named_under_probatum_and_nothing_else_is_taken_there():
+    assert decode(input="a").arithmetic == "float"
+    assert decode(input="a", probatum={}).arithmetic == "float"
+    assert decode(input="a", probatum={"arithmetic": "exact"}).arithmetic == "exact"
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -70,6 +76,9 @@ def test_what_is_unknown_is_ignored():
         ({"input": "a", "encoding_format": "hex"}, "openai.malformed"),
         ({"input": "a", "model": ""}, "openai.malformed"),
         ({}, "openai.malformed"),
+        ({"input": "a", "probatum": {"arithmetic": "roughly"}}, "openai.malformed"),
+        ({"input": "a", "probatum": {"arithmetik": "exact"}}, "openai.malformed"),
+        ({"input": "a", "probatum": None}, "openai.malformed"),
         ({"input": ["a"] * 2049}, "openai.too-large"),
         ({"input": "a" * (5 << 20)}, "openai.too-large"),
     ],

@@ -13,7 +13,7 @@ from typing import Final
 
 from probatum.client.ledger_view import LedgerView
 from probatum.errors import Refusal
-from probatum.evidence.routing import RoutingPolicy, rank_offers
+from probatum.evidence.routing import RoutingPolicy, rank_offers, select_offers
 from probatum.machine.events import Moment
 from probatum.machine.wishes import Report, Send, SetTimer, Wish
 from probatum.nodes.gateway.branches import (
@@ -156,7 +156,7 @@ class FailOver:
         registered = self._view.get_node(self._settings.operator)
         if registered is None or registered.operating_key != own:
             return None
-        offers = self._view.get_offers(request.package)
+        offers = select_offers(self._view.get_offers(request.package), request.node)
         nodes = {
             offer.operator: node
             for offer in offers

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from probatum.nodes.gateway.request import OpenRequest
 from probatum.protocol.messages import Refused
+from probatum.protocol.primitives import address_to_hex
 
 __all__ = ["say_failed"]
 
@@ -37,6 +38,14 @@ def say_failed(request: OpenRequest) -> Refused:
             message=f"the cheapest answer costs {request.least_units} units; yours may cost "
             f"{ceiling}",
             hint="pay by voucher (probatum ask --max-price), or by an API key with a budget",
+        )
+    if request.node is not None:
+        who = address_to_hex(request.node)
+        return Refused(
+            code="gateway.no-node",
+            message=f"the node of {who} is not alive, or does not offer this model in this class",
+            hint="see `probatum ledger offers`; without this wish another node answers",
+            retryable=True,
         )
     return Refused(
         code="gateway.no-node",

@@ -78,6 +78,7 @@ class OpenRequest:
     Attributes:
         manifest: What the model takes and gives; the inputs have been held to it.
         caller: Who asked, as the door established; empty for anybody.
+        node: The one operator who may answer; None for anybody.
         ask_digest: What was asked for, as `compute_ask_digest` sees it; None: not to be repeated.
         askers: Conversations to answer.
         tried: Operators that were tried in this round.
@@ -103,6 +104,7 @@ class OpenRequest:
     ask_digest: Digest | None
     deadline_ms: int
     askers: dict[str, None]
+    node: Address | None = None
     branches: list[Branch] = field(default_factory=list)
     tried: set[Address] = field(default_factory=set)
     rounds: int = 0
@@ -218,6 +220,7 @@ def make_request(
         ask_digest=compute_ask_digest(ask, facts.inputs),
         deadline_ms=moment.now_ms + timeout_ms,
         askers={asker.conversation: None},
+        node=ask.node,
     )
 
 

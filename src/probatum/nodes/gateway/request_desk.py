@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from probatum.client.ledger_view import LedgerView
 from probatum.errors import Refusal
+from probatum.evidence.routing import select_offers
 from probatum.machine.budget import Held, Recent
 from probatum.machine.events import Moment
 from probatum.machine.machine import draw
@@ -275,7 +276,7 @@ class RequestDesk:
             self._settings.margin_units,
             lambda: [
                 offer.price_units
-                for offer in self._view.get_offers(model.package)
+                for offer in select_offers(self._view.get_offers(model.package), ask.node)
                 if offer.arithmetic == ask.arithmetic
             ],
         )

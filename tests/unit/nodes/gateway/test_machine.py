@@ -22,7 +22,7 @@ from probatum.protocol.messages import (
     HandOverWork,
     Refused,
 )
-from probatum.protocol.primitives import make_digest, make_request_id
+from probatum.protocol.primitives import address_to_hex, make_digest, make_request_id
 from probatum.protocol.tensors import Tensor
 from tests.unit.nodes.network import (
     GATEWAY,
@@ -208,6 +208,33 @@ def test_when_all_fail_a_failed_release_names_what_was_tried(network):
     assert len(records.branches) == 8
     assert set(list_handed(network)) == {"a", "b", "c"}
     assert assign_blame(got.bundle, 10_000).status == "undetermined"
+
+
+@pytest.mark.parametrize("name", ["a", "b", "c"])
+def test_who_wants_one_node_is_answered_by_that_one(network, name):
+    answer = ask(network, node=account(name).address)
+    receipt = check_pending(answer.bundle).receipt
+    assert receipt.node.account == address_to_hex(account(name).address)
+    assert list_handed(network) == [name]
+
+
+def test_a_request_for_one_node_is_shown_to_no_other(network):
+    network.world.kill(endpoint("b"))
+    refused = ask(network, request_id=RID, node=account("b").address)
+    assert (refused.code, refused.request_id) == ("gateway.no-answer", RID)
+    assert set(list_handed(network)) == {"b"}
+
+
+def test_a_wish_for_a_node_that_does_not_offer_it_is_refused_without_records(network):
+    refused = ask(network, node=account("nobody").address)
+    assert (refused.code, refused.retryable) == ("gateway.no-node", True)
+    assert address_to_hex(account("nobody").address) in refused.message
+    assert network.journals["gateway"] == []
+
+
+def test_the_same_request_for_another_node_is_another_request(network):
+    assert isinstance(ask(network, **SAME, node=account("a").address), Answer)
+    assert ask(network, **SAME, node=account("b").address).code == "gateway.other-request"
 
 
 def test_a_deadline_ends_a_request_and_names_who_held_it(network):

@@ -152,6 +152,7 @@ class AskEndpoint(Generic[Q]):
                 nonce=said.nonce,
                 request_id=said.request_id,
                 timeout_ms=_TIMEOUT_MS,
+                node=said.node,
             )
             answer = await ask_party(self._parts.driver, scope, ask, caller)
         finally:

@@ -1,7 +1,7 @@
 """What requests at a gateway's doors may say in headers, whatever their body's format.
 
 ``Probatum-Salt`` and ``Probatum-Nonce`` (hex), ``Probatum-Request`` (an id, to repeat a request
-under the same salt). Must not know bodies.
+under the same salt), ``Probatum-Node`` (the one operator who may answer). Must not know bodies.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from starlette.types import Scope
 from probatum.errors import Refusal
 from probatum.protocol.hexes import bytes_from_hex
 from probatum.protocol.primitives import (
+    Address,
     Nonce,
     RequestId,
     Salt,
+    address_from_hex,
     check_request_id,
     make_nonce,
     make_salt,
@@ -37,6 +39,7 @@ class Said:
     salt: Salt | None
     nonce: Nonce | None
     request_id: RequestId | None
+    node: Address | None
     head_bytes: int | None
 
 
@@ -61,6 +64,7 @@ def read_said(scope: Scope) -> Said:
         salt=_read_bytes(found.get(b"probatum-salt"), make_salt),
         nonce=_read_bytes(found.get(b"probatum-nonce"), make_nonce),
         request_id=_read_request_id(found.get(b"probatum-request")),
+        node=_read_address(found.get(b"probatum-node")),
         head_bytes=None if length is None else int(length),
     )
 
@@ -69,6 +73,7 @@ _HEADERS: Final = frozenset(
     {
         b"content-encoding",
         HEAD_LENGTH,
+        b"probatum-node",
         b"probatum-nonce",
         b"probatum-request",
         b"probatum-salt",
@@ -78,6 +83,10 @@ _HEADERS: Final = frozenset(
 
 def _read_bytes(text: str | None, make: Callable[[bytes], _H]) -> _H | None:
     return None if text is None else make(bytes_from_hex(text))
+
+
+def _read_address(text: str | None) -> Address | None:
+    return None if text is None else address_from_hex(text)
 
 
 def _read_request_id(text: str | None) -> RequestId | None:

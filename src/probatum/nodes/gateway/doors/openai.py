@@ -125,7 +125,9 @@ class _Embeddings:
         output = _find_output(manifest)
         read = await self._read(asked, model, manifest)
         inputs = _make_inputs(manifest, read)
-        question = Question(model=model.name, version=model.version, inputs=inputs)
+        question = Question(
+            model=model.name, version=model.version, inputs=inputs, arithmetic=asked.arithmetic
+        )
         return question, _Asked(request=asked, model=model, output=output, read=read)
 
     def write(self, _: Question, asked: _Asked, answer: Answer) -> Written:
@@ -220,6 +222,7 @@ def _encode_answer(asked: _Asked, answer: Answer) -> bytes:
             receipt=answer.request_id,
             salt=answer.salt.hex(),
             package=asked.model.package.hex(),
+            arithmetic=request.arithmetic,
             tokens=read.rows,
             pad_token=read.pad_token,
             cut=read.cut,
