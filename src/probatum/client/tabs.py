@@ -21,9 +21,9 @@ from probatum.protocol.primitives import Address, Digest, RequestId
 from probatum.protocol.records import EscrowRecord
 from probatum.protocol.vouchers import SignedVoucher, check_voucher
 
-__all__ = ["Charge", "Tab", "Tabs"]
+__all__ = ["VOUCHERS", "Charge", "Tab", "Tabs"]
 
-_VOUCHERS: Final = 64
+VOUCHERS: Final = 64
 """Kept of one escrow. More than one is only there to collect no more than was charged so far."""
 
 
@@ -70,8 +70,26 @@ class Tab:
     def keep(self, signed: SignedVoucher) -> None:
         """Keep a voucher that is better than all others."""
         self.vouchers.append(signed)
-        if len(self.vouchers) > _VOUCHERS:
+        if len(self.vouchers) > VOUCHERS:
             del self.vouchers[1]
+
+    def restore(self, signed: SignedVoucher) -> None:
+        """Take a voucher that an earlier life wrote down."""
+        if signed.voucher.total_units > self.signed_units:
+            self.keep(signed)
+
+    def restore_charge(self, running_total_units: int, statement: bytes) -> None:
+        """Take a charge that an earlier life wrote down, in whatever order: totals never fall."""
+        if running_total_units > self.charged_units:
+            self.set_charged(running_total_units)
+        if running_total_units > self.stated_units:
+            self.stated_units, self.statement = running_total_units, statement
+
+    def set_charged(self, charged_units: int) -> None:
+        """Set what is charged; of the vouchers that it makes superfluous none stays."""
+        self.charged_units = charged_units
+        while len(self.vouchers) > 1 and self.vouchers[1].voucher.total_units <= charged_units:
+            del self.vouchers[0]
 
     def find_due(self, *, closing: bool) -> SignedVoucher | None:
         """Find the voucher to collect: no more than was charged, unless the escrow closes.
@@ -239,7 +257,7 @@ class Tabs:
         charge = self.plan_charge(name, price_units)
         tab = self._named[name]
         self.release(name)
-        self._set_charged(tab, charge.running_total_units)
+        tab.set_charged(charge.running_total_units)
         return charge
 
     def state(self, charge: Charge | None, statement: bytes) -> None:
@@ -261,15 +279,13 @@ class Tabs:
         tab = self._tabs.get(escrow)
         if tab is None:
             tab = self._tabs[escrow] = Tab(escrow=escrow, user=user, charged_units=charged_units)
-        if signed.voucher.total_units > tab.signed_units:
-            tab.keep(signed)
+        tab.restore(signed)
 
     def restore_charge(self, escrow: Digest, running_total_units: int, statement: bytes) -> None:
         """Take a charge that an earlier life wrote down."""
         tab = self._tabs.get(escrow)
         if tab is not None:
-            self._set_charged(tab, running_total_units)
-            tab.stated_units, tab.statement = running_total_units, statement
+            tab.restore_charge(running_total_units, statement)
 
     def list_due(self, limit: int, *, least_units: int) -> tuple[SignedVoucher, ...]:
         """List vouchers to collect now, at most one an escrow; those of closing ones first.
@@ -318,12 +334,6 @@ class Tabs:
                 hint="wait until it is closed, withdraw, and fund it anew",
             )
         return record
-
-    @staticmethod
-    def _set_charged(tab: Tab, charged_units: int) -> None:
-        tab.charged_units = charged_units
-        while len(tab.vouchers) > 1 and tab.vouchers[1].voucher.total_units <= charged_units:
-            del tab.vouchers[0]
 
 
 def _get_own(

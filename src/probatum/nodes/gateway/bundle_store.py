@@ -2,7 +2,7 @@
 
 Pending ones are not forgotten: a gateway that can hold no more takes no more requests. Nodes that
 never settle would so shut it for good, so it gives up overdue receipts once they crowd the rest.
-Final ones are forgotten oldest first; clients have theirs, and the journal keeps all. Must not
+Final ones are forgotten oldest first; clients have theirs. Must not
 know how a bundle is settled.
 """
 
@@ -13,10 +13,14 @@ from collections.abc import Callable, Iterable
 from probatum.errors import Refusal
 from probatum.machine.budget import Held, Recent
 from probatum.nodes.gateway.journal_records import (
+    BoughtRecord,
     ChargedRecord,
     GivenUpRecord,
     ReleasedRecord,
     SettledRecord,
+    SpentRecord,
+    SummaryRecord,
+    TabRecord,
     decode_journal_record,
 )
 from probatum.protocol.bundles import add_settlement
@@ -39,7 +43,7 @@ class BundleStore:
     def recover(
         self,
         journal: Iterable[bytes],
-        take_charge: Callable[[ChargedRecord], None] = lambda _: None,
+        take_charge: Callable[[ChargedRecord | SummaryRecord], None] = lambda _: None,
     ) -> None:
         """Take the journal's records in order; hand on what was charged.
 
@@ -53,6 +57,8 @@ class BundleStore:
                 case ChargedRecord() as charged:
                     self.add(charged.request_id, charged.bundle, answered=True)
                     take_charge(charged)
+                case TabRecord() | SpentRecord() | BoughtRecord() as summary:
+                    take_charge(summary)
                 case SettledRecord() as settled:
                     self.settle(settled.request_id, settled.settlement)
                 case GivenUpRecord() as given_up:

@@ -17,6 +17,7 @@ from probatum.protocol.vouchers import SignedVoucher
 
 __all__ = [
     "JOURNAL_RECORD_BYTES",
+    "BoughtRecord",
     "ChargedRecord",
     "Cost",
     "GivenUpRecord",
@@ -24,10 +25,15 @@ __all__ = [
     "Paid",
     "ReleasedRecord",
     "SettledRecord",
+    "SpentRecord",
+    "SummaryRecord",
+    "TabRecord",
     "decode_journal_record",
 ]
 
-JOURNAL_RECORD_BYTES: Final = limits.BUNDLE_BYTES + limits.KIB
+_VOUCHERS: Final = 64
+"""Of one escrow (`probatum.client.tabs`)."""
+JOURNAL_RECORD_BYTES: Final = limits.BUNDLE_BYTES + 16 * limits.KIB
 
 
 class ReleasedRecord(LedgerValue, frozen=True, kw_only=True, tag=1):
@@ -100,7 +106,48 @@ class ChargedRecord(LedgerValue, frozen=True, kw_only=True, tag=4):
     cost: Cost | None = None
 
 
-JournalRecord: TypeAlias = ReleasedRecord | SettledRecord | GivenUpRecord | ChargedRecord
+class TabRecord(LedgerValue, frozen=True, kw_only=True, tag=5):
+    """All that was ever charged to an escrow, instead of the charges of old requests.
+
+    Attributes:
+        running_total_units: The greatest total that a release states.
+        bundle: Of that release: whoever asks is shown it.
+        vouchers: Of the payer, totals rise: the best one that is worth no more, and better ones.
+    """
+
+    escrow: Digest
+    running_total_units: Amount
+    bundle: Annotated[bytes, Meta(max_length=limits.BUNDLE_BYTES)]
+    vouchers: Annotated[tuple[SignedVoucher, ...], Meta(max_length=_VOUCHERS)]
+
+
+class SpentRecord(LedgerValue, frozen=True, kw_only=True, tag=6):
+    """What old requests took out of a caller's budget, without those that are still written."""
+
+    caller: Annotated[str, Meta(max_length=limits.NAME_CHARS)]
+    spent_units: Amount
+
+
+class BoughtRecord(LedgerValue, frozen=True, kw_only=True, tag=7):
+    """What nodes' answers to old requests cost the gateway.
+
+    Attributes:
+        escrow: Towards the node.
+        seen_units: The prices of those answers, without those of requests that are still written.
+        running_total_units: The node's last word of what it charged in all.
+    """
+
+    escrow: Digest
+    seen_units: Amount
+    running_total_units: Amount
+
+
+SummaryRecord: TypeAlias = TabRecord | SpentRecord | BoughtRecord
+"""What is left of charges whose records are gone (`compaction`)."""
+
+JournalRecord: TypeAlias = (
+    ReleasedRecord | SettledRecord | GivenUpRecord | ChargedRecord | SummaryRecord
+)
 """Everything that the journal holds."""
 
 

@@ -33,7 +33,12 @@ from probatum.machine.wishes import Halt, Journal, Reply, Report, SetTimer, Wish
 from probatum.nodes.gateway.bundle_store import BundleStore
 from probatum.nodes.gateway.failover import HAND
 from probatum.nodes.gateway.funding import Funding
-from probatum.nodes.gateway.journal_records import ChargedRecord, GivenUpRecord, SettledRecord
+from probatum.nodes.gateway.journal_records import (
+    ChargedRecord,
+    GivenUpRecord,
+    SettledRecord,
+    SummaryRecord,
+)
 from probatum.nodes.gateway.manifests import Manifests, Waiter
 from probatum.nodes.gateway.refusing import refuse
 from probatum.nodes.gateway.request import Asker
@@ -218,7 +223,7 @@ class Gateway:
             *self._funding.plan(hurry=self._stopping),
         )
 
-    def _recover_charge(self, record: ChargedRecord) -> None:
+    def _recover_charge(self, record: ChargedRecord | SummaryRecord) -> None:
         self._till.recover(record)
         self._spending.recover(record)
 

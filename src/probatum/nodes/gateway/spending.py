@@ -15,7 +15,12 @@ from probatum.client.purse import Purse
 from probatum.errors import Refusal
 from probatum.machine.events import Event, Returned, Unreachable
 from probatum.machine.wishes import Report, Send, Wish
-from probatum.nodes.gateway.journal_records import ChargedRecord
+from probatum.nodes.gateway.journal_records import (
+    BoughtRecord,
+    ChargedRecord,
+    Cost,
+    SummaryRecord,
+)
 from probatum.nodes.gateway.settings import GatewaySettings
 from probatum.protocol import limits
 from probatum.protocol.dsse import Envelope, check_envelope, decode_payload
@@ -52,12 +57,20 @@ class Spending:
         self._calls = 0
         self._told: set[Address] = set()
 
-    def recover(self, record: ChargedRecord) -> None:
+    def recover(self, record: ChargedRecord | SummaryRecord) -> None:
         """Take what an earlier life got from a node for its money, in the journal's order."""
-        cost = record.cost
-        if cost is not None:
-            _, seen = self._earlier.get(cost.escrow, (0, 0))
-            self._earlier[cost.escrow] = (cost.running_total_units, seen + cost.price_units)
+        match record:
+            case ChargedRecord(cost=Cost() as cost):
+                self._recover(cost.escrow, cost.running_total_units, cost.price_units)
+            case BoughtRecord():
+                self._recover(record.escrow, record.running_total_units, record.seen_units)
+            case _:
+                pass
+
+    def _recover(self, escrow: bytes, total_units: int, seen_units: int) -> None:
+        total, seen = self._earlier.get(escrow, (0, 0))
+        # A summary stands before older records that are still needed: totals never fall.
+        self._earlier[escrow] = (max(total, total_units), seen + seen_units)
 
     @property
     def unanswered_units(self) -> int:

@@ -9,12 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, assert_never
 
 from probatum.client.ledger_view import LedgerView
 from probatum.client.tabs import Charge, Tabs
 from probatum.errors import Misuse
-from probatum.nodes.gateway.journal_records import ChargedRecord, Paid
+from probatum.nodes.gateway.journal_records import (
+    BoughtRecord,
+    ChargedRecord,
+    Paid,
+    SpentRecord,
+    SummaryRecord,
+    TabRecord,
+)
 from probatum.nodes.gateway.settings import GatewaySettings
 from probatum.protocol.bundles import decode_bundle
 from probatum.protocol.encoding import encode_document
@@ -72,9 +79,23 @@ class Till:
         self._spent: dict[str, int] = {}
         self._reserved: dict[str, int] = {}
 
-    def recover(self, record: ChargedRecord) -> None:
+    def recover(self, record: ChargedRecord | SummaryRecord) -> None:
         """Take what an earlier life charged, in the journal's order."""
-        paid = record.paid
+        match record:
+            case ChargedRecord(paid=paid):
+                self._recover_charge(record, paid)
+            case TabRecord(escrow=escrow, vouchers=vouchers):
+                for voucher in vouchers:
+                    self.tabs.restore(voucher, "", 0)
+                self.tabs.restore_charge(escrow, record.running_total_units, record.bundle)
+            case SpentRecord(caller=caller, spent_units=units):
+                self._spent[caller] = self._spent.get(caller, 0) + units
+            case BoughtRecord():
+                pass
+            case _:
+                assert_never(record)
+
+    def _recover_charge(self, record: ChargedRecord, paid: Paid) -> None:
         if paid.voucher is not None and paid.running_total_units is not None:
             escrow = paid.voucher.voucher.escrow
             self.tabs.restore(paid.voucher, "", 0)
