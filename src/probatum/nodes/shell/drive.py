@@ -2,8 +2,9 @@
 
 One event loop owns the machine. Events wait in an inbox; each time the loop comes round, a batch
 of them is stepped and the wishes are granted in order. Everything that a step waits for runs
-beside it (calls, flushes, models) and comes back as an event. An exception that leaves a step is
-a bug and ends the process. Must not know what party it drives; `storm` drives the same machines.
+beside it (calls, flushes, models) and comes back as an event; a short flush that nobody else would
+wait for is done on the spot. An exception that leaves a step is a bug and ends the process. Must
+not know what party it drives; `storm` drives the same machines.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol, TypeAlias, TypeVar, assert_never
+from typing import Final, Protocol, TypeAlias, assert_never
 
 from probatum.errors import Fault, Misuse, ProbatumError, Refusal
 from probatum.machine.events import (
@@ -46,13 +47,12 @@ from probatum.machine.wishes import (
 )
 from probatum.nodes.shell.computing import Computer
 from probatum.nodes.shell.conversations import Conversation
-from probatum.nodes.shell.writers import GroupWriter
+from probatum.nodes.shell.recording import Recorder, RecordSink
+from probatum.nodes.shell.writers import GroupWriter, Pace
 from probatum.protocol.messages import Accepted, Message
 from probatum.protocol.tensors import Tensor
 
 __all__ = ["Driver", "Ended", "RecordSink", "Row", "TableSink", "Transport", "World"]
-
-T = TypeVar("T")
 
 Row: TypeAlias = tuple[str, bytes, bytes | None]
 """(table, key, value); a value of None deletes."""
@@ -64,17 +64,6 @@ OPEN_CONVERSATIONS: Final = 4_096
 OPEN_CALLS: Final = 4_096
 REPLIES_PER_CALL: Final = 16
 """More replies than any conversation has: the other side is not well."""
-GROUP_RECORDS: Final = 1_024
-LINGER_S: Final = 0.002
-"""How long a flush waits for more records while there are many."""
-
-
-class RecordSink(Protocol):
-    """Where journal wishes go."""
-
-    def append(self, records: tuple[bytes, ...], /) -> None:
-        """Write and flush records."""
-        ...
 
 
 class TableSink(Protocol):
@@ -136,9 +125,18 @@ class Driver:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls = 0
-        self._jobs = 0
-        self._records = self._make_writer(self._write_records, GROUP_RECORDS)
-        self._rows: GroupWriter[tuple[Row, ...]] = self._make_writer(self._write_rows, 1)
+        self._records = Recorder(
+            world.journal,
+            done=self._tell_durable,
+            failed=self._fail,
+            count_askers=self._conversations.__len__,
+        )
+        self._rows: GroupWriter[tuple[Row, ...]] = GroupWriter(
+            write=self._write_rows,
+            done=self._tell_durable,
+            failed=self._fail,
+            pace=Pace(group_pieces=1),
+        )
 
     # ------------------------------------------------------------------ for the process and doors
 
@@ -259,8 +257,7 @@ class Driver:
         return (
             not self._inbox
             and not self._conversations
-            and self._jobs == 0
-            and self._records.is_idle()
+            and self._records.is_idle
             and self._rows.is_idle()
         )
 
@@ -324,7 +321,7 @@ class Driver:
         compute = self._world.compute
         if compute is None:
             raise Misuse("driver.no-compute", "a party without models wished to compute")
-        self._jobs += 1
+        self._records.begin_job(wish.job)
         try:
             submit = compute.submit_exact if wish.arithmetic == "exact" else compute.submit
             submit(wish.package, wish.inputs, partial(self._cross, wish.job))
@@ -336,7 +333,7 @@ class Driver:
         self._loop.call_soon_threadsafe(self._computed, job, outcome)
 
     def _computed(self, job: str, outcome: tuple[Tensor, ...] | ProbatumError) -> None:
-        self._jobs -= 1
+        self._records.end_job(job, answered=isinstance(outcome, tuple))
         if isinstance(outcome, tuple | Refusal | Fault):
             self.post(Computed(job, outcome))
         else:  # a Misuse is a bug of this process
@@ -368,21 +365,8 @@ class Driver:
 
     # -------------------------------------------------------------------------------------- disks
 
-    def _make_writer(
-        self, write: Callable[[list[tuple[T, ...]]], None], group_pieces: int
-    ) -> GroupWriter[tuple[T, ...]]:
-        return GroupWriter(
-            write=write,
-            done=lambda ticket: self.post(Durable(ticket)),
-            failed=self._fail,
-            group_pieces=group_pieces,
-            linger_s=LINGER_S,
-        )
-
-    def _write_records(self, pieces: list[tuple[bytes, ...]]) -> None:
-        if self._world.journal is None:
-            raise Misuse("driver.no-journal", "a party without a journal wished to write")
-        self._world.journal.append(tuple(record for piece in pieces for record in piece))
+    def _tell_durable(self, ticket: str) -> None:
+        self.post(Durable(ticket))
 
     def _write_rows(self, pieces: list[tuple[Row, ...]]) -> None:
         if self._world.tables is None:

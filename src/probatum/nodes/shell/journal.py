@@ -39,6 +39,8 @@ COMPACT_FROM_BYTES: Final = 256 * limits.MIB
 """A journal below this need not be compacted; what is left of it is copied in about a second."""
 
 _HEAD_BYTES: Final = 12
+_HEADS_BYTES: Final = 64 * limits.KIB
+"""More than the heads of one append take, where it is said to be brief."""
 _MAGIC: Final = b"probatum-journal/1\n"
 _START_BYTES: Final = len(_MAGIC) + 8
 _FLUSHES: Final = 1 << 32
@@ -99,6 +101,13 @@ class Journal:
             raise _fail_to_write(self._path, error) from error
         self._flush = flush
         self._compact_if_due()
+
+    def is_brief(self, size_bytes: int) -> bool:
+        """Tell whether appending records of so many bytes leaves the file below its compaction."""
+        if self._broken:
+            return False
+        size = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+        return size + size_bytes + _HEADS_BYTES < self._compact_at
 
     def keep_compact(self, compact: Compact, *, from_bytes: int) -> None:
         """Compact the file now and whenever it has doubled.

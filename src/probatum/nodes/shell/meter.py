@@ -196,7 +196,7 @@ class Meter:
 
 
 class _Sink:
-    """A journal that is measured; runs on the writer's thread."""
+    """A journal that is measured; runs where the writer writes."""
 
     def __init__(self, journal: RecordSink, meter: Meter) -> None:
         self._journal = journal
@@ -206,6 +206,9 @@ class _Sink:
         begun = time.monotonic()
         self._journal.append(records)
         self._meter.observe_flush(time.monotonic() - begun, len(records))
+
+    def is_brief(self, size_bytes: int) -> bool:
+        return self._journal.is_brief(size_bytes)
 
 
 class MetricsDoor:

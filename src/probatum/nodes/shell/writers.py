@@ -1,7 +1,9 @@
-"""Writing to disk off the event loop, in order, in groups, answering for each piece.
+"""Writing to disk in order, in groups, answering for each piece.
 
-A writer has one thread. What is asked for while a write runs waits and goes with the next one:
-so a flush costs once however many wait for it. Must not know what is written.
+A writer has one thread. What is asked for while a write runs waits and goes with the next one: so
+a flush costs once however many wait for it. Where nobody else would wait for it, a short write is
+done on the event loop itself: a thread's turn costs as much as the flush. Must not know what is
+written.
 """
 
 from __future__ import annotations
@@ -10,11 +12,30 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-__all__ = ["GroupWriter"]
+__all__ = ["GroupWriter", "Pace"]
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace(Generic[T]):
+    """When a writer writes, and where.
+
+    Attributes:
+        group_pieces: How many pieces one write gets at most.
+        linger_s: How long a write waits for more to come along, if the one before had several, or
+            while more is expected.
+        expects_more: Tells whether more will come within moments.
+        is_brief: Tells whether writing these pieces on the event loop keeps nobody waiting.
+    """
+
+    group_pieces: int
+    linger_s: float = 0.0
+    expects_more: Callable[[], bool] = lambda: False
+    is_brief: Callable[[list[T]], bool] = lambda _: False
 
 
 class GroupWriter(Generic[T]):
@@ -26,26 +47,26 @@ class GroupWriter(Generic[T]):
         write: Callable[[list[T]], None],
         done: Callable[[str], None],
         failed: Callable[[BaseException], None],
-        group_pieces: int,
-        linger_s: float = 0.0,
+        pace: Pace[T],
     ) -> None:
         """Make a writer.
 
         Args:
-            write: Writes and flushes pieces, in its own thread; all of them or an exception.
+            write: Writes and flushes pieces, in its own thread or on the event loop, never both
+                at one time; all of them or an exception.
             done: Called on the event loop, in the order of the pieces.
             failed: Called on the event loop with what `write` raised; nothing is written then.
-            group_pieces: How many pieces one call of `write` gets at most.
-            linger_s: How long a write waits for more to come along, if the one before had several.
+            pace: When to write, and where.
         """
         self._write = write
         self._done = done
         self._failed = failed
-        self._group_pieces = group_pieces
-        self._linger_s = linger_s
+        self._pace = pace
         self._crowded = False
         self._waiting: deque[tuple[str, T]] = deque()
         self._flushing: asyncio.Task[None] | None = None
+        self._held: asyncio.TimerHandle | None = None
+        self._broken = False
         self._thread = ThreadPoolExecutor(max_workers=1)
 
     def add(self, ticket: str, piece: T) -> None:
@@ -54,8 +75,13 @@ class GroupWriter(Generic[T]):
 
     def kick(self) -> None:
         """Write what waits, unless a write runs: that one will take it along."""
-        if self._waiting and self._flushing is None:
-            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+        if not self._waiting or self._flushing is not None or self._broken:
+            return
+        if self._crowded or not self._pace.expects_more():
+            self._begin()
+        elif self._held is None:
+            loop = asyncio.get_running_loop()
+            self._held = loop.call_later(self._pace.linger_s, self._begin)
 
     def is_idle(self) -> bool:
         """Tell whether nothing waits and no write runs."""
@@ -63,23 +89,53 @@ class GroupWriter(Generic[T]):
 
     def close(self) -> None:
         """Wait for a write that runs and end the thread."""
+        self._let_go()
         self._thread.shutdown(wait=True)
 
-    async def _flush(self) -> None:
+    def _let_go(self) -> bool:
+        """Hold pieces back no longer; return whether any were."""
+        held, self._held = self._held, None
+        if held is not None:
+            held.cancel()
+        return held is not None
+
+    def _begin(self) -> None:
+        held = self._let_go()
+        pieces = [piece for _, piece in self._waiting]
+        fits = len(pieces) <= self._pace.group_pieces
+        if self._crowded or not fits or not self._pace.is_brief(pieces):
+            self._flushing = asyncio.get_running_loop().create_task(self._flush(held=held))
+            return
+        try:
+            self._write(pieces)
+        except Exception as error:  # noqa: BLE001 - as in `_flush`
+            self._fail(error)
+            return
+        self._tell(len(pieces))
+
+    async def _flush(self, *, held: bool) -> None:
         loop = asyncio.get_running_loop()
         try:
             while self._waiting:
                 if self._crowded:
-                    await asyncio.sleep(self._linger_s)
-                size = min(len(self._waiting), self._group_pieces)
-                group = [self._waiting.popleft() for _ in range(size)]
-                pieces = [piece for _, piece in group]
-                self._crowded = size > 1
+                    await asyncio.sleep(self._pace.linger_s)
+                size = min(len(self._waiting), self._pace.group_pieces)
+                pieces = [self._waiting[place][1] for place in range(size)]
+                # What came together because it was held back for says nothing of a crowd.
+                self._crowded = size > 1 and not held
+                held = False
                 await loop.run_in_executor(self._thread, self._write, pieces)
-                for ticket, _ in group:
-                    self._done(ticket)
+                self._tell(size)
         # A party's process cannot go on when its disk does not: this is its outermost loop.
         except Exception as error:  # noqa: BLE001
-            self._failed(error)
+            self._fail(error)
         finally:
             self._flushing = None
+
+    def _tell(self, size: int) -> None:
+        for _ in range(size):
+            self._done(self._waiting.popleft()[0])
+
+    def _fail(self, error: Exception) -> None:
+        self._broken = True
+        self._failed(error)

@@ -9,6 +9,7 @@ import pytest
 from probatum.errors import Fault, Refusal
 from probatum.machine import events, wishes
 from probatum.nodes.shell.drive import Driver, World
+from probatum.nodes.shell.recording import BRIEF_BYTES
 from probatum.protocol.messages import Accepted, GetHeader, GetStatus, Refused
 from probatum.protocol.primitives import make_digest
 
@@ -31,17 +32,22 @@ class Script:
 
 
 class Disk:
-    def __init__(self, pause_s=0.0, error=None):
-        self.pause_s, self.error = pause_s, error
+    def __init__(self, pause_s=0.0, error=None, *, brief=True):
+        self.pause_s, self.error, self.brief = pause_s, error, brief
         self.groups = []
         self.threads = set()
+        self.order = []
 
     def append(self, records):
         self.threads.add(threading.get_ident())
+        self.order.append(threading.get_ident())
         time.sleep(self.pause_s)
         if self.error:
             raise self.error
         self.groups.append(records)
+
+    def is_brief(self, size_bytes):
+        return self.brief
 
     commit = append
 
@@ -142,6 +148,71 @@ def test_while_there_are_many_a_flush_waits_for_more():
     assert disk.groups == [(b"a", b"b"), (b"c", b"d"), (b"e",)]
 
 
+def drive_one_after_the_other(disk, count=4, size=1, *, askers=1):
+    """Journal record after record, each once the one before is on disk; return their threads."""
+
+    def say(event):
+        match event:
+            case events.Arrived(conversation="c1"):
+                return [wishes.Journal("0", (bytes(size),))]
+            case events.Durable(ticket=ticket) if int(ticket) < count - 1:
+                return [wishes.Journal(str(int(ticket) + 1), (bytes(size),))]
+            case events.Durable():
+                return [HALT]
+
+    async def during(driver):
+        for _ in range(askers):
+            driver.open(GetStatus())
+
+    drive(say, during, journal=disk)
+    assert disk.groups == [(bytes(size),)] * count
+    return [thread == threading.get_ident() for thread in disk.order]
+
+
+def test_a_short_flush_that_one_asker_waits_for_is_done_on_the_spot():
+    # The first one shows how long they take.
+    assert drive_one_after_the_other(Disk()) == [False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("disk", "size", "askers"),
+    [
+        (Disk(pause_s=0.008), 1, 1),
+        (Disk(brief=False), 1, 1),
+        (Disk(), BRIEF_BYTES + 1, 1),
+        (Disk(), 1, 2),
+    ],
+)
+def test_a_flush_that_would_keep_somebody_waiting_has_a_thread(disk, size, askers):
+    assert drive_one_after_the_other(disk, size=size, askers=askers) == [False] * 4
+
+
+@pytest.mark.parametrize(("quick_s", "groups"), [(1.0, 1), (0.002, 2)])
+def test_what_a_quick_model_brings_goes_to_the_disk_with_what_was_written_before(
+    monkeypatch, quick_s, groups
+):
+    monkeypatch.setattr("probatum.nodes.shell.recording.LINGER_S", quick_s)
+    disk = Disk()
+
+    def say(event):
+        match event:
+            case events.Started() | events.Durable(ticket="answer-1"):
+                number = 1 if event == events.Started() else 2
+                job = wishes.Compute(str(number), PACKAGE, ())
+                return [wishes.Journal(f"accept-{number}", (b"accept",)), job]
+            case events.Computed(job=job):
+                return [wishes.Journal(f"answer-{job}", (b"answer",))]
+            case events.Durable(ticket="answer-2"):
+                return [HALT]
+
+    _, machine, _ = drive(say, journal=disk, compute=Pool((), pause_s=0.02))
+    # How quick the model is shows the first time.
+    assert len(disk.groups[2:] or disk.groups[1:]) == groups
+    assert sum(disk.groups, ()) == (b"accept", b"answer") * 2
+    tickets = [event.ticket for event in machine.seen if isinstance(event, events.Durable)]
+    assert tickets == ["accept-1", "answer-1", "accept-2", "answer-2"]
+
+
 def test_commits_are_made_one_by_one():
     disk = Disk()
     rows = [((f"table{n}", b"k", None),) for n in range(5)]
@@ -208,13 +279,13 @@ def test_replies_come_back_and_what_has_no_last_one_is_unreachable(replies, expe
 
 
 class Pool:
-    def __init__(self, outcome):
-        self.outcome = outcome
+    def __init__(self, outcome, pause_s=0.0):
+        self.outcome, self.pause_s = outcome, pause_s
 
     def submit(self, package, tensors, done):
         if isinstance(self.outcome, Refusal) and self.outcome.code == "runtime.busy":
             raise self.outcome
-        threading.Thread(target=done, args=(self.outcome,)).start()
+        threading.Timer(self.pause_s, done, args=(self.outcome,)).start()
 
 
 @pytest.mark.parametrize(

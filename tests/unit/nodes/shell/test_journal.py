@@ -218,6 +218,19 @@ def keep_the_last(count):
     return compact
 
 
+def test_an_append_that_compacting_follows_is_not_brief(tmp_path):
+    journal, _ = open_journal(tmp_path / "j")
+    assert journal.is_brief(1 << 40)
+    journal.keep_compact(keep_the_last(0), from_bytes=200_000)
+    assert journal.is_brief(100_000)
+    assert not journal.is_brief(200_000)
+    journal.append([bytes(100_000)])
+    assert journal.is_brief(10_000)
+    assert not journal.is_brief(100_000)
+    journal.close()
+    assert not journal.is_brief(1)
+
+
 def test_a_journal_is_compacted_whenever_it_has_doubled(tmp_path):
     path = tmp_path / "j"
     journal, _ = open_journal(path)

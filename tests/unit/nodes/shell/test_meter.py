@@ -106,10 +106,15 @@ def test_the_journal_is_measured_and_written_all_the_same():
         def append(self, records):
             written.append(records)
 
+        def is_brief(self, size_bytes):
+            return size_bytes < 10
+
     world = World(clock_ms=lambda: 0, entropy=bytes, report=print, journal=Sink())
     meter = Meter(Script())
     meter.watch(world).journal.append((b"a", b"b", b"c"))
     assert written == [(b"a", b"b", b"c")]
+    assert meter.watch(world).journal.is_brief(9)
+    assert not meter.watch(world).journal.is_brief(10)
     lines = lines_of(meter)
     assert "probatum_flush_seconds_count 1" in lines
     assert 'probatum_flush_records_bucket{le="2"} 0' in lines
