@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -47,6 +48,9 @@ def test_the_story_holds_and_cleans_up(repository, find_model, temporary):
         "receipt.wrong-outputs",
         "5. Decide by a contract",
         "1,024 of 1,024 forecasts equal, bit for bit",
+        "3 receipts, 3 signatures, one answer",
+        "The three machines above gave these bits, too.",
+        "three nodes, class exact",
         "6. Search by meaning",
         "The bakery on the corner opens at six in the morning.",
         "as an OpenAI client asks it",
@@ -64,6 +68,8 @@ def test_the_story_holds_and_cleans_up(repository, find_model, temporary):
         "Next:",
     ):
         assert promised in out
+    for node in ("node-1", "node-2", "node-3"):
+        assert re.search(rf"{node} +[0-9.]+ +(yes|no) +[0-9.]+ +(yes|no) +[0-9.]+ +(yes|no)", out)
     assert find_processes(temporary) == []
     assert list(temporary.iterdir()) == []
 

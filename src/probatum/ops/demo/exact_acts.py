@@ -1,7 +1,8 @@
 """The act that shows equal bits: one contract, decided alike by everybody who evaluates exactly.
 
 Three processes stand for three machines: other threads, other batches, another kernel of the BLAS.
-Must not know terminals. Read next: `exact_process`, `docs/explanation/canonical.md`.
+Then each node of the network is asked, by name, in both classes. Must not know terminals. Read
+next: `exact_process`, `docs/explanation/canonical.md`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 
 from probatum.errors import Fault
 from probatum.ops.demo import volatility
+from probatum.ops.demo.exact_nodes import BATCH, ask_each_node
 from probatum.ops.demo.exact_process import How
 from probatum.ops.demo.stage import Stage
 from probatum.runtime.engine import Engine, EngineOptions, Stop
@@ -66,7 +68,7 @@ def decide_exactly(stage: Stage) -> None:
     windows = np.concatenate([volatility.make_window(days, number) for number in last])
     package = stage.get_package(volatility.NAME)
     model = package.folder / package.manifest.model
-    alone, together = (_ask_engine(model.read_bytes(), windows, batch) for batch in (1, 8))
+    alone, together = (_ask_engine(model.read_bytes(), windows, batch) for batch in (1, BATCH))
     with ThreadPoolExecutor(max_workers=len(MACHINES)) as pool:
         exact = list(pool.map(lambda each: _evaluate(model, windows, each), MACHINES))
     teller.line(f"{EVENINGS:,} forecasts, by three machines that evaluate exactly:")
@@ -84,17 +86,11 @@ def decide_exactly(stage: Stage) -> None:
         place = int(np.abs(alone - together).argmax())
     threshold = (float(alone[place]) + float(together[place])) / 2
     teller.line(f"A contract pays if the forecast for {days[last[place]].date} is above")
-    teller.line(f"{threshold:.7f} % a year. Does it pay?")
-    asked = [("ONNX Runtime, one by one", alone)]
-    asked += [("ONNX Runtime, 8 at once", together)] if apart else []
-    asked += [(f"exact, {each.said}", found) for each, found in zip(MACHINES, exact, strict=True)]
-    decided = [
-        (who, f"{found[place]:.7f} %", "yes" if float(found[place]) > threshold else "no")
-        for who, found in asked
-    ]
-    teller.table(("asked", "forecast", "pays"), decided)
-    verdicts = {pays for *_, pays in decided[-len(MACHINES) :]}
-    teller.promise(len(verdicts) == 1, "exact evaluation decides alike on each machine")
+    teller.line(f"{threshold:.7f} % a year. Does it pay? Each node is asked, by name:")
+    served = ask_each_node(stage, windows, place, threshold)
+    bits = {found[place].tobytes() for found in exact}
+    teller.promise(bits == {served.tobytes()}, "nodes give the bits that the machines give")
+    teller.line("The three machines above gave these bits, too.")
     teller.line("Exact is not nearer to the truth about markets; it is the same for everybody, and")
     teller.line("any one number of it can be judged in milliseconds.")
     teller.figure("exact evaluation", f"{EVENINGS:,} of {EVENINGS:,} forecasts equal, bit for bit")

@@ -13,13 +13,15 @@ from types import MappingProxyType
 from typing import Final
 
 from probatum.errors import Refusal
-from probatum.hub.build import PackageFacts, build_package
+from probatum.hub.build import GRAPH_NAME, PackageFacts, build_package
 from probatum.hub.files import disk_faults, read_bounded
 from probatum.hub.package import Package
 from probatum.ops.demo.magika import build_magika
 from probatum.ops.demo.minilm import TOKENS
 from probatum.protocol import limits
-from probatum.protocol.manifests import Dim, TensorSpec
+from probatum.protocol.manifests import Dim, DimRange, TensorSpec
+from probatum.runtime.checking.cell import expand_confined
+from probatum.runtime.checking.report import Question
 from probatum.runtime.schema import Schema, read_schema
 
 __all__ = ["FETCHED", "MODELS", "RealModel", "build_real", "get_source"]
@@ -41,6 +43,7 @@ class RealModel:
         labels: The file with the output's classes, a line each; None if there are none.
         batch_dim, max_tokens: As in `PackageFacts`.
         fixed: Free dimensions that must have a certain size: input, axis, size.
+        dims: What class `exact` admits; none if the package has no canonical graph.
     """
 
     version: str
@@ -54,6 +57,7 @@ class RealModel:
     batch_dim: str | None = "n"
     max_tokens: int | None = None
     fixed: tuple[tuple[str, int, int], ...] = ()
+    dims: tuple[DimRange, ...] = ()
 
 
 MODELS: Final[Mapping[str, RealModel]] = MappingProxyType(
@@ -121,6 +125,7 @@ MODELS: Final[Mapping[str, RealModel]] = MappingProxyType(
             ),
             source="sp500-volatility",
             extra=("README.md", "facts.json"),
+            dims=(DimRange(name="n", least=1, greatest=16),),
         ),
     }
 )
@@ -174,8 +179,21 @@ def _build(name: str, model: RealModel, source: Path, folder: Path) -> Package:
         labels=tuple(labels.decode().split("\n")[:-1]),
         batch_dim=model.batch_dim,
         max_tokens=model.max_tokens,
+        dims=model.dims,
     )
+    if model.dims:
+        extra[GRAPH_NAME] = _expand(onnx, model.dims)
     return build_package(facts, onnx, folder, extra)
+
+
+def _expand(onnx: bytes, dims: tuple[DimRange, ...]) -> bytes:
+    """Make the canonical graph that a package of class `exact` holds."""
+    ranges = {dim.name: (dim.least, dim.greatest) for dim in dims}
+    report, graph = expand_confined(Question(model=onnx, ranges=ranges))
+    if not report.is_admitted:
+        first = report.reasons[0]
+        raise Refusal(first.code, first.message, hint=first.hint)
+    return graph
 
 
 def _fix(schema: Schema, fixed: tuple[tuple[str, int, int], ...]) -> Schema:
