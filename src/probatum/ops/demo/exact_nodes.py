@@ -77,7 +77,7 @@ def ask_each_node(stage: Stage, windows: Windows, place: int, threshold: float) 
     teller.line(f"{len(said)} receipts, {len(said)} signatures, one answer: each root opens to the")
     teller.line(f"bits that {first.node} gave.")
     if len({pays for row in rows for pays in (row[4], row[6])}) > 1:
-        teller.line("In class float the same node pays or does not, by what is asked along with it.")
+        teller.line("In class float the same node pays or not, by what is asked along with it.")
     else:
         teller.line("In class float they agree, on this processor; nothing says that they must.")
     teller.figure("three nodes, class exact", "equal bits, one decision")
