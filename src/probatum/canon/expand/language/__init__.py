@@ -1,0 +1,1 @@
+"""Language models: their canonical graphs, made from sizes and weights, without ONNX (`TEXT-1`)."""
