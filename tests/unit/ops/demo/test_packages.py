@@ -54,7 +54,11 @@ def test_every_manifest_says_what_its_model_is(load):
         "pp-ocrv4-detector": ("Apache-2.0", "n", ["model.onnx"]),
         "pp-ocrv4-reader": ("Apache-2.0", "n", ["labels.txt", "model.onnx"]),
         "silero-vad": ("MIT", None, ["LICENSE", "model.onnx"]),
-        "sp500-volatility": ("NCSA", "n", ["README.md", "facts.json", "model.onnx"]),
+        "sp500-volatility": (
+            "NCSA",
+            "n",
+            ["README.md", "canonical.bin", "facts.json", "model.onnx"],
+        ),
     }
 
 
