@@ -25,9 +25,11 @@ __all__ = [
     "bind_size",
     "bound_size",
     "check_size",
+    "divide_by_dim",
     "is_lone_dim",
     "make_dim",
     "multiply_sizes",
+    "names_dim",
     "show_size",
     "sum_sizes",
 ]
@@ -151,6 +153,35 @@ def make_dim(name: str) -> Expr:
 def is_lone_dim(size: Size, name: str) -> bool:
     """Tell whether a size is this one dim and nothing else."""
     return isinstance(size, Expr) and size.terms == (Term(coefficient=1, factors=(name,)),)
+
+
+def names_dim(size: Size, name: str) -> bool:
+    """Tell whether a size's form names a dim, in quotients too."""
+    if isinstance(size, int):
+        return False
+    return any(
+        factor == name if isinstance(factor, str) else names_dim(factor.numerator, name)
+        for term in size.terms
+        for factor in term.factors
+    )
+
+
+def divide_by_dim(size: Size, name: str) -> Size | None:
+    """Divide a size by a dim that is a factor of each of its terms.
+
+    Returns:
+        The size that makes it when multiplied by the dim; None where there is none.
+    """
+    if isinstance(size, int):
+        return None
+    divided = []
+    for term in size.terms:
+        if name not in term.factors:
+            return None
+        at = term.factors.index(name)
+        factors = (*term.factors[:at], *term.factors[at + 1 :])
+        divided.append(Term(coefficient=term.coefficient, factors=factors))
+    return _collect(tuple(divided))
 
 
 def sum_sizes(sizes: tuple[Size, ...]) -> Size:
