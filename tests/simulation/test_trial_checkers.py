@@ -72,6 +72,13 @@ def test_a_cheat_that_goes_free_is_found(gang):
     assert list_codes(gang, {key: None}) == {"trials.not-convicted"}
 
 
+def test_a_gateway_that_charged_twice_and_goes_free_is_found():
+    trial = live("overcharger", 2)
+    assert list_codes(trial, {}) == set()
+    key = next(iter(list_records(trial, records.OFFENCE, records.OffenceRecord)))
+    assert list_codes(trial, {key: None}) == {"trials.not-convicted"}
+
+
 def test_a_late_conviction_is_found(gang):
     offences = list_records(gang, records.OFFENCE, records.OffenceRecord)
     key, offence = next(iter(offences.items()))

@@ -1,4 +1,4 @@
-"""Storms with cheats in them: whoever cheats is convicted, nobody honest is (`LOG-1`).
+"""Storms with cheats in them: whoever cheats is convicted, nobody honest is (`LOG-1`, `PAY-1`).
 
 Sixty seeds in every run, others in each round of `make nightly`.
 """
@@ -47,6 +47,8 @@ def test_the_cheats_cheated(seed_round):
         "returns of loser": 20,
         "losses declared by a loser": 10,
         "convicted of loss": 4,
+        "known acts of overcharger": 12,
+        "convictions of overcharger": 12,
         "disks lost": 20,
         "records lost with a disk": 200,
         "late fees of honest nodes": 60,

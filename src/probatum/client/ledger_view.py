@@ -184,6 +184,10 @@ class LedgerView:
         key = records.get_offence_key(operator, session, kind, index)
         return self._get(key, records.OffenceRecord)
 
+    def get_charge(self, operator: Address, first_record: Digest) -> records.OffenceRecord | None:
+        """Get a gateway's conviction of charging twice for a request."""
+        return self._get(records.get_charge_key(operator, first_record), records.OffenceRecord)
+
     def get_loss(self, operator: Address) -> records.LossRecord | None:
         """Get the last loss that an operator's node declared."""
         return self._get(records.get_loss_key(operator), records.LossRecord)

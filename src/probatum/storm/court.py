@@ -17,13 +17,13 @@ from probatum.protocol.bundles import decode_bundle
 from probatum.protocol.dsse import decode_payload
 from probatum.protocol.primitives import address_to_hex
 from probatum.protocol.receipts import decode_receipt
-from probatum.storm.cast.cheats import CHEATS
+from probatum.storm.cast.cheats import CHEATS, MakeCheat
 from probatum.storm.cast.customer import Request
 from probatum.storm.cast.griefer import Griefer
+from probatum.storm.cast.overcharger import Overcharger
 from probatum.storm.cast.prosecutor import Prosecutor
 from probatum.storm.disk import Disk
 from probatum.storm.docket import Deeds
-from probatum.storm.kernel import Build
 from probatum.storm.loop import derive_chance
 from probatum.storm.people import derive_account, derive_operating
 from probatum.storm.world import LEDGER, World
@@ -40,24 +40,26 @@ def open_court(world: World) -> None:
     """Wrap the nodes that cheat, before anybody starts."""
     plan, docket = world.plan, world.docket
     for at, cheat in enumerate(plan.cheats):
-        name = f"node-{at}"
-        operator = derive_account(world.kernel.seed, f"operator of {name}").address
-        deeds = docket.deeds[name] = Deeds(cheat=cheat, operator=operator, limit=_ACTS)
+        deeds = _wrap(world, f"node-{at}", cheat, CHEATS[cheat])
         if cheat in ("omitter", "loser"):
             # Once they forget, they forget all until they are started again.
             deeds.limit, deeds.over = 1_000, True
-        world.witness.liars.add(address_to_hex(operator))
-        party = world.kernel.parties[name]
-        party.build = _wrap(world, name, party.build, deeds)
+    for at in range(plan.overchargers):
+        _wrap(world, f"gateway-{at}", "overcharger", Overcharger)
     for at in range(plan.disk_losers):
         name = f"node-{len(plan.cheats) + at}"
         docket.forgetful[name] = derive_account(world.kernel.seed, f"operator of {name}").address
 
 
-def _wrap(world: World, name: str, build: Build, deeds: Deeds) -> Build:
+def _wrap(world: World, name: str, cheat: str, kind: MakeCheat) -> Deeds:
+    operator = derive_account(world.kernel.seed, f"operator of {name}").address
+    deeds = world.docket.deeds[name] = Deeds(cheat=cheat, operator=operator, limit=_ACTS)
+    world.witness.liars.add(address_to_hex(operator))
     signer = derive_operating(world.kernel.seed, name)
-    kind = CHEATS[deeds.cheat]
-    return lambda disk: kind(build(disk), signer, deeds, world.kernel.trace)
+    party = world.kernel.parties[name]
+    build = party.build
+    party.build = lambda disk: kind(build(disk), signer, deeds, world.kernel.trace)
+    return deeds
 
 
 def seat(world: World) -> None:
@@ -100,6 +102,8 @@ def _list_bundles(world: World) -> Iterator[bytes]:
         for request in notebook.requests:
             if request.bundle is not None and request.stand in ("answered", "settled"):
                 yield request.bundle
+            if request.settled is not None and world.plan.price_units:
+                yield request.settled  # what it charges may be another than before
 
 
 def _add_accuser(world: World, name: str, kind: type[Prosecutor | Griefer]) -> None:
@@ -137,6 +141,8 @@ def is_judged(world: World) -> bool:
     open_cases = [case for case in docket.cases.values() if case.verdict == "open"]
     # What was settled of a log that is gone can be shown by nobody.
     lost = {*docket.forgetful.values()}
-    return all(case.held.operator in lost for case in open_cases) and all(
-        fork.verdict != "open" or fork.operator in lost for fork in docket.forks.values()
+    return (
+        all(case.held.operator in lost for case in open_cases)
+        and all(fork.verdict != "open" or fork.operator in lost for fork in docket.forks.values())
+        and all(charge.verdict != "open" for charge in docket.charges.values())
     )

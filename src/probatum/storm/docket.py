@@ -12,8 +12,9 @@ from typing import Literal, TypeAlias
 from probatum.evidence.accusing import HeldReceipt
 from probatum.protocol.primitives import Address, Digest, RequestId, address_to_hex
 from probatum.protocol.records import OffenceKind
+from probatum.protocol.transactions.kinds import ReportTwoCharges, ReportTwoReleases
 
-__all__ = ["Act", "Case", "Deeds", "Docket", "ForkCase", "Verdict"]
+__all__ = ["Act", "Case", "ChargeCase", "Deeds", "Docket", "ForkCase", "Verdict"]
 
 Verdict: TypeAlias = Literal["open", "convicted", "settled", "other"]
 """Where a receipt's case stands; ``other``: nothing follows, for a reason of its own."""
@@ -25,13 +26,16 @@ class Act:
 
     Attributes:
         index: The entry's; 0 of a fork.
-        entry: SHA-256 of the receipt's payload that was said, or of a forged checkpoint.
+        entry: SHA-256 of the receipt's payload that was said, of a forged checkpoint, or of the
+            release that charged again.
+        first_record: Of the request that a gateway charged for twice.
     """
 
     kind: OffenceKind
     session: int
     index: int
     entry: Digest
+    first_record: Digest | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,6 +103,18 @@ class ForkCase:
     not_before: int = 0
 
 
+@dataclass(slots=True, kw_only=True)
+class ChargeCase:
+    """Two charges for one piece of work, by bundles that a prosecutor holds."""
+
+    body: ReportTwoCharges | ReportTwoReleases
+    first_record: Digest
+    known_at: int
+    verdict: Verdict = "open"
+    busy: bool = False
+    not_before: int = 0
+
+
 @dataclass(slots=True)
 class Docket:
     """Everything about a storm's trials.
@@ -108,6 +124,7 @@ class Docket:
         forgetful: Operators of honest nodes whose disk is lost, by their party's name.
         cases: By log entry: what prosecutors hold.
         forks: By digest of the checkpoint.
+        charges: By digest of the release that charged again.
         griefers: Accounts of those who accuse falsely, by their party's name.
     """
 
@@ -115,6 +132,7 @@ class Docket:
     forgetful: dict[str, Address] = field(default_factory=dict)
     cases: dict[Digest, Case] = field(default_factory=dict)
     forks: dict[Digest, ForkCase] = field(default_factory=dict)
+    charges: dict[Digest, ChargeCase] = field(default_factory=dict)
     griefers: dict[str, Address] = field(default_factory=dict)
 
     def excuses(self, party: str) -> bool:

@@ -54,6 +54,7 @@ class Plan:
         price_units: What nodes ask for an answer; gateways add `margin_units`, customers pay by
             voucher (`PAY-1`). Where both are 0 nobody pays anything.
         cheats: The nodes that break `LOG-1`, the first ones, by kind (`cast.cheats`).
+        overchargers: How many gateways, the first ones, charge twice.
         disk_losers: How many honest nodes behind them lose their disk once.
         prosecutors: How many hold what customers hold, and accuse.
         griefers: How many accuse falsely, and in bulk.
@@ -67,6 +68,7 @@ class Plan:
     tamperers: int = 0
     takers: int = 0
     cheats: tuple[str, ...] = ()
+    overchargers: int = 0
     disk_losers: int = 0
     prosecutors: int = 0
     griefers: int = 0

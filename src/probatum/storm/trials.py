@@ -1,4 +1,4 @@
-"""Storms with trials: plans in which somebody breaks `LOG-1` and somebody else holds them to it.
+"""Storms with trials: somebody breaks `LOG-1` or `PAY-1`, and somebody else holds them to it.
 
 Windows are shorter than a network's own, so that a storm of a minute sees them pass.
 """
@@ -51,9 +51,10 @@ TRIALS: Final[Mapping[str, Plan]] = MappingProxyType(
             ),
             replace(_make("deluge", disk_losers=1, griefers=2), settle_every_blocks=20),
             _make("gang", "equivocator", "omitter", disk_losers=1),
+            replace(_make("overcharger"), overchargers=1, price_units=5_000, margin_units=300),
         )
     }
 )
 """One kind of cheat each, one of them with a log that never stands still; an honest node that loses
 its disk; who accuses falsely, with and without somebody to accuse, and where every receipt is late;
-several at once."""
+several at once; and a gateway that charges twice."""

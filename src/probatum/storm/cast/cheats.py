@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -35,12 +35,13 @@ from probatum.protocol.notes import (
     open_note,
     sign_checkpoint,
 )
+from probatum.protocol.primitives import Digest
 from probatum.protocol.receipts import LogPosition, Receipt, decode_receipt, encode_receipt
 from probatum.protocol.records import OffenceKind
 from probatum.storm.docket import Act, Deeds
 from probatum.storm.trace import Trace
 
-__all__ = ["CHEATS", "Cheat"]
+__all__ = ["CHEATS", "Cheat", "MakeCheat"]
 
 
 class Cheat:
@@ -84,8 +85,22 @@ class Cheat:
     def _sign(self, payload: bytes) -> bytes:
         return encode_document(sign_envelope(payload, (self._signer,)))
 
-    def _note(self, kind: OffenceKind, session: int, index: int, said: bytes) -> None:
-        act = Act(kind=kind, session=session, index=index, entry=sha256(said))
+    def _note(
+        self,
+        kind: OffenceKind,
+        session: int,
+        index: int,
+        said: bytes,
+        *,
+        first_record: Digest | None = None,
+    ) -> None:
+        act = Act(
+            kind=kind,
+            session=session,
+            index=index,
+            entry=sha256(said),
+            first_record=first_record,
+        )
         if act not in self._deeds.acts:
             self._deeds.acts.append(act)
             self._trace.count(f"acts of {self._deeds.cheat}")
@@ -238,15 +253,16 @@ def _read_payload(raw: bytes) -> bytes:
     return decode_payload(decode_document(Envelope, raw, limit_bytes=limits.ENVELOPE_BYTES))
 
 
-CHEATS: Final[Mapping[str, Callable[[Machine, OperatingSigner, Deeds, Trace], Cheat]]] = (
-    MappingProxyType(
-        {
-            "equivocator": Equivocator,
-            "forker": Forker,
-            "loser": Loser,
-            "omitter": Omitter,
-            "substituter": Substituter,
-        }
-    )
+MakeCheat: TypeAlias = Callable[[Machine, OperatingSigner, Deeds, Trace], Cheat]
+"""Wraps an honest machine."""
+
+CHEATS: Final[Mapping[str, MakeCheat]] = MappingProxyType(
+    {
+        "equivocator": Equivocator,
+        "forker": Forker,
+        "loser": Loser,
+        "omitter": Omitter,
+        "substituter": Substituter,
+    }
 )
 """Every kind, by the name that plans use."""

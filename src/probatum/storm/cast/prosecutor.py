@@ -21,7 +21,6 @@ from probatum.evidence.prosecution import (
     FetchTiles,
     Wait,
     Windows,
-    find_rivals,
     prosecute,
 )
 from probatum.evidence.settlements import Settled, find_settlement
@@ -29,18 +28,22 @@ from probatum.machine.events import Event, Fired, Moment, Returned, Started
 from probatum.machine.machine import draw
 from probatum.machine.wishes import Send, SetTimer, Wish
 from probatum.protocol import records
-from probatum.protocol.bundles import decode_bundle
 from probatum.protocol.eip712 import Domain
 from probatum.protocol.hashing import sha256
 from probatum.protocol.messages import GetBlock, GetLogFile, GotBlock, GotLogFile
 from probatum.protocol.notes import log_origin, open_checkpoint
-from probatum.protocol.primitives import Address, Digest
+from probatum.protocol.primitives import Address
 from probatum.protocol.records import LogRecord
 from probatum.protocol.secp256k1 import AccountSigner
 from probatum.protocol.tiles import TileReader
-from probatum.protocol.transactions.kinds import Accusation
+from probatum.protocol.transactions.kinds import (
+    Accusation,
+    ReportTwoCharges,
+    ReportTwoReleases,
+)
 from probatum.protocol.trust import Trust
-from probatum.storm.docket import Case, Docket, ForkCase
+from probatum.storm.cast.holdings import Holdings
+from probatum.storm.docket import Case, ChargeCase, Docket, ForkCase
 from probatum.storm.trace import Trace
 
 __all__ = ["PREFIXES", "Prosecutor"]
@@ -84,13 +87,11 @@ class Prosecutor:
         self._ledger = ledger
         self._domain = domain
         self._docket = docket
-        self._collect = collect
+        self._holdings = Holdings(docket, collect)
         self._trace = trace
         self._follower = LedgerFollower(ledger, PREFIXES, trust)
         self._sender = TransactionSender(ledger, domain, signer, fee_units)
-        self._seen: set[bytes] = set()
-        self._rivals: dict[Digest, Case] = {}
-        self._sent: dict[str, Case | ForkCase] = {}
+        self._sent: dict[str, Case | ForkCase | ChargeCase] = {}
         self._tiles: dict[tuple[Address, int], dict[str, bytes]] = {}
         self._settled: dict[tuple[Address, int], Settled] = {}
         self._asking: dict[str, tuple[Address, int]] = {}
@@ -121,7 +122,7 @@ class Prosecutor:
             case Started():
                 return (*self._follower.start(moment), SetTimer(_LOOK, _LOOK_MS))
             case Fired(timer=name) if name == _LOOK:
-                self._take_bundles()
+                self._holdings.take(self.view.height)
                 return (*self._look_at_logs(moment), *self._plan(), SetTimer(_LOOK, _LOOK_MS))
             case Returned(call=call, message=message) if call in self._fetching:
                 operator, session, path = self._fetching.pop(call)
@@ -141,31 +142,6 @@ class Prosecutor:
                 self._fetching.pop(call, None)
                 self._asking.pop(call, None)
                 return ()
-
-    def _take_bundles(self) -> None:
-        for raw in self._collect():
-            digest = sha256(raw)
-            if digest in self._seen:
-                continue
-            self._seen.add(digest)
-            bundle = decode_bundle(raw)
-            if bundle.receipt is None:
-                continue
-            held = accusing.hold_bundle(bundle)
-            self._docket.cases.setdefault(
-                held.entry,
-                Case(
-                    held=held,
-                    request_id=held.receipt.request.request_id,
-                    known_at=self.view.height,
-                ),
-            )
-        holdings = [case.held for case in self._docket.cases.values()]
-        for first, second in find_rivals(holdings):
-            for one, other in ((first, second), (second, first)):
-                if one.entry not in self._rivals:
-                    self._rivals[one.entry] = self._docket.cases[other.entry]
-                    self._docket.cases[one.entry].not_before = 0
 
     def _look_at_logs(self, moment: Moment) -> tuple[Wish, ...]:
         """Ask one node for a checkpoint of its newest session."""
@@ -235,11 +211,20 @@ class Prosecutor:
         for fork in self._docket.forks.values():
             if fork.verdict == "open" and not fork.busy and fork.not_before <= height:
                 wishes += self._judge_fork(fork)
+        for charge in self._docket.charges.values():
+            if charge.verdict == "open" and not charge.busy and charge.not_before <= height:
+                wishes += self._judge_charge(charge)
         return tuple(wishes)
+
+    def _judge_charge(self, charge: ChargeCase) -> tuple[Wish, ...]:
+        if self.view.get_charge(charge.body.operator, charge.first_record) is not None:
+            charge.verdict = "convicted"
+            return ()
+        return self._accuse(charge, charge.body)
 
     def _judge(self, case: Case, windows: Windows) -> tuple[Wish, ...]:
         held = case.held
-        rival = self._rivals.get(held.entry)
+        rival = self._holdings.find_rival(held.entry)
         place = (held.operator, held.place.session)
         if rival is not None and rival.busy:
             return ()  # one report is about both
@@ -320,7 +305,11 @@ class Prosecutor:
                 wishes += self._fetch(operator, session, path)
         return tuple(wishes)
 
-    def _accuse(self, case: Case | ForkCase, body: Accusation) -> tuple[Wish, ...]:
+    def _accuse(
+        self,
+        case: Case | ForkCase | ChargeCase,
+        body: Accusation | ReportTwoCharges | ReportTwoReleases,
+    ) -> tuple[Wish, ...]:
         if len(self._sender) >= _IN_FLIGHT:
             return ()
         case.busy = True

@@ -96,6 +96,11 @@ def _check_act(world: World, done: Replay, name: str, deeds: Deeds, act: Act) ->
         if fork is None:
             return  # nobody was shown it
         due = fork.known_at + params.include_window_blocks
+    elif act.kind == "charge":
+        charge = docket.charges.get(act.entry)
+        if charge is None:
+            return  # nobody holds both
+        due = charge.known_at
     else:
         case = docket.cases.get(act.entry)
         if case is None:
@@ -105,6 +110,8 @@ def _check_act(world: World, done: Replay, name: str, deeds: Deeds, act: Act) ->
             due += params.challenge_window_blocks
     world.kernel.trace.count(f"known acts of {deeds.cheat}")
     key = records.get_offence_key(deeds.operator, act.session, act.kind, act.index)
+    if act.first_record is not None:
+        key = records.get_charge_key(deeds.operator, act.first_record)
     offence = _get(done, key, records.OffenceRecord)
     where = f"{act.kind} at {act.index} of session {act.session}"
     if offence is not None:
