@@ -24,10 +24,8 @@ __all__ = ["multiply_aligned", "multiply_rows", "round_products", "widen_rows"]
 FLOOD: Final = 1 / 32
 """Above this share of undecided elements a whole product is done by slices."""
 FLOOD_LEAST: Final = 256
-EVEN: Final = 2.0
-NARROW: Final = 300
-"""Norms of which the greatest is at most `EVEN` times the least count as alike; four times as many
-where rows are narrow, as a bound for each of them then costs more."""
+LOOSE: Final = 1 / 16
+"""Above this share a chunk's elements each get a bound of their own at once."""
 UPDATES: Final = 4
 """How often a BLAS may add to one element within a chunk: its own blocks have 96 terms at least."""
 INFLATE: Final = 1 + 2.0**-16
@@ -55,10 +53,10 @@ def widen_rows(array: Array, dtype: str, ws: Workspace) -> tuple[Doubles, Double
     )
 
     def work(_: Scratch, begin: int, end: int) -> None:
-        widen(rows[begin:end], dtype, wide[begin:end])
-        np.einsum("ij,ij->i", wide[begin:end], wide[begin:end], out=squares[begin:end])
+        here = widen(rows[begin:end], dtype, wide[begin:end])
+        np.vecdot(here, here, out=squares[begin:end])
 
-    ws.spread(len(rows), max(1, CHUNK // terms), work)
+    ws.spread(len(rows), max(1, 2 * CHUNK // terms), work)
     np.sqrt(squares, out=squares)
     return doubles, norms
 
@@ -123,51 +121,58 @@ def round_products(
 ) -> Indices:
     """Round values that are right to within bounds[b, i] * norms[b, j].
 
+    A chunk of rows is tried with the greatest of its bounds, one scalar, which costs half of what
+    a bound for each element does; what that leaves is tried again with its own.
+
+    Args:
+        value: B, M, N; contiguous.
+        bounds: B, M.
+        norms: B, N.
+        dtype: What to round to.
+        out: B, M, N; contiguous.
+        ws: Where to work.
+
     Returns:
         Flat indices of the undecided.
     """
-    columns = value.shape[-1]
-    most = norms.max(axis=-1, initial=0.0)
-    even = EVEN if columns > NARROW else 4 * EVEN
-    if (most <= even * norms.min(axis=-1, initial=np.inf)).all():
-        flat = value.reshape(-1, columns)
-        rows = (bounds * most[:, None]).reshape(-1)
-        found = _round_rows(flat, rows, None, dtype, out.reshape(-1, columns), ws)
-        return np.concatenate(found) if found else np.empty(0, np.intp)
-    found = []
-    for at, (one, two, three) in enumerate(zip(value, bounds, norms, strict=True)):
-        more = _round_rows(one, two, three, dtype, out[at], ws)
-        found += [indices + at * one.size for indices in more]
-    return np.concatenate(found) if found else np.empty(0, np.intp)
+    height, columns = value.shape[1:]
+    rows, results, flat = value.reshape(-1, columns), out.reshape(-1, columns), bounds.reshape(-1)
+    most = (bounds * norms.max(axis=-1, initial=0.0)[:, None]).reshape(-1)
+    step = max(1, 2 * CHUNK // max(1, columns))
+
+    def work(scratch: Scratch, begin: int, end: int) -> tuple[Indices, bool] | None:
+        here = (rows[begin:end], results[begin:end], dtype, scratch)
+        found, own = _round_chunk(most[begin:end].max(), *here), False
+        if found is not None and len(found) > LOOSE * here[0].size:
+            bound = norms[np.arange(begin, end) // height]
+            bound *= flat[begin:end, None]
+            found, own = _round_chunk(bound, *here), True
+        return None if found is None else (found + begin * columns, own)
+
+    chunks = ws.spread(len(rows), step, work)
+    undecided = [found for found, own in chunks if own]
+    if loose := [found for found, own in chunks if not own]:
+        at = np.concatenate(loose)
+        row, column = np.divmod(at, columns)
+        bound = flat[row] * norms[row // height, column]
+        close = rows.reshape(-1)[at]
+        high = round_to(dtype, close + bound)
+        left = compare_rounded(round_to(dtype, close - bound), high)
+        results.reshape(-1)[at] = high
+        if left is not None:
+            undecided.append(at[left])
+    return np.concatenate(undecided) if undecided else np.empty(0, np.intp)
 
 
-def _round_rows(
-    value: Doubles, bounds: Doubles, norms: Doubles | None, dtype: str, out: Array, ws: Workspace
-) -> list[Indices]:
-    """Round rows: a bound each, or one for a whole chunk where they are alike, or one an element.
-
-    A larger bound leaves a few more undecided; one scalar saves half of the time.
-    """
-    columns = value.shape[-1]
-
-    def work(scratch: Scratch, begin: int, end: int) -> Indices | None:
-        count = (end - begin) * columns
-        moved = scratch.take("moved", count).reshape(-1, columns)
-        low = scratch.take("low", count, dtype).reshape(-1, columns)
-        high, here = out[begin:end], bounds[begin:end]
-        bound: Doubles | float = here[:, None]
-        if norms is not None:
-            bound = np.multiply(bound, norms, out=scratch.take("bound", count).reshape(-1, columns))
-        elif (most := float(here.max())) <= (EVEN if columns > NARROW else 4 * EVEN) * float(
-            here.min()
-        ):
-            bound = most
-        round_to(dtype, np.add(value[begin:end], bound, out=moved), high)
-        round_to(dtype, np.subtract(value[begin:end], bound, out=moved), low)
-        found = compare_rounded(low, high, scratch)
-        return None if found is None else found + begin * columns
-
-    return ws.spread(len(value), max(1, 2 * CHUNK // max(1, columns)), work)
+def _round_chunk(
+    bound: Doubles | np.float64, value: Doubles, high: Array, dtype: str, scratch: Scratch
+) -> Indices | None:
+    """Round value + bound to `high`: flat indices of where value - bound rounds otherwise."""
+    moved = scratch.take("moved", value.size).reshape(value.shape)
+    low = scratch.take("low", value.size, dtype).reshape(value.shape)
+    round_to(dtype, np.add(value, bound, out=moved), high)
+    round_to(dtype, np.subtract(value, bound, out=moved), low)
+    return compare_rounded(low, high, scratch)
 
 
 def _flood(left: Doubles, right: Doubles, dtype: str, out: Array, ws: Workspace) -> Indices:

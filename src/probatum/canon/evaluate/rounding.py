@@ -54,8 +54,9 @@ def compare_rounded(low: Array, high: Array, scratch: Scratch | None = None) -> 
     """Find where two rounded arrays differ in bits: flat indices, None where nowhere."""
     lows, highs = get_bits(low).reshape(-1), get_bits(high).reshape(-1)
     out = None if scratch is None else scratch.take("differ", lows.size, "bool")
-    differ = np.not_equal(lows, highs, out=out)
-    return np.flatnonzero(differ) if differ.any() else None
+    # A mask has one dimension: what `flatnonzero` adds around this counts in small chunks.
+    found: Indices = np.not_equal(lows, highs, out=out).nonzero()[0]
+    return found if len(found) else None
 
 
 def find_midpoints(dtype: str, low: Array, high: Array) -> tuple[Doubles, NDArray[np.bool_]]:

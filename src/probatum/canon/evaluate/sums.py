@@ -70,12 +70,13 @@ def sum_rows(rows: Array, dtype: str, divisor: int, out: Array, ws: Workspace) -
     if not count:
         return
     factor = (terms + 4) * UNIT * INFLATE * float(np.sqrt(terms))
+    ones = np.ones(terms)
 
     def work(scratch: Scratch, begin: int, end: int) -> Indices | None:
         doubles = scratch.take("rows", (end - begin) * terms).reshape(-1, terms)
         widen(rows[begin:end], dtype, doubles)
-        total = np.add.reduce(doubles, axis=1)
-        bound = np.sqrt(np.einsum("ij,ij->i", doubles, doubles)) * factor
+        total = np.matmul(doubles, ones)
+        bound = np.sqrt(np.vecdot(doubles, doubles)) * factor
         if not np.isfinite(bound).all():
             # NaN and infinities: their sum says it all; no finite sum can overflow.
             bad = ~np.isfinite(doubles).all(axis=1)

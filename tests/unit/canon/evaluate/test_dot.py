@@ -123,6 +123,19 @@ def test_small_and_large(scale):
     assert dot("float32", left, right).tolist() == judge("float32", left, right).tolist()
 
 
+@pytest.mark.parametrize("batch", [1, 3])
+def test_rows_and_columns_of_every_size(batch):
+    """One bound for a chunk is far too large for most: each element's own decides."""
+    rng = np.random.default_rng(11)
+    left = rng.standard_normal((batch, 12, 60)) * 2.0 ** rng.integers(-30, 30, (batch, 12, 1))
+    right = rng.standard_normal((batch, 14, 60)) * 2.0 ** rng.integers(-30, 30, (batch, 14, 1))
+    left[:, 3] = right[:, 5] = 0
+    sides = [side.astype(np.float32) for side in (left, right)]
+    got = compute("Dot", [("float32", side) for side in sides], "float32", (batch, 12, 14))
+    want = [judge("float32", one, two) for one, two in zip(*sides, strict=True)]
+    assert got.tolist() == np.stack(want).tolist()
+
+
 def test_flood_and_no_flood_agree():
     """All cancels: the whole matrix goes by slices, its elements alone by the ladder."""
     left, right = make_cancelling("float32", 40, 60, 200, 1)

@@ -119,21 +119,22 @@ def apply_univariate(function: Univariate, value: Value, out: Array, ws: Workspa
     """
     dtype = value.dtype
     flat, results = value.array.reshape(-1), out.reshape(-1)
-    if dtype == "float64":
-        undecided = np.arange(flat.size)
-    else:
-
-        def work(scratch: Scratch, begin: int, end: int) -> Indices | None:
-            return _apply_chunk(
-                function, dtype, flat[begin:end], results[begin:end], scratch, begin
-            )
-
-        found = ws.spread(flat.size, CHUNK, work)
+    undecided: Indices = np.arange(flat.size if dtype == "float64" else 0)
+    if dtype != "float64":
+        compute, error = function.compute, function.error
+        if function.rough is not None:
+            compute, error = function.rough, function.rough_error
+        undecided = _compute(compute, error, flat, dtype, results, ws, gaps=function.gaps)
+        if function.rough is not None and len(undecided):
+            few = np.empty(len(undecided), results.dtype)
+            compute, error, hard = function.compute, function.error, flat[undecided]
+            left = _compute(compute, error, hard, dtype, few, ws, gaps=function.gaps)
+            results[undecided] = few
+            undecided = undecided[left]
         if not function.gaps and not value.finite:
             # NaN: whatever level 1 made of it, and of its neighbours nothing.
             _fill_nan_like(flat, dtype, results)
-            found = [at[~_is_nan(flat[at], dtype)] for at in found]
-        undecided = np.concatenate(found) if found else np.empty(0, np.intp)
+            undecided = undecided[~_is_nan(flat[undecided], dtype)]
     if len(undecided):
         fmt, bits = FORMATS[dtype], get_bits(flat)
         hard, inverse = np.unique(bits[undecided], return_inverse=True)
@@ -144,22 +145,25 @@ def apply_univariate(function: Univariate, value: Value, out: Array, ws: Workspa
         get_bits(results)[undecided] = np.array(settled, bits.dtype)[inverse]
 
 
-def _apply_chunk(
-    function: Univariate, dtype: str, x: Array, out: Array, scratch: Scratch, begin: int
-) -> Indices | None:
-    """Compute a chunk: indices, from `begin` on, of what is undecided."""
-    compute, error = function.compute, function.error
-    if function.rough is not None:
-        compute, error = function.rough, function.rough_error
-    value = compute(widen(x, dtype, scratch.take("x", x.size)), scratch)
-    undecided = _test(value, error, dtype, out, scratch, gaps=function.gaps)
-    if undecided is not None and function.rough is not None:
-        few = np.empty(len(undecided), out.dtype)
-        value = function.compute(widen(x[undecided], dtype), scratch)
-        left = _test(value, function.error, dtype, few, scratch, gaps=function.gaps)
-        out[undecided] = few
-        undecided = None if left is None else undecided[left]
-    return None if undecided is None else undecided + begin
+def _compute(
+    compute: Callable[[Doubles, Scratch], Doubles],
+    error: float,
+    x: Array,
+    dtype: str,
+    out: Array,
+    ws: Workspace,
+    *,
+    gaps: bool,
+) -> Indices:
+    """Compute all elements, flat, by one of the ways: indices of what it leaves undecided."""
+
+    def work(scratch: Scratch, begin: int, end: int) -> Indices | None:
+        value = compute(widen(x[begin:end], dtype, scratch.take("x", end - begin)), scratch)
+        found = _test(value, error, dtype, out[begin:end], scratch, gaps=gaps)
+        return None if found is None else found + begin
+
+    found = ws.spread(x.size, CHUNK, work)
+    return np.concatenate(found) if found else np.empty(0, np.intp)
 
 
 def _test(
@@ -183,7 +187,8 @@ def _test(
     np.not_equal(get_bits(out), get_bits(low), out=differ)
     if gaps:
         differ |= np.isnan(value)
-    return np.flatnonzero(differ) if differ.any() else None
+    found: Indices = differ.nonzero()[0]
+    return found if len(found) else None
 
 
 def _is_nan(x: Array, dtype: str) -> Array:
