@@ -20,6 +20,7 @@ from tests.corpus.trained import train
 
 ROOT = Path(__file__).resolve().parents[1]
 FAR = 1.5e-6
+RATE = {"sr": 16_000}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,7 @@ class Model:
         bind: Inputs that are constants.
         far: How far ONNX Runtime may be off, as a share of the largest output.
         recipe: Where it comes from; empty for those of `corpus.trained`.
+        file: Which of the recipe's files it is.
         rows: Whether the first dim of all inputs is the batch.
     """
 
@@ -41,6 +43,7 @@ class Model:
     bind: dict[str, int] = field(default_factory=dict)
     far: float = FAR
     recipe: str = ""
+    file: str = "model.onnx"
     rows: bool = True
 
 
@@ -64,6 +67,14 @@ def sound(rng):
     return {"input": wave, "state": state}
 
 
+def sounds(rng):
+    """Four windows in a row, for the file that takes a sequence of them."""
+    wave = rng.normal(0, 0.1, (4, 576)).astype(np.float32)
+    wave[2, 100:] = 0
+    hidden, cell = (rng.normal(0, 0.1, (1, 1, 128)).astype(np.float32) for _ in range(2))
+    return {"input": wave, "h": hidden, "c": cell}
+
+
 def features(count, low, high):
     return lambda rng: {"X": rng.uniform(low, high, (64, count)).astype(np.float32)}
 
@@ -78,9 +89,29 @@ MODELS = [
         recipe="silero-vad",
         draw=sound,
         dims={"batch": (1, 1), "sequence": (576, 576)},
-        bind={"sr": 16_000},
+        bind=RATE,
         far=2e-5,
         rows=False,
+    ),
+    *(
+        Model(
+            name=f"silero-{name}",
+            recipe="silero-vad",
+            file=f"{name}.onnx",
+            draw=sounds if name == "sequence" else sound,
+            dims=dims,
+            bind=bind,
+            far=4e-5,
+            rows=False,
+        )
+        for name, dims, bind in (
+            # Nested `If`, decided by the rate; its dims have no names.
+            ("op16", {"input_0": (1, 1), "input_1": (576, 576), "state_1": (1, 1)}, RATE),
+            ("16k-op15", {"batch": (1, 8), "sequence": (576, 576)}, RATE),
+            ("half", {"batch": (1, 8), "sequence": (576, 576)}, {}),
+            ("openvino", {}, {}),
+            ("sequence", {"sequence_length": (4, 4)}, {}),
+        )
     ),
     Model(
         name="magika",
@@ -105,7 +136,7 @@ MODELS = [
 def read(model):
     if not model.recipe:
         return train(model.name)
-    path = ROOT / ".cache" / "models" / model.recipe / "model.onnx"
+    path = ROOT / ".cache" / "models" / model.recipe / model.file
     if not path.is_file():
         command = [sys.executable, str(ROOT / "models" / "fetch.py"), model.recipe]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

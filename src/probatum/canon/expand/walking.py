@@ -16,7 +16,8 @@ from probatum.canon.expand.loading import Loaded, Node, read_constant
 from probatum.canon.expand.operators.table import get_expansion
 from probatum.canon.expand.scopes import Scope
 from probatum.canon.expand.site import Site
-from probatum.canon.expand.values import Computed, Known, Sizes, Value, make_known
+from probatum.canon.expand.values import Computed, Known, Sizes, Value, get_type, make_known
+from probatum.canon.graph.sizes import show_size
 from probatum.errors import Refusal
 
 __all__ = ["Walk"]
@@ -25,6 +26,8 @@ _ROUNDS: Final = 1024
 _DEPTH: Final = 8
 _STEPS: Final = 1 << 17
 """Nodes and rounds that a walk takes, those of inner graphs counted each time."""
+_NAMELESS: Final = frozenset({"canon.wrong-operands", "canon.wrong-attributes"})
+"""What primitives refuse, which do not know the file's nodes."""
 _MALFORMED: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
@@ -87,12 +90,17 @@ class Walk:
 
     def _expand(self, node: Node, scope: Scope, depth: int) -> tuple[Value, ...]:
         inner = {"If": self._expand_if, "Loop": self._expand_loop}.get(node.operator)
+        inputs: tuple[Value | None, ...] = ()
         try:
             if inner is not None:
                 return inner(node, scope, depth)
             expansion = get_expansion(node.domain, node.operator, node.since, node.label)
             inputs = tuple(scope.get(name) if name else None for name in node.inputs)
             return expansion(Site(build=self.build, node=node, inputs=inputs))
+        except Refusal as refusal:
+            if inner is not None or refusal.code not in _NAMELESS:
+                raise
+            raise _say_where(refusal, node, inputs) from None
         except _MALFORMED as error:
             # Attributes and constants come from the file; what they should be is their operator's
             # definition, and each page of `operators` reads them as if they were so.
@@ -145,6 +153,22 @@ class Walk:
         site = Site(build=self.build, node=node, inputs=())
         rows = [self.build.emit("Reshape", one, shape=(1, *site.get_shape(one))) for one in scan]
         return rows[0] if len(rows) == 1 else self.build.emit("Concat", *rows, axis=0)
+
+
+def _say_where(refusal: Refusal, node: Node, inputs: tuple[Value | None, ...]) -> Refusal:
+    """Say of a primitive's refusal which node of the file meant it, and what that one reads."""
+    if node.label in refusal.message:
+        return refusal
+    shapes = [get_type(value).shape for value in inputs if value is not None]
+    shown = ", ".join(f"[{', '.join(map(show_size, shape))}]" for shape in shapes)
+    free = not all(isinstance(size, int) for shape in shapes for size in shape)
+    return Refusal(
+        refusal.code,
+        f"{node.label}: {refusal.message}; it reads {shown}"[:500],
+        hint="dims of different names may differ: admit one value of each, or name them alike"
+        if free
+        else "",
+    )
 
 
 def _decide(going: Value, node: Node) -> bool:

@@ -297,3 +297,21 @@ def test_a_loop_or_choice_without_what_it_needs_is_refused(operator, count):
     )  # fmt: skip
     with pytest.raises(Refusal, match=r"canon\."):
         expand_model(data, ranges={})
+
+
+def test_what_a_primitive_refuses_is_said_of_the_files_node():
+    data = make(
+        [node("Concat", "x y", "z", axis=1, name="join")],
+        [("x", FLOAT, ["rows", 2]), ("y", FLOAT, ["others", 2])],
+        [("z", FLOAT, ["rows", 4])],
+    )
+    with pytest.raises(Refusal) as caught:
+        expand_model(data, ranges={"rows": (1, 4), "others": (1, 4)})
+    assert caught.value.code == "canon.wrong-operands"
+    assert caught.value.message.startswith("Concat 'join': ")
+    assert "[rows, 2], [others, 2]" in caught.value.message
+    assert "different names" in caught.value.hint
+    with pytest.raises(Refusal) as caught:
+        expand_model(data, ranges={"rows": (1, 1), "others": (2, 2)})
+    assert "[1, 2], [2, 2]" in caught.value.message
+    assert caught.value.hint == ""
