@@ -113,10 +113,40 @@ def _lstm(x: Doubles, w: Doubles, r: Doubles, b: Doubles) -> Doubles:
     return np.stack(outputs)[:, None]
 
 
+def _attention(q: Doubles, k: Doubles, v: Doubles) -> Doubles:
+    """Causal attention; heads of queries share keys in pairs."""
+    k, v = (np.repeat(one, q.shape[1] // one.shape[1], axis=1) for one in (k, v))
+    scores = q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])
+    hidden = np.triu(np.ones(scores.shape[-2:], bool), 1)
+    result: Doubles = _softmax(np.where(hidden, -np.inf, scores)) @ v
+    return result
+
+
+def _rotate(x: Doubles, cosine: Doubles, sine: Doubles) -> Doubles:
+    one, two = np.split(x, 2, axis=-1)
+    c, s = cosine[:, None], sine[:, None]
+    return np.concatenate([one * c - two * s, one * s + two * c], axis=-1)
+
+
+def _rms_norm(x: Doubles, scale: Doubles) -> Doubles:
+    mean = (x * x).mean(-1, keepdims=True)
+    result: Doubles = x / np.sqrt(mean + float(np.float32(1e-5))) * scale
+    return result
+
+
 def _cancel(rows: int, terms: int, columns: int) -> tuple[Any, Any, Any]:
     """Products that almost cancel a bias, which is large."""
     left, right = _draw(rows, terms), _draw(terms, columns)
     return left, right, (-(left.astype(np.float64) @ right)[0]).astype(np.float32)
+
+
+def _draw_heads(scale: float = 1.0) -> tuple[Any, ...]:
+    """Queries, keys and values of 24 rows, heads of 16."""
+    return (
+        _draw(2, 4, 24, 16, scale=scale),
+        _draw(2, 2, 24, 16, scale=scale),
+        _draw(2, 2, 24, 16),
+    )
 
 
 def _line(scale: float, around: float = 0.0) -> tuple[Any]:
@@ -136,6 +166,8 @@ _AFFINE = (_draw(256, around=1, scale=0.1), _draw(256, scale=0.1))
 _KERNELS = (_draw(6, 8, 5, scale=0.2), _draw(6))
 _COEFFICIENTS = [float(one) for one in _draw(64)]
 _TINY = _line(1e-3)
+_PLACES = np.arange(24)[None, :, None] * 100.0 ** (-np.arange(8) / 8)
+_ANGLES = tuple(np.repeat(turn(_PLACES), 2, axis=0).astype(np.float32) for turn in (np.cos, np.sin))
 
 CASES: tuple[Case, ...] = (
     Case(
@@ -294,6 +326,29 @@ CASES: tuple[Case, ...] = (
         exact=lambda x: x / np.sqrt((x * x).sum(-1, keepdims=True)),
         random=(_draw(32, 64),),
         hard=(_draw(32, 64, around=1000),),
+        why="elements around 1000",
+    ),
+    Case(
+        operator="Attention",
+        told="4 heads, 2 of keys, causal",
+        attributes={"is_causal": 1},
+        exact=_attention,
+        random=_draw_heads(),
+        hard=_draw_heads(scale=30.0),
+        why="queries and keys thirty times as wide: one key has all",
+    ),
+    Case(
+        operator="RotaryEmbedding",
+        exact=_rotate,
+        random=(_draw(2, 4, 24, 16), *_ANGLES),
+        hard=(np.ones((2, 4, 24, 16), np.float32), *_ANGLES),
+        why="pairs of ones: their turned halves cancel",
+    ),
+    Case(
+        operator="RMSNormalization",
+        exact=_rms_norm,
+        random=(_draw(32, 256), _AFFINE[0]),
+        hard=(_draw(32, 256, around=1000), _AFFINE[0]),
         why="elements around 1000",
     ),
 )

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from probatum.canon.expand.operators import (
+    attention,
     learned,
     maps,
     moves,
@@ -25,7 +26,7 @@ ADMITTED: Final[Mapping[tuple[str, str], tuple[Expansion, frozenset[int]]]] = Ma
     {
         **{
             ("ai.onnx", name): entry
-            for page in (moves, maps, sums, norms, orders, recurrent)
+            for page in (moves, maps, sums, norms, attention, orders, recurrent)
             for name, entry in page.OPERATORS.items()
         },
         **{
