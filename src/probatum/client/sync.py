@@ -19,6 +19,7 @@ from probatum.machine.wishes import Report, Send, SetTimer, Wish
 from probatum.protocol.blocks import BlockView
 from probatum.protocol.headers import SignedHeader, compute_header_hash
 from probatum.protocol.messages import Follow, Followed, GetHeader, GotHeader, Message, Refused
+from probatum.protocol.primitives import Address
 from probatum.protocol.trust import Trust, check_signed_header
 
 __all__ = ["FollowStep", "LedgerFollower"]
@@ -68,6 +69,7 @@ class LedgerFollower:
         *,
         seen: SignedHeader | None = None,
         view: LedgerView | None = None,
+        escrows_of: tuple[Address, ...] = (),
     ) -> None:
         """Make a follower that has asked for nothing yet.
 
@@ -77,11 +79,13 @@ class LedgerFollower:
             trust: Whose headers to believe.
             seen: The last header that the owner saw in an earlier life, if it kept one.
             view: What to fill, if others hold it already; it must be empty.
+            escrows_of: Whose escrows to follow (`PAY-1`).
         """
         self.view = LedgerView() if view is None else view
         self.stopped = False
         self._endpoint = endpoint
         self._prefixes = prefixes
+        self._escrows_of = escrows_of
         self._trust = trust
         self._seen = seen
         self._calls = 0
@@ -212,7 +216,12 @@ class LedgerFollower:
         return self._send(GetHeader(height=self._seen.header.height), "at")
 
     def _follow(self) -> Send:
-        message = Follow(after=self.view.height, prefixes=self._prefixes, wait_ms=_WAIT_MS)
+        message = Follow(
+            after=self.view.height,
+            prefixes=self._prefixes,
+            wait_ms=_WAIT_MS,
+            escrows_of=self._escrows_of,
+        )
         return self._send(message, "blocks")
 
     def _send(self, message: Message, what: str) -> Send:

@@ -17,7 +17,7 @@ from probatum.protocol.blocks import Block, Change, TransactionResult
 from probatum.protocol.eip712 import Domain
 from probatum.protocol.headers import SignedHeader
 from probatum.protocol.messages import Outcome, StateItem
-from probatum.protocol.primitives import Digest, OperatingKey
+from probatum.protocol.primitives import Address, Digest, OperatingKey
 
 __all__ = ["Decided", "Dropped", "Engine", "Row", "Store"]
 
@@ -130,3 +130,8 @@ class Engine(Protocol):
         self, prefix: bytes, after: bytes, limit: int
     ) -> tuple[tuple[StateItem, ...], bool]:
         """List records under a prefix; the second value tells whether there are more."""
+
+    def list_escrows(
+        self, account: Address, after: bytes, limit: int
+    ) -> tuple[tuple[StateItem, ...], bool]:
+        """List the escrows of a payer or payee, in key order, with keys above `after`."""

@@ -1,6 +1,7 @@
 """The tables of an engine's store, and how heights are keys.
 
-    meta      format, genesis, head (the last height and its state root's node), stale tree nodes
+    meta      format, genesis, head (the last height and its state root's node), stale tree nodes;
+              and whose escrows there are: account, key of the escrow
     header    height → encoded `SignedHeader`
     block     height → encoded `Block`
     changes   height → encoded `BlockView` with all changes; the last heights only
@@ -26,6 +27,8 @@ __all__ = [
     "META",
     "NODE",
     "OUTCOME",
+    "PARTY",
+    "PARTY_KEY",
     "RECORD",
     "STALE_KEY",
     "TABLES",
@@ -46,6 +49,10 @@ FORMAT_KEY: Final = b"format"
 GENESIS_KEY: Final = b"genesis"
 HEAD_KEY: Final = b"head"
 STALE_KEY: Final = b"stale"
+PARTY_KEY: Final = b"parties"
+"""There once all escrows are listed under `PARTY`."""
+PARTY: Final = b"party/"
+"""Before an account and the key of an escrow that it pays into or is paid from."""
 
 
 def height_key(height: int) -> bytes:

@@ -95,6 +95,10 @@ _SlashCharge: TypeAlias = Annotated[
     int,
     Meta(ge=0, le=_MAXIMUM, description="Slashed for charging twice for one piece of work."),
 ]
+_OpenEscrow: TypeAlias = Annotated[
+    int,
+    Meta(ge=0, le=_MAXIMUM, description="Burned of who opens an escrow: its record stays."),
+]
 _LossEpoch: TypeAlias = Annotated[
     int,
     Meta(ge=1, le=_SPAN, description="Blocks after a lost log in which another one costs stake."),
@@ -136,6 +140,7 @@ class Params(LedgerValue, frozen=True, kw_only=True):
     loss_epoch_blocks: _LossEpoch = 86_400
     escrow_delay_blocks: _EscrowDelay = 200
     slash_charge_units: _SlashCharge = UNITS_PER_TOKEN
+    open_escrow_units: _OpenEscrow = UNITS_PER_TOKEN // 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -328,11 +328,17 @@ class Follow(LedgerValue, frozen=True, kw_only=True, tag=51):
     """Follow the chain: changes under prefixes in blocks after a height.
 
     Replies at once if there are any blocks, else when the next comes or `wait_ms` is over.
+
+    Attributes:
+        escrows_of: Accounts whose escrows are followed, too, those that they pay into and those
+            that they are paid from: anybody may open escrows for others, and nobody shall have to
+            know all of them.
     """
 
     after: Height
     prefixes: Annotated[tuple[StateKey, ...], Meta(max_length=16)]
     wait_ms: Millis
+    escrows_of: Annotated[tuple[Address, ...], Meta(max_length=4)] = ()
 
 
 class Followed(LedgerValue, frozen=True, kw_only=True, tag=52):

@@ -12,17 +12,20 @@ from typing import Final
 from probatum.consensus import tables
 from probatum.consensus.engine import Row
 from probatum.ledger.statemap import MapRoot, TreeUpdate
+from probatum.protocol import limits
 from probatum.protocol.blocks import Block, BlockView, Change
-from probatum.protocol.encoding import LedgerValue, encode
+from probatum.protocol.encoding import LedgerValue, decode, encode
 from probatum.protocol.headers import SignedHeader
 from probatum.protocol.messages import Outcome
 from probatum.protocol.primitives import Digest, Height, Index
+from probatum.protocol.records import ESCROW, EscrowRecord
 
 __all__ = [
     "NODE_ID_BYTES",
     "Head",
     "decode_outcome",
     "make_block_rows",
+    "make_party_rows",
     "make_state_rows",
     "split_ids",
 ]
@@ -77,12 +80,28 @@ def make_state_rows(
     yield tables.META, tables.STALE_KEY, b"".join(update.stale_nodes)
     for change in changes:
         yield tables.RECORD, change.key, change.value
+        if change.key.startswith(ESCROW) and change.value is not None:
+            yield from make_party_rows(change.key, change.value, opened_at=height)
     for node_id, node in update.new_nodes.items():
         # The map's own index from keys to leaves is left out: the table of records serves reads.
         if len(node_id) == NODE_ID_BYTES:
             yield tables.NODE, node_id, node
     for node_id in stale:
         yield tables.NODE, node_id, None
+
+
+def make_party_rows(key: bytes, value: bytes, *, opened_at: Height | None = None) -> Iterator[Row]:
+    """Yield the rows by which an escrow is found from its payer and its payee.
+
+    Args:
+        key: The escrow's.
+        value: Its record.
+        opened_at: Only if it was opened at this height: these rows never change.
+    """
+    record = decode(EscrowRecord, value, limit_bytes=limits.STATE_VALUE_BYTES)
+    if opened_at in (None, record.opened_at):
+        for account in (record.payer, record.payee):
+            yield tables.META, tables.PARTY + account + key, b""
 
 
 def make_block_rows(

@@ -166,3 +166,12 @@ class KeptChain:
     ) -> tuple[tuple[StateItem, ...], bool]:
         """List records under a prefix; the second value tells whether there are more."""
         return list_items(self._records.scan, prefix, after, limit)
+
+    def list_escrows(
+        self, account: Address, after: bytes, limit: int
+    ) -> tuple[tuple[StateItem, ...], bool]:
+        """List the escrows that an account pays into or is paid from, as `list_items` does."""
+        stem = tables.PARTY + account
+        rows = self._store.scan(tables.META, stem, stem + after, limit + 1)
+        keys = tuple(row[0][len(stem) :] for row in rows)
+        return self.get_items(keys[:limit], prove=False), len(keys) > limit

@@ -6,12 +6,14 @@ Must not know blocks. Read next: `engine`.
 from __future__ import annotations
 
 from probatum.consensus import tables
-from probatum.consensus.embedded.blocks import make_state_rows
+from probatum.consensus.embedded.blocks import make_party_rows, make_state_rows
 from probatum.consensus.embedded.cache import CachedTable
 from probatum.consensus.engine import Store
 from probatum.errors import Fault
 from probatum.ledger.genesis import Genesis, compute_genesis_changes, encode_genesis
 from probatum.ledger.statemap import MerkleMap
+from probatum.protocol import limits
+from probatum.protocol.records import ESCROW
 
 __all__ = ["begin", "get_meta"]
 
@@ -40,6 +42,7 @@ def begin(store: Store, genesis: Genesis) -> None:
             (
                 (tables.META, tables.FORMAT_KEY, tables.FORMAT),
                 (tables.META, tables.GENESIS_KEY, document),
+                (tables.META, tables.PARTY_KEY, b""),
                 *make_state_rows(0, changes, update, ()),
             )
         )
@@ -57,3 +60,14 @@ def begin(store: Store, genesis: Genesis) -> None:
             hint="give the genesis document that it was begun with, or an empty folder",
             retryable=False,
         )
+    if store.get(tables.META, tables.PARTY_KEY) is None:
+        _list_parties(store)
+
+
+def _list_parties(store: Store) -> None:
+    """List whose escrows there are, in a store that was begun before they were listed."""
+    after = b""
+    while page := store.scan(tables.RECORD, ESCROW, after, limits.LISTED_RECORDS):
+        store.commit(row for key, value in page for row in make_party_rows(key, value))
+        after = page[-1][0]
+    store.commit(((tables.META, tables.PARTY_KEY, b""),))

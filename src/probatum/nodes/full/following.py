@@ -6,6 +6,8 @@ Must not know transactions or timers' times: `machine` sets the timers and asks 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from probatum.consensus.engine import Engine
@@ -13,7 +15,10 @@ from probatum.errors import Refusal
 from probatum.machine.budget import Held
 from probatum.protocol import limits
 from probatum.protocol.blocks import BlockView, Change
+from probatum.protocol.encoding import decode
 from probatum.protocol.messages import Follow, Followed
+from probatum.protocol.primitives import Address
+from probatum.protocol.records import ESCROW, EscrowRecord
 
 __all__ = ["Followers"]
 
@@ -31,18 +36,43 @@ def _get_key(change: Change) -> bytes:
     return change.key
 
 
-def _select(changes: tuple[Change, ...], prefixes: tuple[bytes, ...]) -> tuple[Change, ...]:
-    """Pick what is under some prefixes, from a block's changes in key order.
+def _select(
+    changes: tuple[Change, ...],
+    follow: Follow,
+    parties: Callable[[], Mapping[Address, tuple[int, ...]]],
+) -> tuple[Change, ...]:
+    """Pick what is under some prefixes, and some accounts' escrows, from a block's changes.
 
     Each prefix has one run of them: a thousand followers cost no thousand passes over a block.
+
+    Args:
+        changes: In key order.
+        follow: What is asked for.
+        parties: Says where whose escrows are; called only for who asks for some.
     """
     found: set[int] = set()
-    for prefix in prefixes:
+    for account in follow.escrows_of:
+        found.update(parties().get(account, ()))
+    for prefix in follow.prefixes:
         place = bisect_left(changes, prefix, key=_get_key)
         while place < len(changes) and changes[place].key.startswith(prefix):
             found.add(place)
             place += 1
     return tuple(changes[place] for place in sorted(found))
+
+
+def _list_parties(changes: tuple[Change, ...]) -> Mapping[Address, tuple[int, ...]]:
+    """List whose escrows a block changed, and where among its changes."""
+    found: dict[Address, list[int]] = {}
+    place = bisect_left(changes, ESCROW, key=_get_key)
+    while place < len(changes) and changes[place].key.startswith(ESCROW):
+        value = changes[place].value
+        if value is not None:
+            record = decode(EscrowRecord, value, limit_bytes=limits.STATE_VALUE_BYTES)
+            for account in {record.payer, record.payee}:
+                found.setdefault(account, []).append(place)
+        place += 1
+    return {account: tuple(places) for account, places in found.items()}
 
 
 def _weigh(changes: tuple[Change, ...]) -> int:
@@ -57,6 +87,7 @@ class Followers:
         self._engine = engine
         self._waiting: Held[str, Follow] = Held(limit=limit, code="full.busy")
         self._large_at = 0
+        self._parties: tuple[tuple[Change, ...], Mapping[Address, tuple[int, ...]]] = ((), {})
 
     def answer(self, follow: Follow) -> Followed | None:
         """Answer a poll if there is anything to tell; None if it has to wait.
@@ -72,29 +103,42 @@ class Followers:
         if height in (0, follow.after):
             return None
         if not 0 < follow.after < height:
-            return self._make_snapshot(follow.prefixes)
+            return self._make_snapshot(follow)
         views: list[BlockView] = []
         read, last = 0, min(height, follow.after + _BLOCKS)
         for number in range(follow.after + 1, last + 1):
             header, changes = self._engine.get_header(number), self._engine.get_changes(number)
             if header is None or changes is None:
-                return self._make_snapshot(follow.prefixes)
-            views.append(BlockView(header=header, changes=_select(changes, follow.prefixes)))
+                return self._make_snapshot(follow)
+            parties = partial(self._list_parties, changes)
+            views.append(BlockView(header=header, changes=_select(changes, follow, parties)))
             if number < last and (read := read + _weigh(changes)) > _READ_BYTES:
                 break
         return Followed(snapshot=False, blocks=tuple(views))
 
-    def _make_snapshot(self, prefixes: tuple[bytes, ...]) -> Followed:
+    def _list_parties(self, changes: tuple[Change, ...]) -> Mapping[Address, tuple[int, ...]]:
+        """List whose escrows a block changed; of the last block all followers ask."""
+        known, parties = self._parties
+        if known is not changes:
+            parties = _list_parties(changes)
+            self._parties = (changes, parties)
+        return parties
+
+    def _make_snapshot(self, follow: Follow) -> Followed:
         header = self._engine.last_header
         assert header is not None, "no snapshot before the first block"
         height = self._engine.height
         limit_bytes = _SMALL_BYTES if self._large_at == height else _SNAPSHOT_BYTES
         found: dict[bytes, Change] = {}
         size = 0
-        for prefix in prefixes:
+        listings = (
+            *(partial(self._engine.list_items, prefix) for prefix in follow.prefixes),
+            *(partial(self._engine.list_escrows, account) for account in follow.escrows_of),
+        )
+        for read in listings:
             after, more = b"", True
             while more:
-                items, more = self._engine.list_items(prefix, after, limits.LISTED_RECORDS)
+                items, more = read(after, limits.LISTED_RECORDS)
                 page = tuple(Change(key=item.key, value=item.value) for item in items)
                 found.update((change.key, change) for change in page)
                 size += _weigh(page)

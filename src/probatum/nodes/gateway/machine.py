@@ -107,9 +107,15 @@ class Gateway:
             records.LOG,
             records.KEY,
             records.PARAMS_KEY,
-            records.ESCROW,
         )
-        self._follower = LedgerFollower(settings.ledger, prefixes, settings.trust)
+        # Those that pay it, and those that it pays from.
+        payers = () if settings.payer is None else (settings.payer.address,)
+        self._follower = LedgerFollower(
+            settings.ledger,
+            prefixes,
+            settings.trust,
+            escrows_of=tuple(dict.fromkeys((settings.operator, *payers))),
+        )
         self._till = Till(settings, self.view, budgets)
         self._spending = Spending(settings, self.view)
         self._funding = Funding(settings, self.view, self._spending, self._till)

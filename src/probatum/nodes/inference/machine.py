@@ -91,13 +91,17 @@ class InferenceNode:
             records.CHALLENGE + settings.operator,
             records.LOSS + settings.operator,
             records.PARAMS_KEY,
-            records.ESCROW,
         )
         view = LedgerView()
         self._tabs = Tabs(settings.domain, settings.operator, view)
         self._recovered = recover(journal, self._book, answers, settings.signer.key, self._tabs)
         self._follower = LedgerFollower(
-            settings.ledger, prefixes, settings.trust, seen=self._recovered.seen, view=view
+            settings.ledger,
+            prefixes,
+            settings.trust,
+            seen=self._recovered.seen,
+            view=view,
+            escrows_of=(settings.operator,),
         )
         self._desk = WorkDesk(settings, view, answers, self._recovered.answered, self._tabs)
         self._duties = Duties(

@@ -11,9 +11,11 @@ from probatum.protocol.merkle import MerkleLog, leaf_hash
 from probatum.protocol.notes import Checkpoint, log_origin, sign_checkpoint
 from probatum.protocol.primitives import AMOUNT_BOUND, make_recoverable_signature
 from probatum.protocol.records import (
+    SUPPLY_KEY,
     Account,
     EscrowRecord,
     LogRecord,
+    Supply,
     get_account_key,
     get_escrow_key,
     get_log_key,
@@ -350,3 +352,24 @@ def test_a_share_of_the_fee_is_due_for_each_voucher():
     with pytest.raises(Exception, match=r"ledger\.fee-too-low"):
         chain.do(ANYBODY, body, fee=2 * FEE - 1)
     assert held(chain) == (100, 0)
+
+
+def test_opening_an_escrow_is_paid_for_once_and_the_price_is_burned():
+    """PAY-1: its record stays for ever, so that many of them are dear."""
+    price = PARAMS.open_escrow_units
+    chain = start(funded=False)
+    burned = chain.record(SUPPLY_KEY, Supply).burned
+    assert chain.do(PAYER, FUND) == "ok"
+    assert balance(chain, PAYER) == RICH - FEE - FUND.amount - price
+    assert chain.record(SUPPLY_KEY, Supply).burned == burned + FEE + price
+    for body in (FUND, CLOSE, FUND):
+        assert chain.do(PAYER, body) == "ok"
+    assert balance(chain, PAYER) == RICH - 4 * FEE - 3 * FUND.amount - price
+    # Each pair has its own; a refused opening costs its fee alone.
+    rest = balance(chain, PAYER) - FEE
+    short = FundEscrow(payee=ANYBODY.address, amount=rest - price + 1)
+    assert chain.do(PAYER, short) == "ledger.balance-too-low"
+    assert balance(chain, PAYER) == rest
+    fits = msgspec.structs.replace(short, amount=rest - FEE - price)
+    assert chain.do(PAYER, fits) == "ok"
+    assert balance(chain, PAYER) == 0

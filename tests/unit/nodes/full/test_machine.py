@@ -2,6 +2,7 @@
 
 import pytest
 
+from probatum.consensus import tables
 from probatum.consensus.mempool import EXPIRY_BLOCKS
 from probatum.errors import Refusal
 from probatum.ledger import apply
@@ -15,9 +16,11 @@ from probatum.machine.events import (
     Stopping,
 )
 from probatum.machine.wishes import Commit, Halt, Reply, SetTimer
+from probatum.nodes.full import following
 from probatum.nodes.full.machine import FullNode, FullSettings
+from probatum.protocol import limits
 from probatum.protocol.blocks import Block
-from probatum.protocol.encoding import decode, decode_document
+from probatum.protocol.encoding import decode, decode_document, encode
 from probatum.protocol.hashing import sha256
 from probatum.protocol.mapproof import StateProof, check_state_proof
 from probatum.protocol.messages import (
@@ -33,9 +36,17 @@ from probatum.protocol.messages import (
     Refused,
     Submit,
 )
-from probatum.protocol.records import ACCOUNT, SUPPLY_KEY, get_account_key
-from probatum.protocol.transactions.kinds import Stake, Transfer
+from probatum.protocol.records import (
+    ACCOUNT,
+    ESCROW,
+    SUPPLY_KEY,
+    EscrowRecord,
+    get_account_key,
+    get_escrow_key,
+)
+from probatum.protocol.transactions.kinds import FundEscrow, Stake, Transfer
 from probatum.protocol.transactions.signed import compute_transaction_hash
+from probatum.protocol.vouchers import compute_escrow_id
 from tests.chain import ENGINE, FEE, RICH, Chain, account
 
 PAY = Transfer(to=account(1).address, amount=5)
@@ -278,6 +289,80 @@ def test_following_gives_changes_under_the_prefixes(driver):
     assert [[c.key for c in view.changes] for view in followed.blocks] == [[SUPPLY_KEY], []]
     keys = {c.key for c in driver.answer(follow(1, ACCOUNT)).blocks[0].changes}
     assert keys == {get_account_key(account(n).address) for n in (0, 1)}
+
+
+def fund(driver, payer, payee, amount=5):
+    body = FundEscrow(payee=account(payee).address, amount=amount)
+    driver.ask(Submit(transaction=driver.pay(payer, body)))
+    driver.block()
+
+
+def name_escrow(driver, payer, payee):
+    addresses = account(payer).address, account(payee).address
+    return get_escrow_key(compute_escrow_id(driver.chain.domain, *addresses))
+
+
+def follow_escrows(driver, after, *numbers, prefixes=()):
+    accounts = tuple(account(number).address for number in numbers)
+    followed = driver.answer(
+        Follow(after=after, prefixes=prefixes, wait_ms=500, escrows_of=accounts)
+    )
+    return [{change.key for change in view.changes} for view in followed.blocks]
+
+
+def test_a_follower_is_told_of_its_own_escrows_alone(driver):
+    """PAY-1: those that it is paid from and those that it pays into, whoever opened others."""
+    for payer, payee in ((0, 1), (2, 3), (1, 2), (0, 1)):
+        fund(driver, payer, payee)
+    first, second, third = (name_escrow(driver, *pair) for pair in ((0, 1), (2, 3), (1, 2)))
+    assert follow_escrows(driver, 0, 1) == [{first, third}]
+    assert follow_escrows(driver, 0, 3, 0) == [{first, second}]
+    assert follow_escrows(driver, 1, 1) == [{first}, set(), {third}, {first}]
+    assert follow_escrows(driver, 1, 2, prefixes=(SUPPLY_KEY,)) == [
+        {SUPPLY_KEY},
+        {SUPPLY_KEY, second},
+        {SUPPLY_KEY, third},
+        {SUPPLY_KEY},
+    ]
+    # Values are those of now, and a restart finds the same.
+    again = Driver(Chain(driver.chain.genesis, driver.chain.store))
+    assert follow_escrows(again, 0, 1) == [{first, third}]
+    (view,) = again.answer(
+        Follow(after=0, prefixes=(), wait_ms=500, escrows_of=(account(0).address,))
+    ).blocks
+    (change,) = view.changes
+    assert decode(EscrowRecord, change.value, limit_bytes=1 << 12).deposited_units == 10
+
+
+def test_a_store_of_before_lists_whose_escrows_there_are_when_it_is_opened(driver):
+    fund(driver, 0, 1)
+    store = driver.chain.store
+    rows = store.scan(tables.META, b"", b"", 100)
+    listed = [key for key, _ in rows if key.startswith(b"part")]
+    assert len(listed) == 3
+    store.commit((tables.META, key, None) for key in listed)
+    again = Driver(Chain(driver.chain.genesis, store))
+    assert store.scan(tables.META, b"", b"", 100) == rows
+    assert follow_escrows(again, 0, 0) == [{name_escrow(driver, 0, 1)}]
+
+
+def test_others_escrows_stop_nobody_however_many_they_are(driver, monkeypatch):
+    """PAY-1: anybody may open escrows; 180,000 of them fill a snapshot of all."""
+    monkeypatch.setattr(following, "_SNAPSHOT_BYTES", limits.MIB)
+    fund(driver, 0, 1)
+    record = EscrowRecord(
+        payer=account(2).address,
+        payee=account(3).address,
+        deposited_units=5,
+        collected_units=0,
+        closing_at=None,
+        opened_at=2,
+    )
+    value = encode(record)
+    keys = [get_escrow_key(sha256(b"%d" % number)) for number in range(12_000)]
+    driver.chain.store.commit((tables.RECORD, key, value) for key in keys)
+    assert follow_escrows(driver, 0, 1) == [{name_escrow(driver, 0, 1)}]
+    assert code(driver.answer(follow(0, ESCROW))) == "full.snapshot-too-large"
 
 
 def test_prefixes_may_overlap_and_miss(driver):
