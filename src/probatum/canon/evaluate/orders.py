@@ -7,7 +7,7 @@ matters, -0 is below +0; for indices both are 0, and ties go by number.
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from probatum.canon.evaluate.workspace import Workspace
 from probatum.canon.graph.binding import BoundNode
 
 __all__ = ["compute_arg", "compute_top", "compute_window_max", "compute_window_mean"]
+
+FEW: Final = 16
+"""A row of so many times the elements that are asked for is not sorted as a whole."""
 
 
 def compute_keys(array: Array, dtype: str, *, zeros_differ: bool) -> Array:
@@ -113,5 +116,18 @@ def compute_top(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace) -> Va
     keys = compute_keys(value.array, value.dtype, zeros_differ=False)
     if node.get_int("largest"):
         keys = ~keys  # the reverse order, and ties stay
-    np.copyto(out, np.argsort(keys, axis=-1, kind="stable")[..., : out.shape[-1]])
+    count = out.shape[-1]
+    if 0 < count <= keys.shape[-1] // FEW:
+        _select_first(keys.reshape(-1, keys.shape[-1]), out.reshape(-1, count))
+    else:
+        np.copyto(out, np.argsort(keys, axis=-1, kind="stable")[..., :count])
     return Value(out, "int64", finite=True)
+
+
+def _select_first(keys: Array, out: Array) -> None:
+    """Find the few least of each row, in order: only those up to the last of them are sorted."""
+    count = out.shape[1]
+    for row, found in zip(keys, out, strict=True):
+        # All that are not above the last one taken, by index: the sort keeps that among equals.
+        near = np.flatnonzero(row <= np.partition(row, count - 1)[count - 1])
+        found[:] = near[np.argsort(row[near], kind="stable")[:count]]
