@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -136,6 +137,28 @@ def test_two_processes_cannot_have_one_home(home):
             out, err = second.communicate(timeout=10)
         assert (second.returncode, out) == (69, "")
         assert codes_of(err) == ["home.locked"]
+
+
+@pytest.mark.parametrize("linked", ["keys", "keys/account.json"])
+def test_two_homes_cannot_run_with_one_key(home, tmp_path_factory, linked):
+    """PAY-1: two processes that pay from one account would keep two tabs of what it owes."""
+    other = tmp_path_factory.mktemp("other")
+    shutil.copy(home / "node.toml", other)
+    shutil.copy(home / "genesis.json", other)
+    if linked != "keys":
+        create_operating_key(other / "keys" / "operating.json")
+    (other / linked).symlink_to(home / linked)
+    with start(home) as first:
+        read_ready(first)
+        with start(other) as second:
+            out, err = second.communicate(timeout=10)
+        assert (second.returncode, out) == (69, "")
+        assert codes_of(err) == ["home.locked"]
+        assert "keys of its own" in err
+    with start(other) as second:
+        # Not its own genesis's key, or running: in any case nobody holds the lock any more.
+        err = second.stderr.readline() if linked != "keys" else read_ready(second)
+        assert "home.locked" not in err
 
 
 def test_no_core_file_will_hold_its_keys(home):

@@ -7,6 +7,7 @@ secret's. Nothing here logs, and no error shows a secret.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from pathlib import Path
@@ -29,6 +30,7 @@ __all__ = [
     "load_account_key",
     "load_operating_key",
     "load_publisher_key",
+    "lock_keys",
     "save_account_key",
     "save_operating_key",
     "save_publisher_key",
@@ -98,6 +100,40 @@ def save_account_key(path: Path, signer: AccountSigner) -> None:
 def save_publisher_key(path: Path, signer: PublisherSigner) -> None:
     """Save a publisher's key to a new file of mode 0600; errors as `save_operating_key`."""
     _save(path, "probatum-publisher-key/1", signer.key.hex(), signer.secret)
+
+
+def lock_keys(folder: Path) -> tuple[int, ...]:
+    """Take a node's key files for this process; the locks end with the process.
+
+    Two homes may have one folder of keys, or one file, by a link. Two nodes with one key, or one
+    account to pay from, would each keep a tab of their own of what it owes (`PAY-1`). A *copy* of
+    a key is another file, and not found out so.
+
+    Returns:
+        The descriptors that hold the locks; keep them open. Files that are not there hold none:
+        whoever loads them says so.
+
+    Raises:
+        Fault: `home.locked` if another process has one.
+    """
+    held: list[int] = []
+    for name in ("operating.json", "account.json"):
+        path = folder / name
+        try:
+            held.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError:
+            continue
+        try:
+            fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            for descriptor in held:
+                os.close(descriptor)
+            raise Fault(
+                "home.locked",
+                f"another process runs with the key of {path}",
+                hint="stop it first, or give this node keys of its own: `probatum node init`",
+            ) from error
+    return tuple(held)
 
 
 def load_operating_key(path: Path) -> OperatingSigner:

@@ -33,6 +33,7 @@ from probatum.nodes.shell.chance import Chance
 from probatum.nodes.shell.config import NodeConfig, load_config
 from probatum.nodes.shell.drive import Driver, Ended, World
 from probatum.nodes.shell.journal import Journal, lock_home, open_journal
+from probatum.nodes.shell.keys import lock_keys
 from probatum.nodes.shell.logs import write_report, write_through
 from probatum.nodes.shell.memory import give_memory_back
 from probatum.nodes.shell.meter import Meter, MetricsDoor
@@ -184,11 +185,13 @@ def run_process(
     try:
         if said.parent_fd is not None:
             watch_parent(said.parent_fd)
-        lock = lock_home(said.home)
+        locks = [lock_home(said.home)]
         try:
+            locks += lock_keys(said.home / "keys")
             return _run(role, said.home, _load(said, kind), build)
         finally:
-            os.close(lock)
+            for lock in locks:
+                os.close(lock)
     except ProbatumError as error:
         _report_end(error.code, error.message, error.hint)
         if isinstance(error, Misuse):

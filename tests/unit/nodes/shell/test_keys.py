@@ -1,12 +1,13 @@
 """Key files: made once, kept private, never shown."""
 
 import json
+import os
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from probatum.errors import Refusal
+from probatum.errors import Fault, Refusal
 from probatum.nodes.shell.keys import (
     create_account_key,
     create_operating_key,
@@ -14,6 +15,7 @@ from probatum.nodes.shell.keys import (
     load_account_key,
     load_operating_key,
     load_publisher_key,
+    lock_keys,
 )
 
 KINDS = [
@@ -126,3 +128,29 @@ def test_a_publishers_key_may_be_a_pem_file_as_private_as_ours(tmp_path):
     with pytest.raises(Refusal) as refused:
         load_publisher_key(path)
     assert refused.value.code == "key.malformed"
+
+
+def test_key_files_have_one_process_whatever_their_homes_are_called(tmp_path):
+    """PAY-1: a link is the same key; a key that is not there, or a copy, is nobody's."""
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    create_operating_key(mine / "operating.json")
+    create_account_key(mine / "account.json")
+    create_operating_key(other / "operating.json")
+    (other / "account.json").hardlink_to(mine / "account.json")
+    held = lock_keys(mine)
+    assert len(held) == 2
+    for _ in range(2):  # what it took before it was refused, it gave back
+        with pytest.raises(Fault) as refused:
+            lock_keys(other)
+        assert refused.value.code == "home.locked"
+    for descriptor in held:
+        os.close(descriptor)
+    for descriptor in lock_keys(other):
+        os.close(descriptor)
+    (other / "account.json").unlink()
+    (other / "account.json").write_bytes((mine / "account.json").read_bytes())
+    held = (*lock_keys(mine), *lock_keys(other))
+    assert len(held) == 4
+    for descriptor in held:
+        os.close(descriptor)
+    assert lock_keys(tmp_path / "nowhere") == ()
