@@ -1,10 +1,12 @@
-"""One trace root, whatever computes it: threads, chunks, kernels of the BLAS, code of numpy.
+"""The same bits of every tensor, whatever computes it: threads, chunks, batches, BLAS, vector code.
 
-`CANON-2` on real models: the root covers every bit of every tensor (`CANON-5`).
+`CANON-2` and `CANON-4` on real models. One root covers every bit of every tensor of an evaluation
+(`CANON-5`); and each row of each tensor is hashed alone and among eight.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from probatum.canon.evaluate.evaluating import Evaluator
 from probatum.canon.evaluate.tracing import Tracer
@@ -23,34 +26,122 @@ from tests.models import MODELS, expand
 from tests.unit.canon.evaluate.test_same_bits import list_wide_code
 
 ROOT = Path(__file__).resolve().parents[2]
+BATCH = 8
 LIGHT = [model for model in MODELS if model.name != "residual"]
+BATCHED = [model for model in MODELS if model.rows or model.name == "silero-16k-op15"]
+BATCH_AXES = {"state": 1}
+"""Of inputs whose rows do not lie in the first dim."""
 
 
-def compute_roots(**settings):
-    """Compute the trace root of each model."""
-    roots = {}
+def evaluate(evaluator, graph, feeds, sink):
+    return evaluator.evaluate([feeds[record.name] for record in graph.inputs], sink=sink)
+
+
+def compute_root(evaluator, graph, feeds):
+    """Compute the trace root of an evaluation."""
+    shapes = tuple(feeds[record.name].shape for record in graph.inputs)
+    bound = bind_graph(graph, bind_dims(graph, shapes))
+    names = {output.ref.number: output.name for output in graph.outputs}
+    tracer = Tracer(bound, names, ZERO_SALT)
+    evaluate(evaluator, graph, feeds, tracer)
+    return tracer.compute_root().hex()
+
+
+def draw_rows(model):
+    """Draw `BATCH` rows; the inputs of each alone are slices of these."""
+    rng, parts = np.random.default_rng(8), []
+    while sum(len(next(iter(part.values()))) for part in parts) < BATCH:
+        parts.append(model.draw(rng))
+    feeds = {
+        name: np.concatenate([part[name] for part in parts], axis=BATCH_AXES.get(name, 0))
+        for name in parts[0]
+    }
+    return {name: take_rows(name, array, 0, BATCH) for name, array in feeds.items()}
+
+
+def take_rows(name, array, start, end):
+    axis = BATCH_AXES.get(name, 0)
+    return np.ascontiguousarray(np.take(array, range(start, end), axis=axis))
+
+
+def keep_tensors(evaluator, graph, feeds):
+    kept = {}
+    evaluate(evaluator, graph, feeds, lambda number, array: kept.update({number: np.array(array)}))
+    return kept
+
+
+def hash_rows(evaluator, graph, feeds):
+    """Hash every tensor, row by row: evaluated together, and each row by itself."""
+    together = keep_tensors(evaluator, graph, feeds)
+    hashes = {"together": [], "alone": []}
+    for row in range(BATCH):
+        given = {name: take_rows(name, array, row, row + 1) for name, array in feeds.items()}
+        alone = keep_tensors(evaluator, graph, given)
+        assert alone.keys() == together.keys()
+        one, among = hashlib.sha256(), hashlib.sha256()
+        for number, array in alone.items():
+            one.update(array.tobytes())
+            among.update(cut_row(together[number], array.shape, row).tobytes())
+        hashes["alone"].append(one.hexdigest())
+        hashes["together"].append(among.hexdigest())
+    return hashes
+
+
+def cut_row(whole, shape, row):
+    """Cut a row's part out of a tensor: along the one axis that the batch makes eight times longer.
+
+    A tensor without such an axis is the same for all rows.
+    """
+    longer = [axis for axis, size in enumerate(shape) if whole.shape[axis] != size]
+    if not longer:
+        return whole
+    (axis,) = longer
+    size = shape[axis]
+    assert whole.shape[axis] == BATCH * size
+    return np.take(whole, range(row * size, (row + 1) * size), axis=axis)
+
+
+def compute_all(**settings):
+    """Compute the trace root of each model, and the rows' hashes of those that have rows."""
+    found = {}
     for model in LIGHT:
-        expanded, feeds = expand(model), model.draw(np.random.default_rng(7))
-        graph = expanded.graph
-        inputs = [feeds[record.name] for record in graph.inputs]
-        bound = bind_graph(graph, bind_dims(graph, tuple(one.shape for one in inputs)))
-        names = {output.ref.number: output.name for output in graph.outputs}
-        tracer = Tracer(bound, names, ZERO_SALT)
-        evaluator = Evaluator(graph, expanded.weights, **settings)
-        evaluator.evaluate(inputs, sink=tracer)
+        expanded = expand(model)
+        evaluator = Evaluator(expanded.graph, expanded.weights, **settings)
+        feeds = model.draw(np.random.default_rng(7))
+        found[model.name] = {"root": compute_root(evaluator, expanded.graph, feeds)}
+        if model in BATCHED:
+            found[model.name] |= hash_rows(evaluator, expanded.graph, draw_rows(model))
         evaluator.close()
-        roots[model.name] = tracer.compute_root().hex()
-    return roots
+    return found
 
 
 @pytest.fixture(scope="module")
 def expected():
-    return compute_roots()
+    return compute_all()
+
+
+@pytest.mark.parametrize("model", BATCHED, ids=lambda model: model.name)
+def test_every_tensor_has_the_same_bits_with_batch_1_and_8(expected, model):
+    found = expected[model.name]
+    assert len(set(found["alone"])) > 1, "rows differ, or this shows nothing"
+    assert found["together"] == found["alone"]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("settings", [{}, {"threads": 2, "k_chunk": 64}], ids=str)
+def test_pictures_have_the_same_bits_with_batch_1_and_8(settings):
+    model = next(one for one in MODELS if one.name == "residual")
+    expanded = expand(model)
+    evaluator = Evaluator(expanded.graph, expanded.weights, **settings)
+    found = hash_rows(evaluator, expanded.graph, draw_rows(model))
+    evaluator.close()
+    assert len(set(found["alone"])) == BATCH
+    assert found["together"] == found["alone"]
 
 
 @pytest.mark.parametrize("settings", [{"threads": 2}, {"k_chunk": 64}, {"kept_bytes": 0}], ids=str)
 def test_how_it_is_computed_changes_no_bit(expected, settings):
-    assert compute_roots(**settings) == expected
+    assert compute_all(**settings) == expected
 
 
 @pytest.mark.parametrize("kernels", ["haswell", "nehalem", "no wide code"])
@@ -71,21 +162,14 @@ def test_what_it_is_computed_with_changes_no_bit(expected, kernels, tmp_path):
         check=True,
         timeout=120,
     )
-    assert json.loads(done.stdout) == expected
-
-
-@pytest.mark.parametrize("model", [model for model in MODELS if model.rows], ids=lambda m: m.name)
-def test_a_row_has_the_same_bits_alone_and_among_others(model):
-    expanded, feeds = expand(model), model.draw(np.random.default_rng(8))
-    inputs = [feeds[record.name][:8] for record in expanded.graph.inputs]
-    evaluator = Evaluator(expanded.graph, expanded.weights)
-    together = evaluator.evaluate(inputs)
-    for row in range(len(inputs[0])):
-        alone = evaluator.evaluate([one[row : row + 1] for one in inputs])
-        for whole, part in zip(together, alone, strict=True):
-            assert whole[row : row + 1].tobytes() == part.tobytes()
-    evaluator.close()
+    told = json.loads(done.stdout)
+    if "OPENBLAS_CORETYPE" in environment:
+        assert told["blas"] == [environment["OPENBLAS_CORETYPE"]], "the BLAS took what it was told"
+    else:
+        assert told["wide"] == "", "numpy left out what it was told to"
+    assert told["found"] == expected
 
 
 if __name__ == "__main__":
-    print(json.dumps(compute_roots()))
+    blas = sorted({one["architecture"] for one in threadpool_info() if one["user_api"] == "blas"})
+    print(json.dumps({"found": compute_all(), "blas": blas, "wide": list_wide_code()}))
