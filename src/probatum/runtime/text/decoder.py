@@ -1,0 +1,122 @@
+"""Decodes a llama exactly: rows of many texts at once, each as the canonical graph has it.
+
+A row depends on its token, its position and the keys and values before it, and every element of a
+row is an exact function of what it reads, rounded once. So neither the rows beside it, nor how a
+text is cut into steps, nor threads or the kernel change a bit (`CANON-7`). Read `pure` next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+
+from probatum.canon.evaluate.blas import limit_blas
+from probatum.canon.evaluate.selftest import check_arithmetic_once
+from probatum.canon.evaluate.values import Array
+from probatum.runtime.text.cache import KeyValueCache
+from probatum.runtime.text.steps import Floats, Heads, Kernel, Part
+from probatum.runtime.text.weights import TextWeights
+
+__all__ = ["Decoder", "Reading"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The next tokens of one text.
+
+    Attributes:
+        cache: Of those before; has room for these.
+        tokens: At least one.
+        wanted: Of how many of these, the last ones, logits are wanted.
+    """
+
+    cache: KeyValueCache
+    tokens: tuple[int, ...]
+    wanted: int
+
+
+class Decoder:
+    """A model and the kernel that computes it. Not for two threads at once.
+
+    Args:
+        weights: The model's.
+        kernel: Computes its steps.
+
+    Raises:
+        Fault: `canon.unsound-arithmetic`.
+    """
+
+    def __init__(self, weights: TextWeights, kernel: Kernel) -> None:
+        check_arithmetic_once()
+        self._weights = weights
+        self._kernel = kernel
+        text = weights.text
+        self._epsilon: np.float32 = np.array([text.norm_epsilon_bits], np.uint32).view(np.float32)[
+            0
+        ]
+        self._heads = Heads(
+            queries=text.heads,
+            keys=text.kv_heads,
+            width=text.head_width,
+            scale=np.float32(1 / sqrt(text.head_width)),
+            cosines=weights.cosines,
+            sines=weights.sines,
+        )
+
+    def read(self, readings: Sequence[Reading]) -> list[Floats | None]:
+        """Read tokens of many texts: the caches then hold them.
+
+        Returns:
+            Of each text the logits that were wanted, float32 [wanted, V]; None where a key, a
+            value, a logit or what they are made of is not finite: its cache is of no more use.
+        """
+        parts: list[Part] = []
+        count = 0
+        for one in readings:
+            parts.append(Part(cache=one.cache, begin=count, count=len(one.tokens)))
+            count += len(one.tokens)
+        tokens = np.fromiter((token for one in readings for token in one.tokens), np.intp, count)
+        marks = np.zeros(count, np.int32)
+        with np.errstate(all="ignore"), limit_blas(1):
+            x = self._read_layers(self._weights.embedding[tokens], tuple(parts), marks)
+            wanted = np.concatenate(
+                [
+                    np.arange(part.begin + part.count - one.wanted, part.begin + part.count)
+                    for part, one in zip(parts, readings, strict=True)
+                ]
+            )
+            logits = self._make_logits(x, wanted, marks)
+        for part in parts:
+            part.cache.length += part.count
+        found: list[Floats | None] = []
+        first = 0
+        for part, one in zip(parts, readings, strict=True):
+            own = logits[first : first + one.wanted]
+            first += one.wanted
+            bad = marks[part.begin : part.begin + part.count].any()
+            found.append(None if bad or not np.isfinite(own).all() else own)
+        return found
+
+    def _read_layers(self, x: Floats, parts: tuple[Part, ...], marks: Array) -> Floats:
+        kernel = self._kernel
+        for number, layer in enumerate(self._weights.layers):
+            h = kernel.norm(x, layer.attention_norm, self._epsilon)
+            projected = kernel.multiply(h, layer.project, marks)
+            mixed = kernel.attend(projected, parts, number, self._heads, marks)
+            x = x + kernel.multiply(mixed, layer.merge, marks)
+            h = kernel.norm(x, layer.feed_norm, self._epsilon)
+            gated = kernel.gate(kernel.multiply(h, layer.expand, marks))
+            x = x + kernel.multiply(gated, layer.contract, marks)
+        return x
+
+    def _make_logits(self, x: Floats, wanted: Array, marks: Array) -> Floats:
+        if not len(wanted):
+            return np.empty((0, self._weights.text.vocabulary), np.float32)
+        h = self._kernel.norm(x[wanted], self._weights.final_norm, self._epsilon)
+        own = np.zeros(len(wanted), np.int32)
+        logits = self._kernel.multiply(h, self._weights.head, own)
+        marks[wanted] |= own
+        return logits
