@@ -21,6 +21,7 @@ from probatum.errors import Refusal
 from probatum.hub.build import GRAPH_NAME
 from probatum.hub.canonical import read_graph
 from probatum.hub.package import Package
+from probatum.hub.texts import check_text_meaning
 from probatum.protocol.manifests import BoundInput, DimRange, TensorSpec
 from probatum.runtime.checking.cell import expand_confined
 from probatum.runtime.checking.meaning import USUAL_RANGE, check_meaning, list_reasons
@@ -121,7 +122,7 @@ def find_exact_part(
 
 
 def check_package_meaning(package: Package) -> None:
-    """Check that a package's canonical graph, if it has one, is that of its ONNX file.
+    """Check that a package's canonical graph, if it has one, is that of its file.
 
     Raises:
         Refusal: `package.other-canonical`, `canon.*` and those of reading files.
@@ -129,6 +130,10 @@ def check_package_meaning(package: Package) -> None:
     """
     canonical = package.manifest.canonical
     if canonical is None or read_graph(package) is None:
+        return
+    if package.manifest.text is not None:
+        with waiting("computing the roots of its weights …"):
+            check_text_meaning(package)
         return
     with waiting("expanding it to its canonical graph …"):
         check_meaning(package.manifest, package.read_model(), package.read_file(canonical.graph))

@@ -43,6 +43,11 @@ app.command(
     help="Make a package out of a model's folder, or out of an ONNX file alone.",
 )
 app.command(
+    "probatum.cli.importing:import_model",
+    name="import",
+    help="Make a package of a language model, out of a GGUF file or a Hugging Face folder.",
+)
+app.command(
     "probatum.cli.provenance:sign",
     name="sign",
     help="Sign a package: every file and the manifest; the signature lies beside them.",

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-__all__ = ["note", "print_facts", "print_json", "print_lines", "print_table", "waiting"]
+__all__ = [
+    "note",
+    "print_facts",
+    "print_json",
+    "print_lines",
+    "print_table",
+    "progress_bar",
+    "waiting",
+]
 
 
 def print_json(document: Any) -> None:
@@ -67,3 +75,24 @@ def waiting(what: str) -> Iterator[None]:
 
     with Console(stderr=True).status(what):
         yield
+
+
+@contextlib.contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far something is, if somebody watches; gives what is told: done, and of how much."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - costs more than most commands
+    from rich.progress import (  # noqa: PLC0415 - ditto
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from probatum.cli.output import print_facts, print_json
 from probatum.cli.settings import Common
-from probatum.protocol.manifests import Manifest, TensorSpec
+from probatum.protocol.manifests import Manifest, TensorSpec, TextModel
 from probatum.protocol.primitives import Digest
 
 __all__ = ["describe_package", "describe_spec", "describe_specs", "show_package"]
@@ -62,12 +62,22 @@ def describe_package(digest: Digest, manifest: Manifest) -> dict[str, object]:
         "description": manifest.description,
         "inputs": describe_specs(manifest.inputs),
         "outputs": describe_specs(manifest.outputs),
+        "text": _describe_text(manifest.text),
         "exact": _describe_canonical(manifest),
         "bound": "; ".join(f"{one.name} {one.dtype} {list(one.shape)}" for one in manifest.bound),
         "files": f"{len(manifest.files)}, {sum(f.size for f in manifest.files):,} bytes",
         "package": digest.hex(),
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def _describe_text(text: TextModel | None) -> str:
+    if text is None:
+        return ""
+    return (
+        f"{text.architecture}, {text.layers} layers of width {text.width}, "
+        f"{text.vocabulary} tokens, context {text.context}, {text.rule} over {text.top_k}"
+    )
 
 
 def _describe_canonical(manifest: Manifest) -> str:

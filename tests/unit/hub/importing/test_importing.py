@@ -1,0 +1,196 @@
+"""One model, stored by other programs in several ways, makes one package (`TEXT-1`)."""
+
+import json
+import shutil
+
+import gguf
+import ml_dtypes
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from probatum.errors import Refusal
+from probatum.hub.canonical import read_graph
+from probatum.hub.importing.gguf_file import read_gguf
+from probatum.hub.importing.hf_folder import read_folder
+from probatum.hub.importing.rope import make_rope_tables
+from probatum.hub.importing.writing import ImportFacts, write_text_package
+from probatum.hub.package import load_package
+from probatum.hub.texts import check_text_meaning
+from tests.unit.hub.importing.foreign_models import (
+    CONTEXT,
+    HEADS,
+    TEMPLATE,
+    make_weights,
+    pair_rows,
+    write_folder,
+    write_gguf,
+)
+
+FACTS = ImportFacts(name="tiny", version="1", licence="MIT", description="", context=CONTEXT)
+
+
+def write(source, folder, facts=FACTS):
+    return write_text_package(source, facts, folder, lambda _done, _total: None)
+
+
+@pytest.fixture
+def package(tmp_path):
+    folder = write_folder(tmp_path / "hf", make_weights())
+    return write(read_folder(folder, top_k=8), tmp_path / "package")
+
+
+def test_a_folder_and_a_gguf_file_make_the_same_weights(tmp_path, package):
+    source = read_gguf(write_gguf(tmp_path / "tiny.gguf", make_weights()), top_k=8)
+    assert source.template == TEMPLATE
+    other = write(source, tmp_path / "other")
+    assert other.manifest.canonical == package.manifest.canonical
+    assert other.manifest.text == package.manifest.text
+    stored = safetensors.numpy.load_file(package.folder / "model.safetensors")
+    for name, weight in make_weights().items():
+        assert np.array_equal(stored[name], weight)
+
+
+def test_the_same_source_makes_the_same_package(tmp_path, package):
+    again = write(read_folder(tmp_path / "hf", top_k=8), tmp_path / "again")
+    assert again.digest == package.digest
+
+
+def test_a_package_is_what_its_weights_make(package):
+    check_text_meaning(package)
+    graph = read_graph(load_package(package.folder))
+    assert [one.name for one in graph.outputs] == ["chosen", "ended"]
+
+
+def test_changed_weights_make_another_meaning(tmp_path, package):
+    other = write(
+        read_folder(write_folder(tmp_path / "hf2", make_weights(seed=1)), top_k=8), tmp_path / "b"
+    )
+    shutil.copy(other.folder / "model.safetensors", package.folder / "model.safetensors")
+    with pytest.raises(Refusal) as caught:
+        check_text_meaning(package)
+    assert caught.value.code == "package.other-canonical"
+
+
+@pytest.mark.parametrize("dtype", [np.float16, "bfloat16"])
+def test_narrow_weights_are_widened_exactly(tmp_path, dtype):
+    wide = {
+        name: (weight.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+        if dtype == "bfloat16"
+        else weight.astype(np.float16).astype(np.float32)
+        for name, weight in make_weights().items()
+    }
+    save = _save_bfloat16 if dtype == "bfloat16" else _save_float16
+    folder = write_folder(tmp_path / "hf", wide, save=save)
+    package = write(read_folder(folder, top_k=8), tmp_path / "package")
+    stored = safetensors.numpy.load_file(package.folder / "model.safetensors")
+    for name, weight in wide.items():
+        assert np.array_equal(stored[name], weight)
+
+
+def _save_float16(weights, path):
+    safetensors.numpy.save_file({k: w.astype(np.float16) for k, w in weights.items()}, path)
+
+
+def _save_bfloat16(weights, path):
+    narrow = {k: w.astype(ml_dtypes.bfloat16) for k, w in weights.items()}
+    safetensors.numpy.save_file(narrow, path)
+
+
+def test_sharded_folders_are_read(tmp_path, package):
+    weights = make_weights()
+    folder = write_folder(tmp_path / "shards", weights)
+    (folder / "model.safetensors").unlink()
+    names = sorted(weights)
+    halves = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+    for shard, held in halves.items():
+        safetensors.numpy.save_file({name: weights[name] for name in held}, folder / shard)
+    index = {"weight_map": {name: shard for shard, held in halves.items() for name in held}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    other = write(read_folder(folder, top_k=8), tmp_path / "other")
+    assert other.manifest.canonical == package.manifest.canonical
+
+
+def test_quantised_weights_are_what_the_format_says(tmp_path):
+    kind = gguf.GGMLQuantizationType.Q8_0
+
+    def quantise(weight):
+        if weight.shape[1] % 32:
+            return weight, None
+        return gguf.quants.quantize(weight, kind), kind
+
+    weights = make_weights()
+    source = read_gguf(write_gguf(tmp_path / "q.gguf", weights, quantise=quantise), top_k=8)
+    name = "model.layers.0.self_attn.q_proj.weight"
+    (found,) = source.weights[name].read()
+    stored = gguf.quants.quantize(pair_rows(weights[name], HEADS), kind)
+    assert np.array_equal(pair_rows(found, HEADS), gguf.quants.dequantize(stored, kind))
+    write(source, tmp_path / "package")
+
+
+def test_an_untied_head_is_a_weight_of_its_own(tmp_path):
+    weights = make_weights(tied=False)
+    folder = write(read_folder(write_folder(tmp_path / "hf", weights), top_k=8), tmp_path / "a")
+    file = write(read_gguf(write_gguf(tmp_path / "a.gguf", weights), top_k=8), tmp_path / "b")
+    assert folder.manifest.canonical == file.manifest.canonical
+    assert not folder.manifest.text.is_tied
+
+
+def test_tables_are_cosines_and_sines():
+    cosines, sines = make_rope_tables(10000.0, 8, 50)
+    angles = np.outer(np.arange(50), 10000.0 ** (-np.arange(4) / 4))
+    assert np.abs(cosines - np.cos(angles)).max() < 1e-5
+    assert np.abs(sines - np.sin(angles)).max() < 1e-5
+    assert cosines.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "gpt2"},
+        {"hidden_act": "gelu"},
+        {"rope_scaling": {"rope_type": "llama3", "factor": 8.0}},
+        {"attention_bias": True},
+        {"eos_token_id": None},
+        {"num_hidden_layers": 3},
+        {"num_hidden_layers": 1},
+        {"vocab_size": 7},
+        {"hidden_size": "many"},
+    ],
+)
+def test_models_of_other_kinds_are_refused(tmp_path, config):
+    folder = write_folder(tmp_path / "hf", make_weights(), config=config)
+    with pytest.raises(Refusal) as caught:
+        write(read_folder(folder, top_k=8), tmp_path / "package")
+    assert caught.value.code == "import.unsupported-model"
+    assert not (tmp_path / "package").exists()
+
+
+def test_weights_that_are_no_numbers_are_refused_and_nothing_stays(tmp_path):
+    weights = make_weights()
+    weights["model.norm.weight"][3] = np.inf
+    folder = write_folder(tmp_path / "hf", weights)
+    with pytest.raises(Refusal) as caught:
+        write(read_folder(folder, top_k=8), tmp_path / "package")
+    assert "not finite" in caught.value.message
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hf"]
+
+
+@pytest.mark.parametrize("size", [0, 3, 100, 2000])
+def test_broken_gguf_files_are_refused(tmp_path, size):
+    whole = write_gguf(tmp_path / "tiny.gguf", make_weights()).read_bytes()
+    (tmp_path / "broken.gguf").write_bytes(whole[:size])
+    with pytest.raises(Refusal) as caught:
+        read_gguf(tmp_path / "broken.gguf", top_k=8)
+    assert caught.value.code == "import.unsupported-model"
+
+
+def test_gguf_files_of_other_kinds_are_refused(tmp_path):
+    weights = make_weights()
+    for number, changed in enumerate(
+        ({"architecture": "gemma"}, {"facts": {"llama.rope.scaling.type": "yarn"}})
+    ):
+        path = write_gguf(tmp_path / f"{number}.gguf", weights, **changed)
+        with pytest.raises(Refusal) as caught:
+            read_gguf(path, top_k=8)
+        assert caught.value.code == "import.unsupported-model"
