@@ -392,12 +392,18 @@ class AsyncClient:
     def _keep_settled(self, request_id: RequestId, kept: bytes, bundle: bytes) -> VerifiedBundle:
         assert self._trust is not None, "settle has checked it"
         verified = check_bundle(bundle, self._trust)
-        other = verified.receipt.request.request_id != request_id
-        if other or _strip(kept) != _strip(bundle):
+        is_ours = verified.receipt.request.request_id == request_id
+        if not is_ours or _strip(kept) != _strip(bundle):
+            hint = "ask again: it is the bundle of another request"
+            if is_ours:
+                # Both are signed: together they convict whoever charged or signed twice.
+                path = self.receipts.keep_other(request_id, bundle)
+                hint = f"it is kept: try `probatum pay accuse {request_id} {path}`"
+                hint += f", then `probatum receipt accuse {request_id} --against {path}`"
             raise Refusal(
                 "client.other-receipt",
                 "the gateway shows other records than it gave with the answer",
-                hint="both are signed: the kept bundle and this one convict whoever signed twice",
+                hint=hint,
             )
         contents = self.receipts.load_contents(request_id)
         if contents is not None and (contents.outputs or not verified.receipt.outputs):

@@ -1,7 +1,8 @@
 """The receipts folder: what a client keeps of its requests, until their inclusion is proven.
 
 Two files a request: ``<id>.bundle.json``, which may be shown to anybody, and ``<id>.contents``,
-which holds request, answer and salt and is the owner's alone. Files appear whole or not at all.
+which holds request, answer and salt and is the owner's alone. A third, ``<id>.other.json``, is
+there only where a gateway showed other records later. Files appear whole or not at all.
 Must not know the network. Read next: `client`.
 """
 
@@ -25,6 +26,7 @@ __all__ = ["Contents", "Kept", "ReceiptStore"]
 
 _BUNDLE: Final = ".bundle.json"
 _CONTENTS: Final = ".contents"
+_OTHER: Final = ".other.json"
 _CONTENTS_BYTES: Final = 2 * limits.FRAME_BYTES
 
 Stand: TypeAlias = Literal["pending", "settled", "failed"]
@@ -83,6 +85,19 @@ class ReceiptStore:
             return
         self._write(request_id, _BUNDLE, bundle, 0o644)
 
+    def keep_other(self, request_id: RequestId, bundle: bytes) -> Path:
+        """Keep the first bundle that contradicts the one that is kept: both are signed.
+
+        Returns:
+            Its file, for whoever is accused with it.
+
+        Raises:
+            Fault: `store.cannot-write`, `store.cannot-read`.
+        """
+        if self._read(request_id, _OTHER, limits.BUNDLE_BYTES) is None:
+            self._write(request_id, _OTHER, bundle, 0o644)
+        return self._get_path(request_id, _OTHER)
+
     def load_bundle(self, request_id: RequestId) -> bytes:
         """Load a bundle. Raises Refusal `store.unknown-request`, Fault `store.cannot-read`."""
         data = self._read(request_id, _BUNDLE, limits.BUNDLE_BYTES)
@@ -125,7 +140,7 @@ class ReceiptStore:
                 f"the inclusion of {request_id} is not proven yet",
                 hint="settle it first",
             )
-        for ending in (_CONTENTS, _BUNDLE):
+        for ending in (_CONTENTS, _OTHER, _BUNDLE):
             self._get_path(request_id, ending).unlink(missing_ok=True)
 
     def _get_path(self, request_id: RequestId, ending: str) -> Path:

@@ -12,8 +12,11 @@ from probatum.client.proofs import get_proven_header
 from probatum.client.transport import HttpTransport
 from probatum.errors import Fault, Misuse, Refusal
 from probatum.evidence.blame import assign_blame
+from probatum.evidence.double_charges import find_double_charge
 from probatum.evidence.receipt import check_bundle
 from probatum.protocol.bundles import decode_bundle, encode_bundle
+from probatum.protocol.custody import decode_release, encode_release
+from probatum.protocol.dsse import decode_payload, sign_envelope
 from probatum.protocol.hashing import sha256
 from probatum.protocol.messages import (
     Answer,
@@ -26,6 +29,7 @@ from probatum.protocol.messages import (
 )
 from probatum.protocol.primitives import address_to_hex, make_salt
 from probatum.protocol.records import get_key_key, get_log_key, get_model_key
+from probatum.protocol.transactions.kinds import ReportTwoReleases
 from probatum.protocol.trust import encode_trust
 from tests.factories import GATEWAY, NODES, make_header, make_log_record, make_trust
 from tests.unit.client.toy_network import NODE, ToyNetwork
@@ -322,6 +326,40 @@ def test_settling_proves_inclusion_and_keeps_the_proof(tmp_path):
         assert (await client.settle(answer.request_id)).receipt == answer.receipt
         client.receipts.remove(answer.request_id)
         assert client.receipts.list() == ()
+
+    run(story, tmp_path, trust=TRUST)
+
+
+def test_who_is_charged_twice_keeps_what_convicts(tmp_path):
+    """PAY-1: the settled bundle charges again; with the kept one it makes the report."""
+
+    def charge(bundle, total_units):
+        release = decode_release(decode_payload(bundle.release))
+        charged = msgspec.structs.replace(
+            release, price_units=3, escrow="ab" * 32, running_total_units=total_units
+        )
+        signed = sign_envelope(encode_release(charged), (GATEWAY.signer,))
+        return encode_bundle(msgspec.structs.replace(bundle, release=signed))
+
+    async def story(client, network):
+        answer = await ask(client)
+        kept = charge(decode_bundle(answer.bundle), 3)
+        client.receipts.keep(answer.request_id, kept, None)
+        network.settled = True
+        network.spoil = lambda message, reply: (
+            GotBundle(settled=True, bundle=charge(decode_bundle(reply.bundle), 6))
+            if isinstance(reply, GotBundle)
+            else reply
+        )
+        for _ in range(2):
+            with pytest.raises(Refusal, match=r"client\.other-receipt") as caught:
+                await client.settle(answer)
+        path = client.receipts.folder / f"{answer.request_id}.other.json"
+        assert str(path) in caught.value.hint
+        report = find_double_charge(decode_bundle(kept), decode_bundle(path.read_bytes()))
+        assert isinstance(report, ReportTwoReleases)
+        client.receipts.remove(answer.request_id, even_pending=True)
+        assert list(client.receipts.folder.iterdir()) == []
 
     run(story, tmp_path, trust=TRUST)
 
