@@ -19,7 +19,14 @@ from probatum.protocol import limits
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["TEXT_CHARS", "TOKENIZER_BYTES", "TextTokenizer", "Tokens"]
+__all__ = [
+    "TEXT_CHARS",
+    "TOKENIZER_BYTES",
+    "TextTokenizer",
+    "Tokens",
+    "check_tokenizer",
+    "guard_tokenizer",
+]
 
 TOKENIZER_BYTES: Final = 24 * limits.MIB
 """A `tokenizer.json`: those of multilingual models have 17 MB."""
@@ -96,7 +103,7 @@ class TextTokenizer:
         """
         if any(len(text) > TEXT_CHARS for text in texts):
             raise Refusal("tokens.too-large", f"a text has at most {TEXT_CHARS} characters")
-        found = _guard(lambda: self._tokenizer.encode_batch(list(texts)))
+        found = guard_tokenizer(lambda: self._tokenizer.encode_batch(list(texts)))
         return tuple(Tokens(ids=tuple(one.ids), is_cut=bool(one.overflowing)) for one in found)
 
     def _load(self, data: bytes) -> Tokenizer:
@@ -108,11 +115,11 @@ class TextTokenizer:
             tokenizer.enable_truncation(self.max_tokens)
             return tokenizer
 
-        loaded: Tokenizer = _guard(load)
+        loaded: Tokenizer = guard_tokenizer(load)
         return loaded
 
 
-def _guard(use: Any) -> Any:
+def guard_tokenizer(use: Any) -> Any:
     """Use the library; whatever it says of a stranger's file is a refusal.
 
     Raises:
@@ -127,6 +134,15 @@ def _guard(use: Any) -> Any:
         raise Refusal(
             "tokens.bad-tokenizer", f"the package's tokenizer cannot be used: {str(error)[:300]}"
         ) from None
+
+
+def check_tokenizer(data: bytes) -> None:
+    """Check what a `tokenizer.json` may contain, before the library sees it.
+
+    Raises:
+        Refusal: `tokens.too-large`, `tokens.bad-tokenizer`.
+    """
+    _check_file(data)
 
 
 def _check_file(data: bytes) -> _File:
