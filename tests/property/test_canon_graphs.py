@@ -218,6 +218,13 @@ class Maker:
     def add_cast(self, name):
         self.node(name, [self.get(tuple(DTYPES))], self.draw(tuple(DTYPES)))
 
+    def add_gumbel(self, name):
+        fixed = [self.get(("int64",), shape=shape) for shape in ((4,), (1,))]
+        tokens = self.get(("int64",))
+        shape = tokens[1].shape
+        places = self.get(("int64",), shape=self.draw((shape, shape[1:], ())))
+        self.node(name, [*fixed, places, tokens])
+
     def add_reshape(self, name):
         one = self.get(tuple(DTYPES))
         shape = one[1].shape

@@ -22,6 +22,7 @@ EXAMPLES = [
     ("Where", [("bool", (N, 1)), (F, (1, M)), (F, ())], {}, None),
     ("Iota", [], {"start": (N,), "step": (2,), "shape": (M,)}, "int64"),
     ("Cast", [(F, (N,))], {}, "int8"),
+    ("Gumbel", [("int64", (4,)), ("int64", (1,)), ("int64", (N, 1)), ("int64", (N, M))], {}, None),
     ("Add", [(F, (N, 1)), (F, (1, M))], {}, None),
     ("Less", [(F, (N, 1)), (F, (M,))], {}, None),
     ("Exp", [(F, (N, M))], {}, None),
@@ -77,7 +78,7 @@ def test_every_family_has_an_example():
 def test_the_registry_names_what_it_holds():
     for (operator, version), primitive in PRIMITIVES.items():
         assert (primitive.operator, primitive.version) == (operator, version)
-    assert len(PRIMITIVES) == 62
+    assert len(PRIMITIVES) == 63
     for operator, version in (("Dot", 2), ("Softmax", 1)):
         with pytest.raises(Refusal, match=r"canon\.unknown-operator"):
             get_primitive(operator, version)
