@@ -76,18 +76,19 @@ def add_product(left: Doubles, right: Doubles, out: Doubles) -> bool:
     """Add left @ right.T to out, one addition an element; False where that cannot be done so.
 
     Args:
-        left: M, K; rows contiguous, and so below.
-        right: N, K.
-        out: M, N.
+        left: M, K; rows contiguous.
+        right: N, K; rows or columns contiguous.
+        out: M, N; rows contiguous.
     """
     product = _find_product()
-    sides = (left, right, out)
+    flipped = _has_rows(right.T)
+    sides = (left, right.T if flipped else right, out)
     if product is None or not all(_has_rows(side) for side in sides):
         return False
     (rows, terms), columns = left.shape, right.shape[0]
     strides = [side.strides[0] // 8 for side in sides]
     product(
-        *(ROW_MAJOR, PLAIN, TRANSPOSED, rows, columns, terms, 1.0),
+        *(ROW_MAJOR, PLAIN, PLAIN if flipped else TRANSPOSED, rows, columns, terms, 1.0),
         *(left.ctypes.data, strides[0], right.ctypes.data, strides[1]),
         *(1.0, out.ctypes.data, strides[2]),
     )

@@ -77,13 +77,19 @@ def _multiply_narrow(left: Value, right: Value, out: Array, ws: Workspace) -> bo
         stacks = [_stack(doubles, batch, 2) for doubles in (ones, twos)]
         norms = (_stack(one_norms, batch, 1), _stack(two_norms, batch, 1))
     results = out.reshape(-1, stacks[0].shape[1], stacks[1].shape[1])
-    multiply_rows(stacks[0], stacks[1], norms, left.dtype, results, ws)
+    narrow = right.array[None] if _is_flipped(right) and two_finite else None
+    multiply_rows(stacks[0], stacks[1], norms, left.dtype, results, ws, narrow)
     if right.key < 0:
         ws.give_back(twos)
     if not (one_finite and two_finite):
         _mend(left, right, out)
         return False
     return float(one_norms.max()) * float(two_norms.max()) < 2.0 ** FINITE[left.dtype]
+
+
+def _is_flipped(right: Value) -> bool:
+    """Tell whether a right side is kept with contiguous columns: BLAS reads those faster."""
+    return right.key >= 0 and right.array.ndim == 2
 
 
 def _stack(array: Doubles, batch: tuple[int, ...], inner: int) -> Doubles:
@@ -102,7 +108,8 @@ def _prepare(value: Value, ws: Workspace, *, shared: bool = False) -> tuple[Doub
     """
 
     def make() -> tuple[Doubles, Doubles, bool]:
-        doubles, norms = widen_rows(value.array, value.dtype, ws)
+        flipped = not shared and _is_flipped(value)
+        doubles, norms = widen_rows(value.array, value.dtype, ws, flipped=flipped)
         finite = bool(np.isfinite(norms).all())
         if not finite:
             doubles[~np.isfinite(doubles)] = 0.0
@@ -110,7 +117,7 @@ def _prepare(value: Value, ws: Workspace, *, shared: bool = False) -> tuple[Doub
         return doubles, norms, finite
 
     if value.key >= 0:
-        return ws.keep(("widened", value.key), 8 * value.array.size, make)
+        return ws.keep(("widened", shared, value.key), 8 * value.array.size, make)
     return ws.remember(value, make) if shared else make()
 
 

@@ -33,8 +33,8 @@ Pairs: TypeAlias = tuple[Doubles, Doubles, Doubles]
 """Sums as s + e, |e| <= u|s|, and a bound of what is missing; 0 where nothing is."""
 
 EXTRACTIONS: Final = 4
-GATHERED: Final = 1 << 18
-"""Terms that one round of the ladder holds at once."""
+GATHERED: Final = 1 << 16
+"""Terms that one round of the ladder holds at once: few enough for the cache."""
 
 
 def climb(

@@ -32,18 +32,21 @@ INFLATE: Final = 1 + 2.0**-16
 """More than all second-order terms of the bounds, for up to 2**30 terms."""
 
 
-def widen_rows(array: Array, dtype: str, ws: Workspace) -> tuple[Doubles, Doubles]:
+def widen_rows(
+    array: Array, dtype: str, ws: Workspace, *, flipped: bool = False
+) -> tuple[Doubles, Doubles]:
     """Widen a matrix to float64, with the Euclidean norms of its rows.
 
     Args:
         array: ..., K; of at most 8 exponent bits.
         dtype: Its type.
-        ws: Where to work, and whose memory the float64 matrix is.
+        ws: Where to work, and whose memory the float64 matrix is, unless flipped.
+        flipped: Make the columns contiguous, of a matrix of two dimensions, to be kept.
 
     Returns:
         The matrix, and its norms, ...: the true ones times at most 1 ± 2**-20, where finite.
     """
-    doubles = ws.take_doubles(array.shape)
+    doubles = np.empty(array.shape[::-1]).T if flipped else ws.take_doubles(array.shape)
     norms = np.empty(array.shape[:-1])
     terms = max(1, array.shape[-1])
     rows, wide, squares = (
@@ -52,13 +55,24 @@ def widen_rows(array: Array, dtype: str, ws: Workspace) -> tuple[Doubles, Double
         norms.reshape(-1),
     )
 
-    def work(_: Scratch, begin: int, end: int) -> None:
-        here = widen(rows[begin:end], dtype, wide[begin:end])
+    def work(scratch: Scratch, begin: int, end: int) -> None:
+        here = wide[begin:end]
+        if flipped:
+            here = scratch.take("moved", here.size).reshape(here.shape)
+        widen(rows[begin:end], dtype, here)
         np.vecdot(here, here, out=squares[begin:end])
+        if flipped:
+            wide[begin:end] = here
 
     ws.spread(len(rows), max(1, 2 * CHUNK // terms), work)
     np.sqrt(squares, out=squares)
     return doubles, norms
+
+
+def _count_chunks(terms: int, ws: Workspace) -> tuple[int, int]:
+    """Cut terms into chunks as alike as can be: how many, and the terms of the largest."""
+    chunks = max(1, -(-terms // ws.k_chunk))
+    return chunks, -(-terms // chunks)
 
 
 def multiply_chunks(left: Doubles, right: Doubles, ws: Workspace) -> Doubles:
@@ -70,10 +84,10 @@ def multiply_chunks(left: Doubles, right: Doubles, ws: Workspace) -> Doubles:
         ws: Whose memory the result, B, M, N, is.
     """
     out = ws.take_doubles((*left.shape[:-1], right.shape[-2]))
-    flipped, k_chunk = right.swapaxes(-1, -2), ws.k_chunk
-    np.matmul(left[..., :k_chunk], flipped[..., :k_chunk, :], out=out)
-    for begin in range(k_chunk, left.shape[-1], k_chunk):
-        end = begin + k_chunk
+    flipped, size = right.swapaxes(-1, -2), _count_chunks(left.shape[-1], ws)[1]
+    np.matmul(left[..., :size], flipped[..., :size, :], out=out)
+    for begin in range(size, left.shape[-1], size):
+        end = begin + size
         sides = left[..., begin:end], right[..., begin:end]
         if len(out) == 1 and add_product(sides[0][0], sides[1][0], out[0]):
             continue
@@ -91,6 +105,7 @@ def multiply_rows(
     dtype: str,
     out: Array,
     ws: Workspace,
+    narrow: Array | None = None,
 ) -> None:
     """Compute every product of a row of `left` with a row of `right`, rounded once.
 
@@ -101,19 +116,21 @@ def multiply_rows(
         dtype: What to round to: float32, float16 or bfloat16.
         out: B, M, N; contiguous.
         ws: Where to work.
+        narrow: Right before it was widened, where its rows are contiguous and right's are not.
     """
     terms = left.shape[-1]
     value = multiply_chunks(left, right, ws)
-    # Each product goes through at most k_chunk additions in its chunk and a few for each chunk; 3
-    # more u cover the rounding of fl(v ± d) itself.
-    chunks = -(-terms // ws.k_chunk)
-    factor = (min(terms, ws.k_chunk) + UPDATES * chunks + 3) * UNIT * INFLATE
+    # Each product goes through at most as many additions as its chunk has terms, and a few for each
+    # chunk; 3 more u cover the rounding of fl(v ± d) itself.
+    chunks, size = _count_chunks(terms, ws)
+    factor = (size + UPDATES * chunks + 3) * UNIT * INFLATE
     undecided = round_products(value, norms[0] * factor, norms[1], dtype, out, ws)
     ws.give_back(value)
     if len(undecided) > max(FLOOD_LEAST, FLOOD * out.size):
         undecided = _flood(left, right, dtype, out, ws)
     if len(undecided):
-        out.reshape(-1)[undecided] = _climb(left, right, norms, undecided, dtype)
+        sides = left, right if narrow is None else narrow
+        out.reshape(-1)[undecided] = _climb(sides, norms, undecided, dtype, ws.scratch)
 
 
 def round_products(
@@ -186,14 +203,20 @@ def _flood(left: Doubles, right: Doubles, dtype: str, out: Array, ws: Workspace)
 
 
 def _climb(
-    left: Doubles, right: Doubles, norms: tuple[Doubles, Doubles], undecided: Indices, dtype: str
+    sides: tuple[Doubles, Array],
+    norms: tuple[Doubles, Doubles],
+    undecided: Indices,
+    dtype: str,
+    scratch: Scratch,
 ) -> Array:
+    """Decide products by the ladder: those of the flat indices; the right side may be narrow."""
+    left, right = sides
     terms, columns = left.shape[-1], right.shape[-2]
     rows, others = np.divmod(undecided, columns)
     others += rows // left.shape[-2] * columns
     magnitudes = norms[0].reshape(-1)[rows] * norms[1].reshape(-1)[others]
-    ones, twos = left.reshape(-1, terms), right.reshape(-1, terms)
-    return _climb_pairs(ones, twos, rows, others, magnitudes, dtype)
+    flat = left.reshape(-1, terms), right.reshape(-1, terms)
+    return _climb_pairs(flat, (rows, others), magnitudes, dtype, scratch)
 
 
 def multiply_aligned(left: Doubles, right: Doubles, dtype: str) -> Array:
@@ -206,28 +229,41 @@ def multiply_aligned(left: Doubles, right: Doubles, dtype: str) -> Array:
     """
     places = np.arange(len(left))
     magnitudes = np.einsum("ij,ij->i", np.abs(left), np.abs(right))
-    return _climb_pairs(left, right, places, places, magnitudes, dtype)
+    return _climb_pairs((left, right), (places, places), magnitudes, dtype, Scratch())
 
 
 def _climb_pairs(
-    ones: Doubles,
-    twos: Doubles,
-    rows: Indices,
-    others: Indices,
+    sides: tuple[Doubles, Array],
+    places: tuple[Indices, Indices],
     magnitudes: Doubles,
     dtype: str,
+    scratch: Scratch,
 ) -> Array:
+    """Decide the products of rows of the two sides, of those numbers, by the ladder."""
+    terms = sides[0].shape[-1]
+
+    def take(side: Array, rows: Indices, name: str) -> Doubles:
+        # Fresh arrays of this size would each time be fresh memory of the machine's.
+        wide = side.dtype == np.float64
+        out = scratch.take(name, len(rows) * terms).reshape(-1, terms)
+        into = out if wide else np.empty(out.shape, side.dtype)
+        side.take(rows, axis=0, out=into, mode="clip")
+        return out if wide else widen(into, dtype, out)
+
     def gather(chosen: Indices) -> Doubles:
-        products = ones[rows[chosen]]
-        products *= twos[others[chosen]]
+        products = take(sides[0], places[0][chosen], "products")
+        products *= take(sides[1], places[1][chosen], "factors")
         return products
 
     def settle(chosen: Indices) -> Array:
-        return np.concatenate(
-            [_settle(ones[rows[one]], twos[others[one]], dtype) for one in chosen.tolist()]
+        names = ("products", "factors")
+        pairs = zip(
+            *(take(*one) for one in zip(sides, (at[chosen] for at in places), names, strict=True)),
+            strict=True,
         )
+        return np.concatenate([_settle(one, two, dtype) for one, two in pairs])
 
-    return climb(dtype, magnitudes, ones.shape[-1], gather, settle)
+    return climb(dtype, magnitudes, terms, gather, settle)
 
 
 def _settle(one: Doubles, two: Doubles, dtype: str) -> Array:

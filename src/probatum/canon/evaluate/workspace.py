@@ -18,7 +18,7 @@ __all__ = ["CHUNK", "Flags", "Scratch", "Workspace"]
 
 CHUNK: Final = 1 << 14
 """Elements that are worked on at a time, so that what is between stays in the cache."""
-K_CHUNK: Final = 384
+K_CHUNK: Final = 256
 """Terms that one matrix product sums: fewer mean a smaller bound, more mean fewer calls."""
 KEPT_BYTES: Final = 1 << 32
 EXACT_RESULTS: Final = 1 << 16

@@ -106,7 +106,7 @@ def compute_erf_roughly(x: Doubles, scratch: Scratch) -> Doubles:
     np.multiply(powers[2], powers[2], out=fourth)
     both *= fourth
     both += parts[:2]
-    value = both[0]
+    value: Doubles = both[0]
     value *= x
     value /= both[1]
     return value
