@@ -21,6 +21,7 @@ from probatum.protocol.tensors import Tensor
 from probatum.runtime.admission import bounds
 from probatum.runtime.checking.cell import check_exactness
 from probatum.runtime.checking.report import ExactReport, Measurement, Question
+from probatum.runtime.limits import WORKING_BYTES
 from probatum.runtime.sandbox.verdict import Verdict
 
 __all__ = ["NOTHING_SAID", "Exactness", "check_exact", "describe_exact", "parse_dims", "show_exact"]
@@ -161,7 +162,8 @@ def _describe_bounds(report: ExactReport) -> dict[str, str]:
         "entries": f"{cost.entries:,}, of {cost.weights:,} weights",
         "operations": f"{cost.operations:,} at most, multiply-adds and others",
         "weights": _show_bytes(cost.weight_bytes),
-        "working memory": f"{_show_bytes(cost.peak_bytes)} at most, weights apart",
+        "working memory": f"{_show_bytes(cost.peak_bytes)} at most, weights apart"
+        + ("; no node lends so much" if cost.peak_bytes > WORKING_BYTES else ""),
         "trace": f"{_show_bytes(cost.trace_bytes)} at most",
         "largest opening": f"{_show_bytes(cost.opening_bytes)} to judge one element",
         "judging it": f"{cost.judge_work:,} multiply-adds of 64 bits at most",

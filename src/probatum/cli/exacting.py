@@ -24,7 +24,12 @@ from probatum.hub.package import Package
 from probatum.hub.texts import check_text_meaning
 from probatum.protocol.manifests import BoundInput, DimRange, TensorSpec
 from probatum.runtime.checking.cell import expand_confined
-from probatum.runtime.checking.meaning import USUAL_RANGE, check_meaning, list_reasons
+from probatum.runtime.checking.meaning import (
+    USUAL_RANGE,
+    check_meaning,
+    check_servable,
+    list_reasons,
+)
 from probatum.runtime.checking.report import Question
 from probatum.runtime.sandbox.verdict import Verdict
 from probatum.runtime.schema import Schema
@@ -89,7 +94,7 @@ def find_exact_part(
 
     Raises:
         Refusal: `canon.*` with every reason why the class `exact` does not admit the file;
-            `runtime.not-batchable`, `input.*`.
+            `runtime.not-batchable`, `runtime.too-large`, `input.*`.
         Fault: `sandbox.broken`.
     """
     if packing.dim and not packing.exact:
@@ -122,6 +127,7 @@ def find_exact_part(
 
 
 def check_package_meaning(package: Package) -> None:
+    check_servable(report)
     """Check that a package's canonical graph, if it has one, is that of its file.
 
     Raises:

@@ -28,12 +28,10 @@ from probatum.errors import Fault, Refusal
 from probatum.protocol import limits
 from probatum.protocol.manifests import TensorSpec
 from probatum.protocol.tensors import DtypeName
+from probatum.runtime.limits import WORKING_BYTES
 from probatum.runtime.onnxform import check_self_contained
 
 __all__ = ["WORKING_BYTES", "Engine", "EngineOptions", "Stop"]
-
-WORKING_BYTES: Final = 2048 * limits.MIB
-"""What all runs of a process may hold at one time, beside the weights of models."""
 
 _FATAL: Final = 4
 _LOAD_ERRORS: Final[tuple[type[Exception], ...]] = tuple(

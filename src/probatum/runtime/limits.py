@@ -6,12 +6,16 @@ They are at most the protocol's own limits. Must not know engines.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from probatum.errors import Refusal
 from probatum.protocol import limits
 from probatum.protocol.tensors import Tensor, check_tensor
 
-__all__ = ["PoolLimits", "RequestLimits", "check_request"]
+__all__ = ["WORKING_BYTES", "PoolLimits", "RequestLimits", "check_request"]
+
+WORKING_BYTES: Final = 2048 * limits.MIB
+"""What all runs of a process may hold at one time, beside the weights of models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,6 +79,17 @@ def test_every_reason_is_said(tmp_path, capsys):
     assert "Det" in said
     assert not (tmp_path / "p").exists()
 
+def test_dims_for_which_no_node_lends_memory_are_refused_before_anybody_publishes(
+    net, tmp_path, capsys
+):
+    assert pack(net, tmp_path / "p", *EXACT, "--dim", "rows=1..80000000") == 1
+    assert "runtime.too-large" in capsys.readouterr().err
+    assert not (tmp_path / "p").exists()
+    words = ("--bind", "factor=[2]", "--dim", "rows=1..80000000", "--no-measure")
+    assert run(["model", "check", str(net), *words]) == 0
+    assert "no node lends so much" in capsys.readouterr().out
+
+
 
 @pytest.mark.parametrize("words", [("--dim", "rows=1..2"), ("--bind", "factor=[1]")])
 def test_words_of_exactness_without_it_are_refused(net, tmp_path, words):

@@ -11,8 +11,9 @@ from probatum.errors import Refusal
 from probatum.protocol.manifests import Manifest
 from probatum.runtime.checking.cell import expand_confined
 from probatum.runtime.checking.report import ExactReport, Question
+from probatum.runtime.limits import WORKING_BYTES
 
-__all__ = ["USUAL_RANGE", "check_meaning", "list_reasons", "make_question"]
+__all__ = ["USUAL_RANGE", "check_meaning", "check_servable", "list_reasons", "make_question"]
 
 USUAL_RANGE: Final = (1, 16)
 """What is admitted of a dim of which nothing is said."""
@@ -43,7 +44,8 @@ def check_meaning(manifest: Manifest, model: bytes, graph: bytes) -> ExactReport
         graph: The encoded graph of the package.
 
     Raises:
-        Refusal: The first reason if the file has no canonical graph; `package.other-canonical`.
+        Refusal: The first reason if the file has no canonical graph; `package.other-canonical`,
+            `runtime.too-large`.
         Fault: `sandbox.broken`.
     """
     report, found = expand_confined(make_question(manifest, model))
@@ -58,7 +60,22 @@ def check_meaning(manifest: Manifest, model: bytes, graph: bytes) -> ExactReport
             f"{str(report.digest)[:16]}…, the package states {manifest.canonical.digest[:16]}…",
             hint="do not use it; its publisher packs it again with --exact",
         )
+    check_servable(report)
     return report
+
+
+def check_servable(report: ExactReport) -> None:
+    """Check that nodes would lend what an answer may take, before anybody publishes it.
+
+    Raises:
+        Refusal: `runtime.too-large`.
+    """
+    if report.bounds is not None and report.bounds.peak_bytes > WORKING_BYTES:
+        raise Refusal(
+            "runtime.too-large",
+            f"an answer may take {report.bounds.peak_bytes} bytes of memory",
+            hint=f"nodes lend {WORKING_BYTES}; admit smaller dims",
+        )
 
 
 def list_reasons(report: ExactReport) -> Refusal | None:
