@@ -21,7 +21,7 @@ from probatum.canon.primitives.registry import PRIMITIVES
 from probatum.errors import Refusal
 from tests.property.test_canon_graphs import Maker
 
-GRAPHS, MORE = 60, 1_200
+GRAPHS, MORE = 100, 1_200
 """Graphs of one test, in every run and in a round of many."""
 SHARES = 5
 NODES = 10

@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from probatum.canon.graph.packing import decode_graph
 from probatum.canon.graph.records import CanonicalGraph
 from probatum.canon.graph.sizes import show_size
+from probatum.canon.primitives.joining.proving import find_row_dim
 from probatum.cli.checking import parse_dims
 from probatum.cli.inputs import build_tensors, parse_input
 from probatum.cli.output import waiting
@@ -34,7 +35,14 @@ from probatum.runtime.checking.report import Question
 from probatum.runtime.sandbox.verdict import Verdict
 from probatum.runtime.schema import Schema
 
-__all__ = ["PLAIN", "ExactPart", "Packing", "check_package_meaning", "find_exact_part"]
+__all__ = [
+    "PLAIN",
+    "ExactPart",
+    "Packing",
+    "check_package_meaning",
+    "describe_joining",
+    "find_exact_part",
+]
 
 
 @Parameter(name="*")
@@ -119,6 +127,7 @@ def find_exact_part(
     refusal = list_reasons(report)
     if refusal is not None:
         raise refusal
+    check_servable(report)
     dims = tuple(
         DimRange(name=name, least=low, greatest=high) for name, (low, high) in report.dims.items()
     )
@@ -127,7 +136,6 @@ def find_exact_part(
 
 
 def check_package_meaning(package: Package) -> None:
-    check_servable(report)
     """Check that a package's canonical graph, if it has one, is that of its file.
 
     Raises:
@@ -143,6 +151,22 @@ def check_package_meaning(package: Package) -> None:
         return
     with waiting("expanding it to its canonical graph …"):
         check_meaning(package.manifest, package.read_model(), package.read_file(canonical.graph))
+
+
+def describe_joining(package: Package) -> dict[str, str]:
+    """Say whether exact requests to a package may be computed together (`EXACT-2`).
+
+    Raises:
+        Refusal: `package.other-canonical` and those of reading files.
+    """
+    graph = read_graph(package)
+    if graph is None:
+        return {}
+    try:
+        dim, _ = find_row_dim(graph, package.manifest.batch_dim)
+    except Refusal as refusal:
+        return {"together": f"exact requests are computed one by one: {refusal.message}"}
+    return {"together": f"exact requests are computed together, joined along {dim}"}
 
 
 def _make_schema(graph: CanonicalGraph, verdict: Verdict, *, is_batch: bool) -> Schema:

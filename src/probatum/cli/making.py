@@ -32,6 +32,7 @@ from probatum.cli.exacting import (
     ExactPart,
     Packing,
     check_package_meaning,
+    describe_joining,
     find_exact_part,
 )
 from probatum.cli.examining import describe_verdict, examine_file, list_refused
@@ -265,7 +266,7 @@ def _check_package(folder: Path, common: Common) -> int:
     if verdict.sha256 != package.get_entry(package.manifest.model).sha256:
         raise Refusal("draft.changed", "the model changed while it was examined", hint="try again")
     check_package_meaning(package)
-    more = describe_verdict(verdict)
+    more = {**describe_joining(package), **describe_verdict(verdict)}
     show_package(common, package.digest, package.manifest, folder, more=more, verdict=verdict)
     return OK
 

@@ -91,7 +91,7 @@ def _add_up(config: AnyConfig | None) -> int:
         case GatewayConfig():
             return config.held_bytes + config.bundle_bytes + config.recent_bytes
         case InferenceConfig():
-            return config.held_bytes + config.recent_bytes
+            return config.held_bytes + config.recent_bytes + config.kept_answer_bytes
         case FullConfig() | None:
             return 0
         case _:

@@ -2,17 +2,21 @@
 
 A session is made from a manifest and the ONNX file's bytes; digest and roots of weights are
 computed from these very bytes and held to the manifest, so there is no session for a meaning that
-nobody verified. Requests are not joined: what a publisher says of rows is not checked, and a wrong
-answer of this class convicts. Read next: `probatum.canon.evaluate.evaluating`.
+nobody verified. Requests are joined where it is proven that no bit depends on it (`EXACT-2`): what
+a publisher says of rows is not believed, for a wrong answer of this class convicts. Read next:
+`probatum.canon.evaluate.evaluating`.
 """
 
 from __future__ import annotations
 
 import threading
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from probatum.canon.evaluate.evaluating import Evaluator
 from probatum.canon.evaluate.selftest import check_arithmetic
+from probatum.canon.graph.records import CanonicalGraph
+from probatum.canon.primitives.joining.proving import find_row_dim
 from probatum.errors import Fault, Refusal
 from probatum.protocol.manifests import (
     Manifest,
@@ -24,6 +28,7 @@ from probatum.protocol.manifests import (
 from probatum.protocol.primitives import Digest
 from probatum.protocol.tensors import Tensor
 from probatum.runtime.arrays import check_model_bytes, check_output_size, make_tensor, to_array
+from probatum.runtime.batching import Joining
 from probatum.runtime.checking.admitting import admit_model
 from probatum.runtime.checking.meaning import list_reasons, make_question
 from probatum.runtime.engine import WORKING_BYTES, EngineOptions, Stop
@@ -39,11 +44,15 @@ class ExactSession:
     """One canonical graph with its weights.
 
     Attributes:
+        is_exact: That it answers in class `exact`.
         package: Digest of its package.
         manifest: What the package says of it.
-        is_batchable: Never: see above.
+        joining: How requests are joined, None where nothing is proven.
+        turn: To be held while it computes: one thread at a time.
         cost_bytes: An estimate of the memory that it holds.
     """
+
+    is_exact: Final = True
 
     def __init__(
         self,
@@ -89,13 +98,12 @@ class ExactSession:
             )
         self.package: Digest = compute_package_digest(encode_manifest(manifest))
         self.manifest = manifest
-        self.is_batchable = False
         self.cost_bytes = _BYTES_PER_WEIGHT_BYTE * report.bounds.weight_bytes + len(model)
         self._limits = limits or RequestLimits()
-        self._graph = expanded.graph
         threads = (options or EngineOptions()).threads
         self._evaluator = Evaluator(expanded.graph, expanded.weights, threads=threads)
-        self._lock = threading.Lock()
+        self.joining = _find_joining(expanded.graph, manifest.batch_dim, self._limits.rows)
+        self.turn: AbstractContextManager[object] = threading.Lock()
 
     def check_inputs(self, tensors: tuple[Tensor, ...]) -> dict[str, int]:
         """Check the inputs of one request.
@@ -125,12 +133,17 @@ class ExactSession:
             Refusal: Those of `check_inputs`, `runtime.too-large`.
             Fault: `runtime.too-slow`.
         """
-        return self.run_checked(tensors, self.check_inputs(tensors), stop or Stop())
+        dims = self.check_inputs(tensors)
+        with self.turn:
+            return self.run_checked(tensors, dims, stop or Stop())
 
     def run_checked(
         self, tensors: tuple[Tensor, ...], dims: dict[str, int], stop: Stop
     ) -> tuple[Tensor, ...]:
-        """Compute what `check_inputs` has passed; errors as `run`."""
+        """Compute what `check_inputs` has passed, or such requests joined; errors as `run`.
+
+        Whoever calls it holds `turn`.
+        """
         del dims  # the graph binds them itself
 
         def look(_: int, __: Any) -> None:
@@ -138,7 +151,17 @@ class ExactSession:
                 raise Fault("runtime.too-slow", "the run was ended at its time limit")
 
         arrays = [to_array(tensor) for tensor in tensors]
-        with self._lock:
-            outputs = self._evaluator.evaluate(arrays, sink=look)
+        outputs = self._evaluator.evaluate(arrays, sink=look)
         check_output_size(outputs, self._limits)
         return tuple(map(make_tensor, self.manifest.outputs, outputs))
+
+
+def _find_joining(graph: CanonicalGraph, named: str | None, most_rows: int) -> Joining | None:
+    try:
+        dim, axes = find_row_dim(graph, named)
+    except Refusal:
+        return None  # such requests run one by one
+    most = next(one.greatest for one in graph.dims if one.name == dim)
+    return Joining(
+        dim=dim, inputs=axes.inputs, outputs=axes.outputs, most_rows=min(most_rows, most)
+    )

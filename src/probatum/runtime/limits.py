@@ -47,6 +47,9 @@ class PoolLimits:
         batch_seconds: How long a joint run may be expected to take. Joining spares a call's
             fixed cost (tens of microseconds); where a row takes milliseconds it saves nothing
             and costs the processor's caches, so such rows run alone.
+        exact_seconds: The same in class `exact`, whose calls have fixed costs of up to
+            milliseconds: there it is tried whether rows get cheaper together (`pace`).
+        kept_bytes: Of answers of class `exact` that are kept for repeated questions; 0 keeps none.
     """
 
     jobs: int = limits.OPEN_REQUESTS
@@ -54,6 +57,8 @@ class PoolLimits:
     session_bytes: int = 4096 * limits.MIB
     batch_rows: int = 32
     batch_seconds: float = 0.002
+    exact_seconds: float = 0.5
+    kept_bytes: int = 0
 
 
 def check_request(tensors: tuple[Tensor, ...], allowed: RequestLimits) -> int:

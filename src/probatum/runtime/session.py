@@ -7,6 +7,7 @@ Read next: `engine` (options), `worker` (who calls it).
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import numpy as np
@@ -22,7 +23,7 @@ from probatum.protocol.manifests import (
 from probatum.protocol.primitives import Digest
 from probatum.protocol.tensors import Tensor
 from probatum.runtime.arrays import check_model_bytes, check_output_size, make_tensor, to_array
-from probatum.runtime.batching import is_batchable
+from probatum.runtime.batching import find_joining
 from probatum.runtime.engine import Engine, EngineOptions, Stop
 from probatum.runtime.limits import RequestLimits, check_request
 
@@ -36,11 +37,15 @@ class OnnxSession:
     """One loaded model.
 
     Attributes:
+        is_exact: That it answers in class `float`.
         package: Digest of its package.
         manifest: What the package says of it.
-        is_batchable: Whether requests may be joined.
+        joining: How requests are joined, None if they are not.
+        turn: To be held while it computes: nothing, several threads may.
         cost_bytes: An estimate of the memory that it holds.
     """
+
+    is_exact: Final = False
 
     def __init__(
         self,
@@ -67,8 +72,9 @@ class OnnxSession:
         self.package: Digest = compute_package_digest(encode_manifest(manifest))
         self.manifest = manifest
         self.cost_bytes = _BYTES_PER_MODEL_BYTE * len(model)
-        self.is_batchable = is_batchable(manifest)
         self._limits = limits or RequestLimits()
+        self.joining = find_joining(manifest, self._limits.rows)
+        self.turn: AbstractContextManager[object] = nullcontext()
         self._engine = Engine(model, options or EngineOptions())
         self._bound = {one.name: to_array(one.to_tensor()) for one in manifest.bound}
         _check_schema(*_take_bound(manifest, self._engine.inputs))

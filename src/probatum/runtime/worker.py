@@ -12,16 +12,18 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from probatum.errors import Fault, ProbatumError, Refusal
 from probatum.protocol.primitives import Digest
 from probatum.protocol.tensors import Tensor
-from probatum.runtime.batching import choose_rows, compute_batch_key, count_rows, join, split
+from probatum.runtime.batching import Joining, compute_batch_key, join, split
 from probatum.runtime.engine import EngineOptions, Stop
+from probatum.runtime.kept_answers import KeptAnswers, compute_question
 from probatum.runtime.limits import PoolLimits, RequestLimits, check_request
+from probatum.runtime.pace import Pace, ShortRuns, TriedRuns
 from probatum.runtime.sessions import LoadPackage, Session, SessionCache
 
 __all__ = ["ComputePool", "Done", "Outcome"]
@@ -42,14 +44,21 @@ class _Job:
     size_bytes: int
     exact: bool
     batch_key: Hashable | None
+    rows: int
+
+    @property
+    def model(self) -> tuple[Digest, bool]:
+        """Which session is to compute it."""
+        return self.package, self.exact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ready:
-    """A job whose inputs were checked."""
+    """A job whose inputs were checked; its question is named if answers are kept."""
 
     job: _Job
     dims: dict[str, int]
+    question: Digest | None
 
 
 class ComputePool:
@@ -85,7 +94,10 @@ class ComputePool:
         self._changed = threading.Condition()
         self._queue: deque[_Job] = deque()
         self._waiting_bytes = 0
-        self._row_seconds: dict[Digest, float] = {}
+        self._exact_runs = 0
+        self._kept = KeptAnswers(self._pool_limits.kept_bytes)
+        self._joinings: dict[tuple[Digest, bool], Joining | None] = {}
+        self._paces: dict[tuple[Digest, bool], Pace] = {}
         self._running: dict[int, tuple[float, Stop]] = {}
         self._closing = threading.Event()
         targets = [self._work] * threads + [self._watch]
@@ -117,13 +129,15 @@ class ComputePool:
         self, package: Digest, tensors: tuple[Tensor, ...], done: Done, *, exact: bool
     ) -> None:
         size = check_request(tensors, self._request_limits)
+        key, rows = self._read_rows((package, exact), tensors)
         job = _Job(
             package=package,
             tensors=tensors,
             done=done,
             size_bytes=size,
             exact=exact,
-            batch_key=None if exact else compute_batch_key(tensors),
+            batch_key=key,
+            rows=rows,
         )
         with self._changed:
             if self._closing.is_set():
@@ -141,10 +155,30 @@ class ComputePool:
             self._waiting_bytes += size
             self._changed.notify()
 
+    def _read_rows(
+        self, model: tuple[Digest, bool], tensors: tuple[Tensor, ...]
+    ) -> tuple[Hashable | None, int]:
+        """Read a request's batch key and rows; before its session is there, rows come first."""
+        joining = self._joinings.get(model)
+        if joining is None and model in self._joinings:
+            return None, 0
+        axes = joining.inputs if joining is not None else (0,) * len(tensors)
+        key = compute_batch_key(tensors, axes)
+        return key, tensors[0].shape[axes[0]] if key is not None and tensors else 0
+
     def count_waiting(self) -> int:
         """Count the jobs that wait."""
         with self._changed:
             return len(self._queue)
+
+    def get_counts(self) -> Mapping[str, float]:
+        """Get what happened so far, for whoever measures: names end in ``_total``."""
+        told, missed = self._kept.counts
+        return {
+            "exact_runs_total": self._exact_runs,
+            "exact_kept_answers_told_total": told,
+            "exact_kept_answers_missed_total": missed,
+        }
 
     def warm(self, package: Digest, *, exact: bool = False) -> None:
         """Load a package's session now, on the caller's thread.
@@ -186,26 +220,23 @@ class ComputePool:
             if self._closing.is_set():
                 return []
             batch = [self._queue.popleft()]
-            if batch[0].batch_key is not None:
+            if batch[0].rows:
                 self._take_company(batch)
             self._waiting_bytes -= sum(job.size_bytes for job in batch)
             return batch
 
     def _take_company(self, batch: list[_Job]) -> None:
         first = batch[0]
-        rows = count_rows(first.tensors)
-        most = choose_rows(
-            self._row_seconds.get(first.package),
-            most_rows=self._pool_limits.batch_rows,
-            most_seconds=self._pool_limits.batch_seconds,
-        )
+        rows = first.rows
+        pace = self._paces.get(first.model)
+        most = pace.choose() if pace is not None else 1
         stay: deque[_Job] = deque()
         while self._queue and rows < most:
             job = self._queue.popleft()
-            fits = job.package == first.package and job.batch_key == first.batch_key
-            if fits and rows + count_rows(job.tensors) <= most:
+            fits = job.model == first.model and job.batch_key == first.batch_key
+            if fits and rows + job.rows <= most:
                 batch.append(job)
-                rows += count_rows(job.tensors)
+                rows += job.rows
             else:
                 stay.append(job)
         stay.extend(self._queue)
@@ -213,7 +244,9 @@ class ComputePool:
 
     def _get_session(self, package: Digest, *, exact: bool) -> Session:
         with self._sessions_lock:
-            return self._sessions.get(package, exact=exact)
+            session = self._sessions.get(package, exact=exact)
+        self._joinings[package, exact] = session.joining
+        return session
 
     def _compute(self, batch: list[_Job]) -> None:
         """Compute jobs of one package and key, together if that goes well; empties the list."""
@@ -226,27 +259,46 @@ class ComputePool:
         ready = []
         for job in tuple(batch):
             try:
-                ready.append(_Ready(job=job, dims=session.check_inputs(job.tensors)))
+                each = self._check(session, job)
+                known = self._kept.find(each.question) if each.question is not None else None
             except Refusal as refusal:
                 _deliver(batch, job, refusal)
-        if len(ready) > 1 and session.is_batchable:
+                continue
+            if known is not None:
+                _deliver(batch, job, known)
+            else:
+                ready.append(each)
+        joining = session.joining
+        if joining is not None and len(ready) > 1 and _fit(ready, joining):
             try:
-                answers = self._run_joined(session, ready)
+                answers = self._run_joined(session, joining, ready)
             except ProbatumError:
                 pass  # One of them is to blame; alone, each gets what it deserves.
             else:
                 for each, answer in zip(ready, answers, strict=True):
-                    _deliver(batch, each.job, answer)
+                    self._finish(batch, each, answer)
                 return
         for each in ready:
-            _deliver(batch, each.job, self._run_one(session, each))
+            self._finish(batch, each, self._run_one(session, each))
 
-    def _run_joined(self, session: Session, ready: list[_Ready]) -> tuple[tuple[Tensor, ...], ...]:
-        rows = [count_rows(each.job.tensors) for each in ready]
-        name = session.manifest.batch_dim or ""
-        joined = join([each.job.tensors for each in ready])
-        outputs = self._run_watched(session, joined, {**ready[0].dims, name: sum(rows)})
-        return split(outputs, rows)
+    def _check(self, session: Session, job: _Job) -> _Ready:
+        dims = session.check_inputs(job.tensors)
+        is_kept = job.exact and self._kept.is_on
+        question = compute_question(job.package, job.tensors) if is_kept else None
+        return _Ready(job=job, dims=dims, question=question)
+
+    def _finish(self, batch: list[_Job], each: _Ready, outcome: Outcome) -> None:
+        if each.question is not None and isinstance(outcome, tuple):
+            self._kept.keep(each.question, outcome)
+        _deliver(batch, each.job, outcome)
+
+    def _run_joined(
+        self, session: Session, joining: Joining, ready: list[_Ready]
+    ) -> tuple[tuple[Tensor, ...], ...]:
+        rows = [each.dims[joining.dim] for each in ready]
+        joined = join([each.job.tensors for each in ready], joining.inputs)
+        outputs = self._run_watched(session, joined, {**ready[0].dims, joining.dim: sum(rows)})
+        return split(outputs, rows, joining.outputs)
 
     def _run_one(self, session: Session, each: _Ready) -> Outcome:
         try:
@@ -259,25 +311,36 @@ class ComputePool:
     ) -> tuple[Tensor, ...]:
         stop = Stop()
         me = threading.get_ident()
-        with self._changed:
-            if self._closing.is_set():
-                raise Refusal("runtime.closing", "this node is shutting down")
-            start = time.monotonic()
-            self._running[me] = (start + self._request_limits.seconds, stop)
-        try:
-            outputs = session.run_checked(tensors, dims, stop)
-        finally:
+        with session.turn:  # a run's time begins when it does
             with self._changed:
-                del self._running[me]
-        if session.is_batchable and (rows := count_rows(tensors)):
-            self._learn(session.package, (time.monotonic() - start) / rows)
+                if self._closing.is_set():
+                    raise Refusal("runtime.closing", "this node is shutting down")
+                start = time.monotonic()
+                self._exact_runs += session.is_exact
+                self._running[me] = (start + self._request_limits.seconds, stop)
+            try:
+                outputs = session.run_checked(tensors, dims, stop)
+            finally:
+                with self._changed:
+                    del self._running[me]
+            taken = time.monotonic() - start
+        joining = session.joining
+        if joining is not None and (rows := dims[joining.dim]):
+            with self._changed:
+                self._get_pace(session, joining).learn(rows, taken)
         return outputs
 
-    def _learn(self, package: Digest, row_seconds: float) -> None:
-        """Keep the fastest that was seen, fading: a busy machine makes single runs look slow."""
-        with self._changed:
-            before = self._row_seconds.get(package, row_seconds)
-            self._row_seconds[package] = min(row_seconds, before * 1.05)
+    def _get_pace(self, session: Session, joining: Joining) -> Pace:
+        model = (session.package, session.is_exact)
+        if model not in self._paces:
+            limits = self._pool_limits
+            most = min(limits.batch_rows, joining.most_rows)
+            self._paces[model] = (
+                TriedRuns(most_rows=most, most_seconds=limits.exact_seconds)
+                if session.is_exact
+                else ShortRuns(most_rows=most, most_seconds=limits.batch_seconds)
+            )
+        return self._paces[model]
 
     def _watch(self) -> None:
         """Stop what runs over its time; asleep most of the time."""
@@ -287,6 +350,12 @@ class ComputePool:
                 for deadline, stop in self._running.values():
                     if now > deadline:
                         stop.stop()
+
+
+def _fit(ready: list[_Ready], joining: Joining) -> bool:
+    """Whether checked jobs make one run: alike but for their rows, and not too many of those."""
+    others = {tuple(sorted({**each.dims, joining.dim: 0}.items())) for each in ready}
+    return len(others) == 1 and sum(each.dims[joining.dim] for each in ready) <= joining.most_rows
 
 
 def _deliver(batch: list[_Job], job: _Job, outcome: Outcome) -> None:

@@ -51,6 +51,21 @@ def test_a_package_states_digest_ranges_and_constants(net, tmp_path, capsys):
     assert run(["model", "check", str(tmp_path / "p")]) == 0
 
 
+def test_a_check_says_whether_exact_requests_are_computed_together(net, tmp_path, capsys):
+    from onnx import TensorProto, helper
+
+    assert pack(net, tmp_path / "p", *EXACT) == 0
+    assert run(["model", "check", str(tmp_path / "p")]) == 0
+    assert "computed together, joined along rows" in capsys.readouterr().out
+    shape = [("x", TensorProto.FLOAT, ["rows", 3])], [("y", TensorProto.FLOAT, ["rows", 3])]
+    mixing = make_model([helper.make_node("Softmax", ["x"], ["y"], axis=0)], *shape)
+    words = ("--exact", "--batch")  # its publisher's word is not true
+    assert pack(save(tmp_path / "mixing.onnx", mixing), tmp_path / "q", *words) == 0
+    assert run(["model", "check", str(tmp_path / "q")]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "computed one by one: entry 1 (ReduceMax): it folds over rows" in said
+
+
 def test_dims_of_which_nothing_is_said_are_admitted_from_1_to_16(net, tmp_path):
     assert pack(net, tmp_path / "p", *EXACT) == 0
     (dim,) = load_package(tmp_path / "p").manifest.canonical.dims
@@ -62,6 +77,17 @@ def test_a_fixed_dim_stands_as_a_number(net, tmp_path):
     manifest = load_package(tmp_path / "p").manifest
     assert manifest.inputs[0].shape == (4, 3)
     assert run(["model", "check", str(tmp_path / "p")]) == 0
+
+
+def test_dims_for_which_no_node_lends_memory_are_refused_before_anybody_publishes(
+    net, tmp_path, capsys
+):
+    assert pack(net, tmp_path / "p", *EXACT, "--dim", "rows=1..80000000") == 1
+    assert "runtime.too-large" in capsys.readouterr().err
+    assert not (tmp_path / "p").exists()
+    words = ("--bind", "factor=[2]", "--dim", "rows=1..80000000", "--no-measure")
+    assert run(["model", "check", str(net), *words]) == 0
+    assert "no node lends so much" in capsys.readouterr().out
 
 
 def test_every_reason_is_said(tmp_path, capsys):
@@ -78,17 +104,6 @@ def test_every_reason_is_said(tmp_path, capsys):
     assert "NonZero" in said
     assert "Det" in said
     assert not (tmp_path / "p").exists()
-
-def test_dims_for_which_no_node_lends_memory_are_refused_before_anybody_publishes(
-    net, tmp_path, capsys
-):
-    assert pack(net, tmp_path / "p", *EXACT, "--dim", "rows=1..80000000") == 1
-    assert "runtime.too-large" in capsys.readouterr().err
-    assert not (tmp_path / "p").exists()
-    words = ("--bind", "factor=[2]", "--dim", "rows=1..80000000", "--no-measure")
-    assert run(["model", "check", str(net), *words]) == 0
-    assert "no node lends so much" in capsys.readouterr().out
-
 
 
 @pytest.mark.parametrize("words", [("--dim", "rows=1..2"), ("--bind", "factor=[1]")])

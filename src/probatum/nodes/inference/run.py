@@ -44,6 +44,7 @@ from probatum.protocol.hash_rows import HASH_BYTES, RUN_HASHES
 from probatum.protocol.hexes import address_from_document, digest_from_hex
 from probatum.protocol.manifests import Manifest
 from probatum.protocol.primitives import Digest
+from probatum.runtime.limits import PoolLimits
 from probatum.runtime.worker import ComputePool
 
 __all__ = ["main"]
@@ -82,7 +83,7 @@ def _build(site: Site[InferenceConfig]) -> Party:
         machine = InferenceNode(settings, records, shelf)
         keep = partial(compact, kept_bytes=settings.recent_bytes)
         journal.keep_compact(keep, from_bytes=COMPACT_FROM_BYTES)
-        pool = _start_pool(packages, settings, config.threads)
+        pool = _start_pool(packages, settings, config)
         held.callback(pool.close)
         close = held.pop_all().close
     return Party(
@@ -123,7 +124,7 @@ def _open_packages(root: Path, config: InferenceConfig) -> Mapping[Digest, Packa
 
 
 def _start_pool(
-    packages: Mapping[Digest, Package], settings: InferenceSettings, threads: int
+    packages: Mapping[Digest, Package], settings: InferenceSettings, config: InferenceConfig
 ) -> ComputePool:
     """Start the pool with every session loaded: what does not load is found out now.
 
@@ -136,7 +137,8 @@ def _start_pool(
             raise Refusal("package.not-here", "this node does not have the package")
         return package.manifest, package.read_model()
 
-    pool = ComputePool(load, threads=threads)
+    kept = PoolLimits(kept_bytes=config.kept_answer_bytes)
+    pool = ComputePool(load, threads=config.threads, pool_limits=kept)
     try:
         for digest in packages:
             for arithmetic in settings.list_classes(digest):

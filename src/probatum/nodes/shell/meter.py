@@ -33,7 +33,7 @@ from probatum.nodes.shell.front import respond
 from probatum.nodes.shell.metrics import SECONDS, SIZES, Counter, Gauges, Histogram, write_figures
 from probatum.protocol.messages import Refused
 
-__all__ = ["Gauged", "Meter", "MetricsDoor"]
+__all__ = ["Counted", "Gauged", "Meter", "MetricsDoor"]
 
 PATH: Final = "/metrics"
 _TEXT: Final = b"text/plain; version=0.0.4; charset=utf-8"
@@ -50,6 +50,15 @@ class Gauged(Protocol):
         ...
 
 
+@runtime_checkable
+class Counted(Protocol):
+    """What computes, if it counts."""
+
+    def get_counts(self) -> Mapping[str, float]:
+        """Get counts by name, without the prefix; names end in ``_total``."""
+        ...
+
+
 class Meter:
     """A machine around a machine; drive it instead of the other."""
 
@@ -57,6 +66,7 @@ class Meter:
         """Measure a machine."""
         self._machine = machine
         self._begun = time.time()
+        self._counted: Counted | None = None
         self._asked: dict[str, tuple[str, float]] = {}
         self._called: dict[str, tuple[str, float, bool]] = {}
         self._jobs: dict[str, float] = {}
@@ -99,7 +109,9 @@ class Meter:
         return wishes
 
     def watch(self, world: World) -> World:
-        """Return the world with its journal measured too."""
+        """Return the world with its journal measured too; what computes counts itself."""
+        if isinstance(world.compute, Counted):
+            self._counted = world.compute
         journal = world.journal
         return world if journal is None else replace(world, journal=_Sink(journal, self))
 
@@ -116,7 +128,7 @@ class Meter:
         )  # fmt: skip
         looked = (
             Gauges(self._get_gauges),
-            Gauges(lambda: {"process_cpu_seconds_total": _get_cpu_s()}, "counter"),
+            Gauges(self._get_counts, "counter"),
         )
         return write_figures((*figures, *looked))
 
@@ -133,6 +145,11 @@ class Meter:
             own = self._machine.get_gauges()
             found |= {f"probatum_{name}": value for name, value in own.items()}
         return found
+
+    def _get_counts(self) -> dict[str, float]:
+        counts = self._counted.get_counts() if self._counted is not None else {}
+        found = {f"probatum_{name}": value for name, value in counts.items()}
+        return {"process_cpu_seconds_total": _get_cpu_s(), **found}
 
     def _note_event(self, event: Event, now: float) -> None:
         match event:

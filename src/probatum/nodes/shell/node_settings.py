@@ -167,6 +167,14 @@ class InferenceConfig(NodeConfig, frozen=True, kw_only=True, tag="inference"):
             unit="bytes",
         ),
     ] = 64 * limits.MIB
+    kept_answer_bytes: Annotated[
+        Annotated[int, Meta(ge=0, le=1 << 40)],
+        About(
+            says="Answers of class exact kept for who asks the very same again; 0 keeps none.",
+            change="if questions repeat, and nobody minds that a quick answer shows it.",
+            unit="bytes",
+        ),
+    ] = 0
     stop_grace_ms: Annotated[_Grace, _GRACE] = 5_000
 
 

@@ -43,6 +43,21 @@ def lines_of(meter):
     return meter.write().decode().splitlines()
 
 
+def test_what_computes_counts_itself():
+    class Pool:
+        def submit(self, *_):
+            raise NotImplementedError
+
+        def get_counts(self):
+            return {"exact_runs_total": 3}
+
+    meter = Meter(Script())
+    meter.watch(World(clock_ms=lambda: 0, entropy=bytes, report=print, compute=Pool()))
+    lines = lines_of(meter)
+    assert "# TYPE probatum_exact_runs_total counter" in lines
+    assert "probatum_exact_runs_total 3" in lines
+
+
 def test_wishes_and_events_pass_unchanged():
     wishes = (Reply("c1", NO), Report("info", "a.b", "text"))
     script = Script(wishes)

@@ -29,7 +29,7 @@ from probatum.canon.primitives.maps.elementwise import ElementMap
 from probatum.canon.primitives.registry import PRIMITIVES
 from probatum.errors import Refusal
 
-__all__ = ["Finding", "RowAxes", "follow_rows", "prove_rows"]
+__all__ = ["Finding", "RowAxes", "find_row_dim", "follow_rows", "prove_rows"]
 
 Finding: TypeAlias = Rows | Refusal | None
 """Of a tensor: where its rows lie; that it has none; or why nothing is proven of it."""
@@ -46,6 +46,25 @@ class RowAxes:
 
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+
+
+def find_row_dim(graph: CanonicalGraph, named: str | None = None) -> tuple[str, RowAxes]:
+    """Find a dim along which requests may be joined.
+
+    Args:
+        graph: An admitted graph.
+        named: The dim that its publisher named, tried first; the others follow in order of name.
+
+    Raises:
+        Refusal: `canon.rows-depend`: why it is not the first that was tried.
+    """
+    first = refuse_rows("no dim admits more than one value")
+    for place, dim in enumerate(sorted(graph.dims, key=lambda one: (one.name != named, one.name))):
+        try:
+            return dim.name, prove_rows(graph, dim.name)
+        except Refusal as refusal:
+            first = refusal if place == 0 else first
+    raise first
 
 
 def prove_rows(graph: CanonicalGraph, dim: str) -> RowAxes:
