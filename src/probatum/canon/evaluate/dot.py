@@ -6,6 +6,8 @@ Read `products` next.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from probatum.canon.evaluate.products import multiply_rows, widen_rows
@@ -24,6 +26,9 @@ from probatum.canon.evaluate.workspace import Workspace
 from probatum.canon.graph.binding import BoundNode
 
 __all__ = ["compute_dot"]
+
+SMALL: Final = 128
+"""Rows of a small right side."""
 
 FINITE = {"float16": 15, "bfloat16": 127, "float32": 127}
 """Below 2 to the power of these, what is rounded to a type stays finite."""
@@ -77,7 +82,7 @@ def _multiply_narrow(left: Value, right: Value, out: Array, ws: Workspace) -> bo
         stacks = [_stack(doubles, batch, 2) for doubles in (ones, twos)]
         norms = (_stack(one_norms, batch, 1), _stack(two_norms, batch, 1))
     results = out.reshape(-1, stacks[0].shape[1], stacks[1].shape[1])
-    narrow = right.array[None] if _is_flipped(right) and two_finite else None
+    narrow = _stack(right.array, batch, 2) if _is_flipped(right) and two_finite else None
     multiply_rows(stacks[0], stacks[1], norms, left.dtype, results, ws, narrow)
     if right.key < 0:
         ws.give_back(twos)
@@ -88,11 +93,14 @@ def _multiply_narrow(left: Value, right: Value, out: Array, ws: Workspace) -> bo
 
 
 def _is_flipped(right: Value) -> bool:
-    """Tell whether a right side is kept with contiguous columns: BLAS reads those faster."""
-    return right.key >= 0 and right.array.ndim == 2
+    """Tell whether a right side is widened to contiguous columns: BLAS reads those faster.
+
+    That costs more: it is for weights, widened once, and for many small matrices.
+    """
+    return right.array.shape[-2] <= SMALL or (right.key >= 0 and right.array.ndim == 2)
 
 
-def _stack(array: Doubles, batch: tuple[int, ...], inner: int) -> Doubles:
+def _stack(array: Array, batch: tuple[int, ...], inner: int) -> Array:
     """Broadcast to a batch, which becomes one axis; a view where it can be one."""
     tail = array.shape[array.ndim - inner :]
     return np.broadcast_to(array, (*batch, *tail)).reshape(-1, *tail)

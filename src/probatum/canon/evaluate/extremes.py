@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from probatum.canon.evaluate.rounding import round_to
@@ -18,6 +20,10 @@ from probatum.canon.evaluate.workspace import Workspace
 from probatum.canon.graph.binding import BoundNode
 
 __all__ = ["compute_extreme", "reduce_extreme"]
+
+SHORT: Final = 128
+LEAST: Final = 8
+"""Rows of up to so many elements are halved, down to so many at least."""
 
 
 def compute_extreme(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace) -> Value:
@@ -46,7 +52,7 @@ def reduce_extreme(array: Array, dtype: str, out: Array, *, greatest: bool) -> N
     if dtype == "bfloat16":
         round_to(dtype, reduce(widen(array, dtype), axis=-1, keepdims=True), out)
     else:
-        reduce(array, axis=-1, keepdims=True, out=out)
+        _reduce_rows(np.maximum if greatest else np.minimum, array, out)
     zero = (get_bits(out) << 1 == 0)[..., 0]
     if zero.any():
         # Both zeros compare equal: which of them is there decides.
@@ -59,3 +65,19 @@ def reduce_extreme(array: Array, dtype: str, out: Array, *, greatest: bool) -> N
         bits = np.where((rows == wanted).any(axis=-1), wanted, wanted ^ sign)
         get_bits(out)[zero] = bits.astype(rows.dtype)[..., None]
     fill_nan(out, dtype)
+
+
+def _reduce_rows(extreme: np.ufunc, array: Array, out: Array) -> None:
+    """Find the extreme of each row: short ones by halves, all rows' at once.
+
+    numpy spends as long on beginning a row as on dozens of its elements.
+    """
+    width = array.shape[-1]
+    rows = array.reshape(-1, width)
+    if width > SHORT or width < 2 * LEAST:
+        extreme.reduce(array, axis=-1, keepdims=True, out=out)
+        return
+    while width >= 2 * LEAST and width % 2 == 0:
+        width //= 2
+        rows = extreme(rows[:, :width], rows[:, width:])
+    extreme.reduce(np.array(rows.T, order="C"), axis=0, out=out.reshape(-1))

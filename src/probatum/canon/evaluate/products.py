@@ -38,35 +38,40 @@ def widen_rows(
     """Widen a matrix to float64, with the Euclidean norms of its rows.
 
     Args:
-        array: ..., K; of at most 8 exponent bits.
+        array: ..., N, K; of at most 8 exponent bits.
         dtype: Its type.
-        ws: Where to work, and whose memory the float64 matrix is, unless flipped.
-        flipped: Make the columns contiguous, of a matrix of two dimensions, to be kept.
+        ws: Where to work, and whose memory the float64 matrix is.
+        flipped: Make the columns contiguous, not the rows.
 
     Returns:
         The matrix, and its norms, ...: the true ones times at most 1 ± 2**-20, where finite.
     """
-    doubles = np.empty(array.shape[::-1]).T if flipped else ws.take_doubles(array.shape)
+    *outer, height, terms = array.shape
     norms = np.empty(array.shape[:-1])
-    terms = max(1, array.shape[-1])
-    rows, wide, squares = (
-        array.reshape(-1, terms),
-        doubles.reshape(-1, terms),
-        norms.reshape(-1),
-    )
+    rows, squares = array.reshape(-1, terms), norms.reshape(-1)
+    doubles = ws.take_doubles((*outer, terms, height) if flipped else array.shape)
+    wide = doubles.reshape(-1, terms, height) if flipped else doubles.reshape(-1, terms)
+    # Flipped, a chunk is part of one matrix.
+    step = max(1, 2 * CHUNK // max(1, terms))
 
     def work(scratch: Scratch, begin: int, end: int) -> None:
-        here = wide[begin:end]
         if flipped:
-            here = scratch.take("moved", here.size).reshape(here.shape)
+            here = scratch.take("moved", (end - begin) * terms).reshape(-1, terms)
+        else:
+            here = wide[begin:end]
         widen(rows[begin:end], dtype, here)
         np.vecdot(here, here, out=squares[begin:end])
-        if flipped:
-            wide[begin:end] = here
+        if flipped and len(wide) == 1:
+            wide[0, :, begin:end] = here.T
+        elif flipped:
+            first = begin // height
+            wide[first : end // height] = here.reshape(-1, height, terms).swapaxes(-1, -2)
 
-    ws.spread(len(rows), max(1, 2 * CHUNK // terms), work)
+    if flipped and len(wide) > 1:
+        step = max(1, step // height) * height
+    ws.spread(len(rows), step, work)
     np.sqrt(squares, out=squares)
-    return doubles, norms
+    return doubles.swapaxes(-1, -2) if flipped else doubles, norms
 
 
 def _count_chunks(terms: int, ws: Workspace) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from probatum.canon.evaluate.rounding import UNIT, Indices, compare_rounded, rou
 from probatum.canon.evaluate.values import (
     CANONICAL_NAN,
     Array,
+    Doubles,
     Value,
     compute_finite,
     fill_nan,
@@ -71,33 +72,32 @@ def sum_rows(rows: Array, dtype: str, divisor: int, out: Array, ws: Workspace) -
         return
     factor = (terms + 4) * UNIT * INFLATE * float(np.sqrt(terms))
     ones = np.ones(terms)
+    total, bound = np.empty(count), np.empty(count)
 
-    def work(scratch: Scratch, begin: int, end: int) -> Indices | None:
+    def work(scratch: Scratch, begin: int, end: int) -> None:
         doubles = scratch.take("rows", (end - begin) * terms).reshape(-1, terms)
         widen(rows[begin:end], dtype, doubles)
-        total = np.matmul(doubles, ones)
-        bound = np.sqrt(np.vecdot(doubles, doubles)) * factor
-        if not np.isfinite(bound).all():
-            # NaN and infinities: their sum says it all; no finite sum can overflow.
-            bad = ~np.isfinite(doubles).all(axis=1)
-            doubles[bad] = np.where(np.isfinite(doubles[bad]), 0.0, doubles[bad])
-            total[bad] = np.add.reduce(doubles[bad], axis=1)
-            bound[bad] = 0.0
-        if divisor != 1:
-            total /= divisor
-            bound /= divisor
-        high = round_to(dtype, total + bound, out[begin:end])
-        found = compare_rounded(round_to(dtype, total - bound), high)
-        fill_nan(high, dtype)
-        if found is None:
-            return None
-        found = found[np.isfinite(total[found])] + begin
-        return found if len(found) else None
+        np.matmul(doubles, ones, out=total[begin:end])
+        np.vecdot(doubles, doubles, out=bound[begin:end])
 
-    found = ws.spread(count, max(1, 4 * CHUNK // terms), work)
-    if not found:
+    ws.spread(count, max(1, 2 * CHUNK // terms), work)
+    np.sqrt(bound, out=bound)
+    bound *= factor
+    if not np.isfinite(bound).all():
+        # NaN and infinities: their sum says it all; no finite sum can overflow.
+        bad = np.flatnonzero(~np.isfinite(bound))
+        total[bad], bound[bad] = _sum_special(rows, bad, dtype), 0.0
+    if divisor != 1:
+        total /= divisor
+        bound /= divisor
+    high = round_to(dtype, total + bound, out)
+    undecided = compare_rounded(round_to(dtype, total - bound), high)
+    fill_nan(high, dtype)
+    if undecided is None:
         return
-    undecided = np.concatenate(found)
+    undecided = undecided[np.isfinite(total[undecided])]
+    if not len(undecided):
+        return
 
     def settle(chosen: Indices) -> Array:
         fmt = FORMATS[dtype]
@@ -119,3 +119,15 @@ def sum_rows(rows: Array, dtype: str, divisor: int, out: Array, ws: Workspace) -
         settle,
         divisor=divisor,
     )
+
+
+def _sum_special(rows: Array, chosen: Indices, dtype: str) -> Doubles:
+    """Sum what is not finite of the chosen rows."""
+    step = max(1, CHUNK // rows.shape[1])
+    totals = []
+    for begin in range(0, len(chosen), step):
+        doubles = widen(rows[chosen[begin : begin + step]], dtype)
+        doubles[np.isfinite(doubles)] = 0.0
+        totals.append(np.add.reduce(doubles, axis=1))
+    special: Doubles = np.concatenate(totals)
+    return special
