@@ -121,11 +121,14 @@ def load_model(
     """
     try:
         model = onnx.load_model_from_string(data)
-        model = onnx.inliner.inline_local_functions(model)
-        _fill_defaults(model.graph, {one.domain: one.version for one in model.opset_import})
-        model = onnx.inliner.inline_selected_functions(
-            model, [("", name) for name in BODIES], exclude=False, inline_schema_functions=True
-        )
+        # Inlining copies all weights three times over: only where there is something to inline.
+        if len(model.functions):
+            model = onnx.inliner.inline_local_functions(model)
+        if _has_bodies(model.graph):
+            _fill_defaults(model.graph, {one.domain: one.version for one in model.opset_import})
+            model = onnx.inliner.inline_selected_functions(
+                model, [("", name) for name in BODIES], exclude=False, inline_schema_functions=True
+            )
     except Exception as error:  # noqa: BLE001 - the library raises what it likes
         raise Refusal("canon.bad-model", f"the file cannot be read: {error}"[:500]) from None
     opsets = {one.domain or "ai.onnx": one.version for one in model.opset_import}
@@ -145,6 +148,17 @@ def load_model(
         inputs=inputs,
         dims=dims,
         records=records,
+    )
+
+
+def _has_bodies(graph: onnx.GraphProto) -> bool:
+    """Tell whether an operator stands in a graph or its inner ones that goes by its own body."""
+    return any(
+        (node.op_type in BODIES and node.domain in {"", "ai.onnx"})
+        or any(
+            one.type == onnx.AttributeProto.GRAPH and _has_bodies(one.g) for one in node.attribute
+        )
+        for node in graph.node
     )
 
 
