@@ -29,7 +29,8 @@ from probatum.canon.graph.binding import BoundNode
 __all__ = ["compute_arg", "compute_top", "compute_window_max", "compute_window_mean"]
 
 FEW: Final = 16
-"""A row of so many times the elements that are asked for is not sorted as a whole."""
+LONG: Final = 1024
+"""A row so long, and of so many times the elements that are asked for, is not sorted as a whole."""
 
 
 def compute_keys(array: Array, dtype: str, *, zeros_differ: bool) -> Array:
@@ -40,11 +41,16 @@ def compute_keys(array: Array, dtype: str, *, zeros_differ: bool) -> Array:
         return array
     signed = np.dtype(f"i{array.dtype.itemsize}")
     most = np.iinfo(signed).max
-    keys = get_bits(array).view(signed).copy()
-    magnitudes = keys & most
-    below = keys < 0
-    keys[below] = (~magnitudes if zeros_differ else -magnitudes)[below]
-    keys[magnitudes > FORMATS[dtype].infinity] = most
+    bits = get_bits(array).view(signed)
+    keys = bits & most
+    nan = keys > FORMATS[dtype].infinity
+    # All ones where it is negative: the complement of the magnitude, and one more is its negative.
+    signs = bits >> 8 * signed.itemsize - 1
+    keys ^= signs
+    if not zeros_differ:
+        keys -= signs
+    if nan.any():
+        keys[nan] = most
     return keys
 
 
@@ -113,21 +119,27 @@ def compute_top(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace) -> Va
     """Compute TopK's indices: sorted, NaN greatest, ties by lower index."""
     (value,) = inputs
     out = ws.take(node.output.shape, "int64")
-    keys = compute_keys(value.array, value.dtype, zeros_differ=False)
-    if node.get_int("largest"):
-        keys = ~keys  # the reverse order, and ties stay
-    count = out.shape[-1]
-    if 0 < count <= keys.shape[-1] // FEW:
-        _select_first(keys.reshape(-1, keys.shape[-1]), out.reshape(-1, count))
+    count, length = out.shape[-1], value.array.shape[-1]
+    largest = bool(node.get_int("largest"))
+    if length >= LONG and 0 < count <= length // FEW:
+        rows = zip(value.array.reshape(-1, length), out.reshape(-1, count), strict=True)
+        for row, found in rows:
+            _select_first(_rank(row, value.dtype, largest=largest), found)
     else:
+        keys = _rank(value.array, value.dtype, largest=largest)
         np.copyto(out, np.argsort(keys, axis=-1, kind="stable")[..., :count])
     return Value(out, "int64", finite=True)
 
 
+def _rank(array: Array, dtype: str, *, largest: bool) -> Array:
+    """Compute keys of which the least come first; of the reverse order ties stay as they are."""
+    keys = compute_keys(array, dtype, zeros_differ=False)
+    return ~keys if largest else keys
+
+
 def _select_first(keys: Array, out: Array) -> None:
-    """Find the few least of each row, in order: only those up to the last of them are sorted."""
-    count = out.shape[1]
-    for row, found in zip(keys, out, strict=True):
-        # All that are not above the last one taken, by index: the sort keeps that among equals.
-        near = np.flatnonzero(row <= np.partition(row, count - 1)[count - 1])
-        found[:] = near[np.argsort(row[near], kind="stable")[:count]]
+    """Find the few least of a row, in order: only those up to the last of them are sorted."""
+    count = len(out)
+    # All that are not above the last one taken, by index: the sort keeps that among equals.
+    near = np.flatnonzero(keys <= np.partition(keys, count - 1)[count - 1])
+    out[:] = near[np.argsort(keys[near], kind="stable")[:count]]
