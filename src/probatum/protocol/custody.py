@@ -119,6 +119,14 @@ class Release(Document, frozen=True, kw_only=True):
     running_total_units: Amount | None = None
 
 
+class _HandOverStatement(Statement[HandOver], frozen=True, kw_only=True):
+    """The statement of a hand-over; a class of its own, since a decoder is found by it."""
+
+
+class _ReleaseStatement(Statement[Release], frozen=True, kw_only=True):
+    """The statement of a release."""
+
+
 def encode_handover(record: HandOver) -> bytes:
     """Encode a hand-over as the statement bytes that both parties sign."""
     return encode_statement(
@@ -132,7 +140,7 @@ def decode_handover(payload: bytes) -> HandOver:
     Raises:
         Refusal: `encoding.*`, `statement.*`, `custody.bad-form`.
     """
-    statement = decode_statement(Statement[HandOver], HANDOVER_TYPE, payload)
+    statement = decode_statement(_HandOverStatement, HANDOVER_TYPE, payload)
     record = statement.predicate
     check_subject(statement, record.request_id, record.request_digest)
     if record.accepts != (record.previous is None):
@@ -165,7 +173,7 @@ def decode_release(payload: bytes) -> Release:
     Raises:
         Refusal: `encoding.*`, `statement.*`, `custody.bad-form`.
     """
-    statement = decode_statement(Statement[Release], RELEASE_TYPE, payload)
+    statement = decode_statement(_ReleaseStatement, RELEASE_TYPE, payload)
     record = statement.predicate
     check_subject(statement, record.request_id, record.request_digest)
     answered = record.outcome == "answered"

@@ -8,8 +8,8 @@ Source: https://github.com/secure-systems-lab/dsse, `envelope.md` and `protocol.
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64
+from functools import lru_cache
 from typing import Annotated, Final
 
 from msgspec import Meta
@@ -68,6 +68,7 @@ class Envelope(Document, frozen=True, kw_only=True):
     ]
 
 
+@lru_cache(maxsize=1_024)
 def compute_key_id(key: OperatingKey) -> str:
     """Compute a key's id: SHA-256 of the raw public key, in hex."""
     return sha256(key).hex()
@@ -95,14 +96,21 @@ def sign_envelope(payload: bytes, signers: tuple[OperatingSigner, ...]) -> Envel
         raise _too_many()
     message = pae(PAYLOAD_TYPE, payload)
     return Envelope(
-        payload=b64encode(payload).decode("ascii"),
+        payload=_encode_base64(payload),
         payloadType=PAYLOAD_TYPE,
-        signatures=tuple(_sign(message, signer) for signer in signers),
+        signatures=tuple([_sign(message, signer) for signer in signers]),
     )
 
 
-def add_signature(envelope: Envelope, signer: OperatingSigner) -> Envelope:
+def add_signature(
+    envelope: Envelope, signer: OperatingSigner, payload: bytes | None = None
+) -> Envelope:
     """Countersign: the same envelope with one signature more, at the end.
+
+    Args:
+        envelope: A decoded envelope.
+        signer: Who signs.
+        payload: What `decode_payload` gave for the envelope, if it was decoded before.
 
     Raises:
         Refusal: as `decode_payload`.
@@ -110,19 +118,17 @@ def add_signature(envelope: Envelope, signer: OperatingSigner) -> Envelope:
     """
     if len(envelope.signatures) >= limits.ENVELOPE_SIGNATURES:
         raise _too_many()
-    message = pae(envelope.payloadType, decode_payload(envelope))
+    payload = decode_payload(envelope) if payload is None else payload
     return Envelope(
         payload=envelope.payload,
         payloadType=envelope.payloadType,
-        signatures=(*envelope.signatures, _sign(message, signer)),
+        signatures=(*envelope.signatures, _sign(pae(envelope.payloadType, payload), signer)),
     )
 
 
 def _sign(message: bytes, signer: OperatingSigner) -> EnvelopeSignature:
     signature = signer.sign(message)
-    return EnvelopeSignature(
-        keyid=compute_key_id(signer.key), sig=b64encode(signature).decode("ascii")
-    )
+    return EnvelopeSignature(keyid=compute_key_id(signer.key), sig=_encode_base64(signature))
 
 
 def _too_many() -> Misuse:
@@ -130,13 +136,18 @@ def _too_many() -> Misuse:
     return Misuse("dsse.too-many-signatures", why)
 
 
+def _encode_base64(data: bytes) -> str:
+    return b2a_base64(data, newline=False).decode("ascii")
+
+
 def _decode_base64(text: str) -> bytes:
     try:
-        data = b64decode(text.encode("ascii"), validate=True)
-    except (Base64Error, UnicodeEncodeError):
+        data = a2b_base64(text)
+    except ValueError:
         raise Refusal("dsse.bad-base64", "not standard base64") from None
-    # Unused bits and padding admit several texts for the same bytes: one is canonical.
-    if b64encode(data).decode("ascii") != text:
+    # Other characters are skipped, and unused bits admit several texts for the same bytes: the
+    # one that these bytes are written as is canonical.
+    if _encode_base64(data) != text:
         raise Refusal("dsse.bad-base64", "not the canonical base64 of its bytes")
     return data
 

@@ -8,17 +8,28 @@ sign, and a tagged SHA-256 where several fields are hashed together. Tensors use
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Protocol, cast
 
 from Crypto.Hash import keccak
 
-from probatum.protocol.primitives import Digest, make_digest
+from probatum.protocol.primitives import Digest
 
 __all__ = ["hash_tagged", "keccak256", "sha256"]
 
 
+class _Sha256(Protocol):
+    def digest(self) -> Digest: ...
+
+
+# A digest of SHA-256 has 32 bytes: it is not measured again, dozens of times a request.
+_hash = cast("Callable[[bytes], _Sha256]", hashlib.sha256)
+
+
 def sha256(data: bytes) -> Digest:
     """Hash bytes with SHA-256."""
-    return make_digest(hashlib.sha256(data).digest())
+    return _hash(data).digest()
 
 
 def keccak256(data: bytes) -> bytes:
@@ -36,9 +47,13 @@ def hash_tagged(tag: str, *parts: bytes) -> Digest:
         tag: Names the purpose, ASCII, with a version (``probatum/tensor-key/1``).
         parts: The fields in their fixed order.
     """
-    name = tag.encode("ascii")
-    state = hashlib.sha256(len(name).to_bytes(8, "big") + name)
+    pieces = [_begin(tag)]
     for part in parts:
-        state.update(len(part).to_bytes(8, "big"))
-        state.update(part)
-    return make_digest(state.digest())
+        pieces += (len(part).to_bytes(8, "big"), part)
+    return _hash(b"".join(pieces)).digest()
+
+
+@lru_cache(maxsize=256)
+def _begin(tag: str) -> bytes:
+    name = tag.encode("ascii")
+    return len(name).to_bytes(8, "big") + name

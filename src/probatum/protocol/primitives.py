@@ -101,20 +101,28 @@ Millis: TypeAlias = Annotated[int, Meta(ge=0, le=AMOUNT_BOUND - 1)]
 """Milliseconds; advice between parties, never a deadline that the ledger knows."""
 
 
+def _wrong_size(value: bytes, size: int, what: str) -> Refusal:
+    return Refusal("primitive.bad-length", f"{what} has {len(value)} bytes, not {size}")
+
+
 def _sized(value: bytes, size: int, what: str) -> bytes:
     if len(value) != size:
-        raise Refusal("primitive.bad-length", f"{what} has {len(value)} bytes, not {size}")
+        raise _wrong_size(value, size, what)
     return value
 
 
 def make_digest(value: bytes) -> Digest:
     """Take 32 bytes as a SHA-256 digest. Raises Refusal `primitive.bad-length`."""
-    return _Digest(_sized(value, 32, "a digest"))
+    if len(value) != 32:
+        raise _wrong_size(value, 32, "a digest")
+    return _Digest(value)
 
 
 def make_root(value: bytes) -> Root:
     """Take 32 bytes as a tensor root. Raises Refusal `primitive.bad-length`."""
-    return _Root(_sized(value, 32, "a tensor root"))
+    if len(value) != 32:
+        raise _wrong_size(value, 32, "a tensor root")
+    return _Root(value)
 
 
 def make_address(value: bytes) -> Address:
@@ -124,12 +132,16 @@ def make_address(value: bytes) -> Address:
 
 def make_operating_key(value: bytes) -> OperatingKey:
     """Take 32 bytes as an Ed25519 public key. Raises Refusal `primitive.bad-length`."""
-    return _OperatingKey(_sized(value, 32, "an operating key"))
+    if len(value) != 32:
+        raise _wrong_size(value, 32, "an operating key")
+    return _OperatingKey(value)
 
 
 def make_operating_signature(value: bytes) -> OperatingSignature:
     """Take 64 bytes as an Ed25519 signature. Raises Refusal `primitive.bad-length`."""
-    return _OperatingSignature(_sized(value, 64, "an operating signature"))
+    if len(value) != 64:
+        raise _wrong_size(value, 64, "an operating signature")
+    return _OperatingSignature(value)
 
 
 def make_publisher_key(value: bytes) -> PublisherKey:
@@ -159,6 +171,8 @@ def make_nonce(value: bytes) -> Nonce:
 
 _HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = tuple(first + second for first in _CROCKFORD for second in _CROCKFORD)
+"""Two digits for each 10 bits."""
 
 
 def make_request_id(entropy: bytes) -> RequestId:
@@ -168,7 +182,7 @@ def make_request_id(entropy: bytes) -> RequestId:
         Refusal: `primitive.bad-length` if not exactly 16 bytes are given.
     """
     number = int.from_bytes(_sized(entropy, 16, "a request id's entropy"), "big")
-    return _RequestId("".join(_CROCKFORD[(number >> (5 * (25 - i))) & 31] for i in range(26)))
+    return _RequestId("".join([_PAIRS[number >> bits & 1023] for bits in range(120, -1, -10)]))
 
 
 def check_request_id(text: str) -> RequestId:

@@ -7,7 +7,7 @@ whole (`probatum.evidence.receipt`).
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final
 
 from msgspec import Meta
 
@@ -31,8 +31,6 @@ from probatum.protocol.tensors import TensorHead
 __all__ = ["RECEIPT_TYPE", "LogPosition", "Receipt", "decode_receipt", "encode_receipt"]
 
 RECEIPT_TYPE: Final = "urn:probatum:receipt:v1"
-
-ReceiptStatement: TypeAlias = "Statement[Receipt]"
 
 
 class LogPosition(Document, frozen=True, kw_only=True):
@@ -68,6 +66,10 @@ class Receipt(Document, frozen=True, kw_only=True):
     value_at_risk_units: Amount | None = None
 
 
+class _ReceiptStatement(Statement[Receipt], frozen=True, kw_only=True):
+    """The statement of a receipt; a class of its own, since a decoder is found by it."""
+
+
 def encode_receipt(receipt: Receipt) -> bytes:
     """Encode a receipt as the statement bytes that DSSE signs and the log keeps."""
     digest = compute_request_digest(receipt.request).hex()
@@ -91,7 +93,7 @@ def read_receipt(payload: bytes) -> tuple[Receipt, Digest]:
         Refusal: `encoding.*`, `statement.*`, `receipt.wrong-signer-role`, `receipt.bad-charge`,
             `receipt.wrong-class`.
     """
-    statement = decode_statement(Statement[Receipt], RECEIPT_TYPE, payload)
+    statement = decode_statement(_ReceiptStatement, RECEIPT_TYPE, payload)
     receipt = statement.predicate
     digest = compute_request_digest(receipt.request)
     check_subject(statement, receipt.request.request_id, digest.hex())

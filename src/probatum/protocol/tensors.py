@@ -134,28 +134,30 @@ def check_tensor(tensor: Tensor) -> None:
         Refusal: `tensor.bad-name`, `tensor.bad-dtype`, `tensor.bad-shape`, `tensor.too-large`,
             `tensor.bad-length`, `tensor.bad-bool`.
     """
-    name = f"tensor {tensor.name[:40]!r}"
     if not 0 < len(tensor.name) <= limits.NAME_CHARS:
         raise Refusal("tensor.bad-name", f"a name has 1 to {limits.NAME_CHARS} characters")
     traits = DTYPES.get(tensor.dtype)
     if traits is None:
-        raise Refusal("tensor.bad-dtype", f"{name} has the dtype {tensor.dtype[:40]!r}")
-    if len(tensor.shape) > limits.TENSOR_RANK or any(
-        not 0 <= dim < 1 << 63 for dim in tensor.shape
-    ):
+        raise Refusal("tensor.bad-dtype", f"{_call(tensor)} has the dtype {tensor.dtype[:40]!r}")
+    shape = tensor.shape
+    if shape and (len(shape) > limits.TENSOR_RANK or min(shape) < 0 or max(shape) >= 1 << 63):
         raise Refusal(
-            "tensor.bad-shape", f"{name}: at most {limits.TENSOR_RANK} dims, none negative"
+            "tensor.bad-shape", f"{_call(tensor)}: at most {limits.TENSOR_RANK} dims, none negative"
         )
-    expected = prod(tensor.shape) * traits.size_bytes
+    expected = prod(shape) * traits.size_bytes
     if max(expected, len(tensor.data)) > limits.TENSOR_BYTES:
-        raise Refusal("tensor.too-large", f"{name} exceeds {limits.TENSOR_BYTES} bytes")
+        raise Refusal("tensor.too-large", f"{_call(tensor)} exceeds {limits.TENSOR_BYTES} bytes")
     if len(tensor.data) != expected:
         raise Refusal(
             "tensor.bad-length",
-            f"{name} has {len(tensor.data)} bytes; its dtype and shape make {expected}",
+            f"{_call(tensor)} has {len(tensor.data)} bytes; its dtype and shape make {expected}",
         )
     if tensor.dtype == "bool" and tensor.data.translate(None, b"\x00\x01"):
-        raise Refusal("tensor.bad-bool", f"{name} has a bool byte that is neither 0 nor 1")
+        raise Refusal("tensor.bad-bool", f"{_call(tensor)} has a bool byte that is neither 0 nor 1")
+
+
+def _call(tensor: Tensor) -> str:
+    return f"tensor {tensor.name[:40]!r}"
 
 
 def compute_salt_commitment(salt: Salt) -> Digest:
