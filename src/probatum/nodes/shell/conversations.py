@@ -27,13 +27,19 @@ class Conversation:
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
 
-    def put(self, reply: Reply) -> None:
-        """Take a reply from the party; nothing after the last one."""
+    def put(self, reply: Reply, *, held: bool = False) -> None:
+        """Take a reply from the party; nothing after the last one.
+
+        Args:
+            reply: The next.
+            held: Whether it waits for another reply, or for `wake`.
+        """
         if self._ended:
             return
         self._ended = reply.last
         self._replies.append(reply)
-        self._wake()
+        if not held:
+            self.wake()
 
     async def next(self) -> Reply | None:
         """Wait for the next reply; None when none will come (hung up, or the party ended)."""
@@ -57,13 +63,14 @@ class Conversation:
         if not self._ended:
             self._ended = True
             self._hang_up(self)
-            self._wake()
+            self.wake()
 
     def cut(self) -> None:
         """End it without a last reply: the party is gone."""
         self._ended = True
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let who waits for replies look again."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

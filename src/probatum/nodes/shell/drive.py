@@ -60,6 +60,8 @@ Row: TypeAlias = tuple[str, bytes, bytes | None]
 BATCH_EVENTS: Final = 128
 BATCH_S: Final = 0.005
 """Events, or seconds of them, stepped before sockets are looked at again."""
+HOLD_S: Final = 0.02
+"""How long a reply that is not the last waits for the next, where models are quick."""
 OPEN_CONVERSATIONS: Final = 4_096
 OPEN_CALLS: Final = 4_096
 REPLIES_PER_CALL: Final = 16
@@ -280,7 +282,11 @@ class Driver:
             return  # hung up; the machine may not have been told yet
         if wish.last:
             del self._conversations[wish.conversation]
-        conversation.put(wish)
+        # An acceptance is told with its answer, if that comes soon: one response, not two.
+        held = not wish.last and self._records.is_quick
+        conversation.put(wish, held=held)
+        if held:
+            self._loop.call_later(HOLD_S, conversation.wake)
 
     def _hang_up(self, conversation: Conversation) -> None:
         if self._conversations.pop(conversation.name, None) is not None:
@@ -340,9 +346,10 @@ class Driver:
             self._fail(outcome)
 
     def _set_timer(self, wish: SetTimer) -> None:
-        self._cancel_timer(wish.timer)
-        after_s = wish.after_ms / 1000
-        self._timers[wish.timer] = self._loop.call_later(after_s, self._fire, wish.timer)
+        name = wish.timer
+        if name in self._timers:
+            self._cancel_timer(name)
+        self._timers[name] = self._loop.call_later(wish.after_ms / 1000, self._fire, name)
 
     def _cancel_timer(self, timer: str) -> None:
         old = self._timers.pop(timer, None)

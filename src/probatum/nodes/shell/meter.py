@@ -26,7 +26,16 @@ from probatum.machine.events import (
     Unreachable,
 )
 from probatum.machine.machine import Machine
-from probatum.machine.wishes import Commit, Compute, Journal, Reply, Report, Wish
+from probatum.machine.wishes import (
+    CancelTimer,
+    Commit,
+    Compute,
+    Journal,
+    Reply,
+    Report,
+    SetTimer,
+    Wish,
+)
 from probatum.machine.wishes import Send as SendWish
 from probatum.nodes.shell.drive import RecordSink, World
 from probatum.nodes.shell.front import respond
@@ -38,6 +47,8 @@ __all__ = ["Counted", "Gauged", "Meter", "MetricsDoor"]
 PATH: Final = "/metrics"
 _TEXT: Final = b"text/plain; version=0.0.4; charset=utf-8"
 _LOCAL: Final = ("127.", "::1", "::ffff:127.")
+_UNNOTED: Final = frozenset({SetTimer, CancelTimer})
+"""Wishes that nothing is counted of: half of all."""
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -105,7 +116,8 @@ class Meter:
         now = time.monotonic()
         self._step.observe(now - begun)
         for wish in wishes:
-            self._note_wish(wish, now)
+            if type(wish) not in _UNNOTED:
+                self._note_wish(wish, now)
         return wishes
 
     def watch(self, world: World) -> World:

@@ -31,8 +31,11 @@ class Counter:
 
     def add(self, *values: str, amount: float = 1) -> None:
         """Count once more under these label values."""
-        key = _bound(self._counts, values)
-        self._counts[key] = self._counts.get(key, 0) + amount
+        before = self._counts.get(values)
+        if before is None:
+            values = _bound(self._counts, values)
+            before = self._counts.get(values, 0)
+        self._counts[values] = before + amount
 
     def write(self) -> Iterable[str]:
         """Write the figure's lines."""
@@ -54,12 +57,13 @@ class Histogram:
 
     def observe(self, value: float, *values: str) -> None:
         """Take one observation under these label values."""
-        key = _bound(self._buckets, values)
-        if key not in self._buckets:
-            self._buckets[key] = [0] * (len(self._bounds) + 1)
-            self._sums[key] = 0.0
-        self._buckets[key][bisect_left(self._bounds, value)] += 1
-        self._sums[key] += value
+        buckets = self._buckets.get(values)
+        if buckets is None:
+            values = _bound(self._buckets, values)
+            buckets = self._buckets.setdefault(values, [0] * (len(self._bounds) + 1))
+            self._sums.setdefault(values, 0.0)
+        buckets[bisect_left(self._bounds, value)] += 1
+        self._sums[values] += value
 
     def write(self) -> Iterable[str]:
         """Write the figure's lines."""

@@ -21,6 +21,7 @@ __all__ = ["RecordSink", "Recorder"]
 GROUP_RECORDS: Final = 1_024
 LINGER_S: Final = 0.002
 """How long a flush waits for more records while there are many, or for quick models."""
+QUICK_S: Final = 0.01
 BRIEF_S: Final = 0.005
 BRIEF_BYTES: Final = 256 * limits.KIB
 """A flush on the event loop takes no longer, going by the last one, and has no more bytes."""
@@ -77,6 +78,11 @@ class Recorder:
     def is_idle(self) -> bool:
         """Whether nothing is left to write, and nothing is computed that would be written down."""
         return self._writer.is_idle() and not self._jobs
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether models answer within moments, going by those before."""
+        return self._job_s < QUICK_S
 
     def begin_job(self, job: str) -> None:
         """Note that a model has been asked for an answer."""
