@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from probatum.errors import Refusal
 from probatum.evidence.custody import CheckedBranch
 from probatum.evidence.log import check_place
@@ -47,8 +49,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pending:
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
     """A pending bundle, and what of its records only the ledger can prove.
 
     Attributes:

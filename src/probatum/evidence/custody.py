@@ -7,7 +7,7 @@ the request to. Must not judge (`blame`) and not know answers (`receipt`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from probatum.errors import Refusal
 from probatum.protocol import limits
@@ -20,8 +20,7 @@ from probatum.protocol.statements import compute_record_digest
 __all__ = ["CheckedBranch", "check_custody", "check_handover", "check_release"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedBranch:
+class CheckedBranch(msgspec.Struct, frozen=True, kw_only=True):
     """One hand-over whose signatures hold.
 
     Attributes:

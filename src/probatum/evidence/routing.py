@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from probatum.protocol.hashing import hash_tagged
 from probatum.protocol.parties import ArithmeticClass, EvidenceClass
 from probatum.protocol.primitives import Address, Digest
@@ -30,8 +32,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
+class Health(msgspec.Struct, frozen=True, kw_only=True):
     """What a router has measured of a node itself.
 
     Attributes:

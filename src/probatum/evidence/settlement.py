@@ -11,6 +11,8 @@ from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from dataclasses import dataclass
 
+import msgspec
+
 from probatum.errors import Refusal
 from probatum.evidence.custody import CheckedBranch
 from probatum.evidence.log import check_log_entry, check_session
@@ -56,8 +58,7 @@ class CheckedSettlement:
     keys: tuple[tuple[OperatingKey, KeyRecord], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signer:
+class Signer(msgspec.Struct, frozen=True, kw_only=True):
     """A key that signed something of a request, and must have been its party's then.
 
     Attributes:

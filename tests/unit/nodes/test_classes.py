@@ -57,7 +57,9 @@ def check(arithmetic="exact", canonical=DIGEST, data=b"\1\2\3", classes=("float"
     handed = HandedOver(
         record=handing.make_record(),
         envelope=None,
+        payload=b"record",
         digest=compute_record_digest(b"record"),
+        tree=compute_record_digest(b"record"),
         facts=handing.make_facts(),
     )
     return check_work(handed, handing.make(), Settings(classes), height=5, window_blocks=20)

@@ -5,8 +5,9 @@ Must not know what follows from a branch's failure (`request_desk` does).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from probatum.client.ledger_view import LedgerView
 from probatum.errors import Refusal
@@ -32,17 +33,18 @@ __all__ = [
     "Terms",
     "check_accepted",
     "check_answered",
+    "find_cited",
     "open_branch",
 ]
 
 State = Literal["sent", "accepted", "overdue", "ended"]
 
 
-@dataclass(slots=True, kw_only=True)
-class Branch:
+class Branch(msgspec.Struct, kw_only=True):
     """A hand-over that this gateway opened.
 
     Attributes:
+        name: Names the branch among all of all requests.
         node: The taker as the ledger knew it.
         envelope: With the taker's countersignature once it has acknowledged.
         state: ``overdue`` ones may still answer; ``ended`` ones cannot.
@@ -50,6 +52,7 @@ class Branch:
         replies: How many replies came.
     """
 
+    name: str
     number: int
     node: NodeRecord
     record: HandOver
@@ -62,18 +65,12 @@ class Branch:
     replies: int = 0
 
     @property
-    def name(self) -> str:
-        """Names the branch among all of all requests."""
-        return f"{self.record.request_id}:{self.number}"
-
-    @property
     def checked(self) -> CheckedBranch:
         """The branch as evidence takes it; this gateway made it, or has checked it."""
         return CheckedBranch(digest=self.digest, record=self.record, acknowledged=self.acknowledged)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What a gateway says of a request beside its facts.
 
     Attributes:
@@ -88,8 +85,7 @@ class Terms:
     caller: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedAnswer:
+class CheckedAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A node's answer that passed every check; `entry` is the receipt's digest, in its log."""
 
     envelope: Envelope
@@ -143,6 +139,7 @@ def open_branch(
     )
     payload = encode_handover(record)
     return Branch(
+        name=f"{facts.request_id}:{record.branch}",
         number=record.branch,
         node=node,
         record=record,
@@ -175,6 +172,11 @@ def check_accepted(message: Accepted, branch: Branch, branches: list[Branch]) ->
     raise Refusal("gateway.other-acceptance", "the node did not countersign what it was handed")
 
 
+def find_cited(branches: list[Branch], receipt: Receipt) -> Branch:
+    """Find the hand-over that a receipt cites; `check_receipt` has seen that there is one."""
+    return next(known for known in branches if known.digest.hex() == receipt.custody)
+
+
 def check_answered(
     message: Answered,
     branch: Branch,
@@ -205,7 +207,7 @@ def check_answered(
     """
     # 1
     envelope = decode_document(Envelope, message.receipt, limit_bytes=limits.ENVELOPE_BYTES)
-    receipt, entry = check_receipt(envelope, tuple(known.checked for known in branches))
+    receipt, entry = check_receipt(envelope, tuple([known.checked for known in branches]))
     # 2
     if receipt.node != branch.record.taker:
         raise Refusal("gateway.wrong-answer", "the receipt is by another node than was asked")
@@ -222,8 +224,7 @@ def check_answered(
     if receipt.log.opener != log.opener.hex():
         raise Refusal("gateway.wrong-answer", "the receipt does not name who opened its session")
     newer = view.get_log(branch.node.account, receipt.log.session + 1)
-    cited = next(known for known in branches if known.digest.hex() == receipt.custody)
-    if newer is not None and cited.record.given_at > newer.opened_at:
+    if newer is not None and find_cited(branches, receipt).record.given_at > newer.opened_at:
         raise Refusal("gateway.wrong-answer", "the receipt's log session ended before it was asked")
     # 5
     params = view.get_params()
@@ -232,7 +233,7 @@ def check_answered(
     if not view.height < receipt.log.include_by <= farthest:
         raise Refusal("gateway.wrong-answer", "the receipt's height of inclusion is out of range")
     # 6
-    if sum(len(tensor.data) for tensor in message.outputs) > limits.ANSWER_BYTES:
+    if sum([len(tensor.data) for tensor in message.outputs]) > limits.ANSWER_BYTES:
         raise Refusal("gateway.wrong-answer", "the outputs are larger than an answer may be")
     check_outputs(receipt, salt, message.outputs)
     # 7

@@ -8,8 +8,10 @@ not know who asked.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
+
+import msgspec
 
 from probatum.client.ledger_view import LedgerView
 from probatum.errors import Refusal
@@ -22,6 +24,7 @@ from probatum.nodes.gateway.branches import (
     Terms,
     check_accepted,
     check_answered,
+    find_cited,
     open_branch,
 )
 from probatum.nodes.gateway.failures import say_failed
@@ -52,8 +55,7 @@ _LONGEST_PAUSE_DOUBLINGS = 4
 _TOO_LOW: Final = "payment.voucher-too-low"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """What a step did for a request: it goes on unless there is an answer or a refusal."""
 
     wishes: tuple[Wish, ...] = ()
@@ -233,11 +235,10 @@ class FailOver:
             time_left_ms=left_ms,
             voucher=voucher,
         )
-        name = f"{request.request_id}:{branch.number}"
         return (
-            Send(f"{HAND}{name}", node.endpoint, message, left_ms),
-            SetTimer(f"{ACCEPT}{name}", self._settings.accept_timeout_ms),
-            SetTimer(f"{SILENCE}{name}", self._settings.branch_timeout_ms),
+            Send(f"{HAND}{branch.name}", node.endpoint, message, left_ms),
+            SetTimer(f"{ACCEPT}{branch.name}", self._settings.accept_timeout_ms),
+            SetTimer(f"{SILENCE}{branch.name}", self._settings.branch_timeout_ms),
         )
 
     def _read(
@@ -288,7 +289,7 @@ class FailOver:
 
     def _take_charge(self, request: OpenRequest, receipt: Receipt) -> None:
         """Check what a receipt charges, and count it. Raises Refusal `payment.*`."""
-        cited = next(b for b in request.branches if b.digest.hex() == receipt.custody)
+        cited = find_cited(request.branches, receipt)
         if agreed_units := cited.record.price_units:
             self._spending.check(cited.node.account, receipt, agreed_units)
             self._spending.settle(cited.name, cited.node.account, receipt)

@@ -181,24 +181,30 @@ class Gateway:
         return wishes
 
     def _take(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
+        # What every request brings comes first; no part below owns any of it.
+        match event:
+            case Returned(call=call, message=message, last=last) if call.startswith(HAND):
+                return self._desk.take_reply(call, message, moment, last=last)
+            case Arrived(conversation=conversation, message=message, caller=caller):
+                asker = Asker(conversation=conversation, caller=caller)
+                return self._take_message(asker, message, moment)
+            case Durable(ticket=ticket):
+                return self._take_durable(ticket)
+            case _:
+                return self._take_other(event, moment)
+
+    def _take_other(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
         for owner, take in self._parts:
             if owner.owns(event):
                 return take(event, moment)
         match event:
             case Started():
                 return self._follower.start(moment)
-            case Arrived(conversation=conversation, message=message, caller=caller):
-                asker = Asker(conversation=conversation, caller=caller)
-                return self._take_message(asker, message, moment)
             case Hung(conversation=conversation):
                 self._manifests.forget(conversation)
                 return self._desk.forget(conversation)
-            case Returned(call=call, message=message, last=last) if call.startswith(HAND):
-                return self._desk.take_reply(call, message, moment, last=last)
             case Unreachable(call=call, reason=reason) if call.startswith(HAND):
                 return self._desk.take_unreachable(call, reason, moment)
-            case Durable(ticket=ticket):
-                return self._take_durable(ticket)
             case Fired(timer=timer):
                 return self._take_timer(timer, moment)
             case _:
@@ -330,7 +336,7 @@ class Gateway:
             return ()
         wishes, answered = self._desk.take_durable(ticket.removeprefix(BUNDLE))
         if answered is not None and answered.answer is not None:
-            branches = tuple(branch.checked for branch in answered.branches)
+            branches = tuple([branch.checked for branch in answered.branches])
             answer = answered.answer
             item = make_pending(answered.bundle, answer.receipt, answer.entry, branches)
             self._collector.hold(answered.request_id, item)

@@ -5,7 +5,6 @@ Must not know messages' transport or other requests (`request_desk`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import msgspec
@@ -63,16 +62,14 @@ Outcome: TypeAlias = Answer | Refused
 """What those who asked are told in the end."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asker:
+class Asker(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks: a conversation, and who speaks in it as the door established (or empty)."""
 
     conversation: str
     caller: str = ""
 
 
-@dataclass(slots=True, kw_only=True)
-class OpenRequest:
+class OpenRequest(msgspec.Struct, kw_only=True):
     """A request that the gateway holds.
 
     Attributes:
@@ -93,6 +90,7 @@ class OpenRequest:
             if there is one.
     """
 
+    request_id: RequestId
     facts: RequestFacts
     facts_bytes: bytes
     digest: Digest
@@ -105,8 +103,8 @@ class OpenRequest:
     deadline_ms: int
     askers: dict[str, None]
     node: Address | None = None
-    branches: list[Branch] = field(default_factory=list)
-    tried: set[Address] = field(default_factory=set)
+    branches: list[Branch] = msgspec.field(default_factory=list)
+    tried: set[Address] = msgspec.field(default_factory=set)
     rounds: int = 0
     reason: str = "gateway.no-node"
     fare: Fare = FREE
@@ -119,14 +117,9 @@ class OpenRequest:
     bundle: bytes = b""
 
     @property
-    def request_id(self) -> RequestId:
-        """The request's id."""
-        return self.facts.request_id
-
-    @property
     def input_bytes(self) -> int:
         """Bytes of its inputs."""
-        return sum(len(tensor.data) for tensor in self.inputs)
+        return sum([len(tensor.data) for tensor in self.inputs])
 
 
 def compute_ask_digest(ask: Ask, heads: tuple[TensorHead, ...] | None = None) -> Digest | None:
@@ -157,7 +150,7 @@ def check_ask(ask: Ask) -> None:
     """
     if ask.request_id is not None:
         check_request_id(ask.request_id)
-    if sum(len(tensor.data) for tensor in ask.inputs) > limits.REQUEST_BYTES:
+    if sum([len(tensor.data) for tensor in ask.inputs]) > limits.REQUEST_BYTES:
         raise Refusal(
             "gateway.too-large",
             f"more than {limits.REQUEST_BYTES} bytes of inputs",
@@ -200,7 +193,7 @@ def make_request(
         model=ModelRef(package=package.hex(), canonical=find_canonical(ask, manifest)),
         arithmetic=ask.arithmetic,
         assurance=ask.assurance,
-        inputs=tuple(make_tensor_head(salt, tensor) for tensor in ask.inputs),
+        inputs=tuple([make_tensor_head(salt, tensor) for tensor in ask.inputs]),
         salt_commitment=compute_salt_commitment(salt).hex(),
         salt_by="client" if ask.salt else "gateway",
         nonce=nonce.hex(),
@@ -209,6 +202,7 @@ def make_request(
     facts_bytes = encode_document(facts)
     timeout_ms = min(ask.timeout_ms or settings.request_timeout_ms, settings.request_timeout_ms)
     return OpenRequest(
+        request_id=request_id,
         facts=facts,
         facts_bytes=facts_bytes,
         digest=sha256(facts_bytes),
@@ -243,7 +237,7 @@ def release(
     asked = (request.facts.assurance,)
     receipt: Receipt | None = answer.receipt if answer else None
     obtained = (receipt.evidence,) if receipt else ()
-    branches = tuple(branch.digest.hex() for branch in request.branches)
+    branches = tuple([branch.digest.hex() for branch in request.branches])
     record = Release(
         request_id=request.request_id,
         request_digest=request.digest.hex(),
@@ -251,13 +245,15 @@ def release(
         outcome="answered" if receipt else "failed",
         asked=asked,
         obtained=obtained,
-        missing=tuple(kind for kind in asked if kind not in obtained),
+        missing=tuple([kind for kind in asked if kind not in obtained]),
         released_at=height,
         branches=branches,
         acknowledged=tuple(
-            branch.digest.hex()
-            for branch in request.branches
-            if len(branch.envelope.signatures) > 1
+            [
+                digest
+                for digest, branch in zip(branches, request.branches, strict=True)
+                if len(branch.envelope.signatures) > 1
+            ]
         ),
         previous=branches[0],
         receipt=answer.entry.hex() if answer else None,
@@ -269,7 +265,7 @@ def release(
     )
     bundle = Bundle(
         format="probatum-bundle/1",
-        custody=tuple(branch.envelope for branch in request.branches),
+        custody=tuple([branch.envelope for branch in request.branches]),
         release=sign_envelope(encode_release(record), (settings.signer,)),
         receipt=answer.envelope if answer else None,
     )

@@ -50,9 +50,10 @@ _ASKERS = 16
 
 def _let_go(request: OpenRequest) -> tuple[Wish, ...]:
     """Take back the timers of a request that is decided: at load there are thousands of them."""
-    branches = range(len(request.branches))
-    names = [f"{kind}{request.request_id}:{n}" for n in branches for kind in (ACCEPT, SILENCE)]
-    return tuple(CancelTimer(name) for name in (f"{DEADLINE}{request.request_id}", *names))
+    wishes = [CancelTimer(f"{DEADLINE}{request.request_id}")]
+    for branch in request.branches:
+        wishes += (CancelTimer(f"{ACCEPT}{branch.name}"), CancelTimer(f"{SILENCE}{branch.name}"))
+    return tuple(wishes)
 
 
 def _weigh(told: tuple[Digest, Outcome]) -> int:
@@ -179,7 +180,7 @@ class RequestDesk:
             self._told.put(request_id, (request.ask_digest, request.outcome))
         for asker in request.askers:
             self._waiting.pop(asker, None)
-        wishes = tuple(Reply(asker, request.outcome) for asker in request.askers)
+        wishes = tuple([Reply(asker, request.outcome) for asker in request.askers])
         return wishes, request if answered else None
 
     def _find(self, name: str) -> tuple[OpenRequest | None, Branch | None]:
@@ -255,7 +256,7 @@ class RequestDesk:
                 f"the ledger has no model {ask.model}{version}",
                 hint="list the models that are published",
             )
-        size = sum(len(tensor.data) for tensor in ask.inputs)
+        size = sum([len(tensor.data) for tensor in ask.inputs])
         if self._open_bytes + size > self._settings.open_bytes:
             raise Refusal("gateway.busy", "too many bytes of inputs are held", hint="try later")
         if len(self._open) >= self._settings.open_requests:

@@ -5,7 +5,7 @@ Read once, handed down. Must not know where the values come from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from probatum.evidence.routing import RoutingPolicy
@@ -59,6 +59,7 @@ class GatewaySettings:
         lost_permille: Thousandths of the answers that may be charged and never come.
         collect_units: Vouchers worth so much are collected; all of them when the gateway stops.
         retry_blocks: Blocks to wait after the ledger refused one of the gateway's transactions.
+        party: The gateway as its documents name it; not to be given.
     """
 
     operator: Address
@@ -90,15 +91,14 @@ class GatewaySettings:
     lost_permille: int = LOST_PERMILLE
     collect_units: int = UNITS_PER_TOKEN // 100
     retry_blocks: int = 3
+    party: Party = field(init=False)
 
     @property
     def domain(self) -> Domain:
         """The network that signatures are for."""
         return get_domain(self.trust)
 
-    @property
-    def party(self) -> Party:
-        """The gateway as its documents name it."""
-        return Party(
-            role="gateway", account=address_to_hex(self.operator), key=self.signer.key.hex()
-        )
+    def __post_init__(self) -> None:
+        """Write the party's name out, once for all documents."""
+        account, key = address_to_hex(self.operator), self.signer.key.hex()
+        object.__setattr__(self, "party", Party(role="gateway", account=account, key=key))

@@ -8,8 +8,9 @@ are paid (`spending`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final, Protocol, assert_never
+
+import msgspec
 
 from probatum.client.ledger_view import LedgerView
 from probatum.client.tabs import Charge, Tabs
@@ -49,8 +50,7 @@ class NoBudgets:
         return 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fare:
+class Fare(msgspec.Struct, frozen=True, kw_only=True):
     """What one request may cost.
 
     Attributes:

@@ -7,8 +7,9 @@ node holds already (`work` does).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 from probatum.client.ledger_view import LedgerView
 from probatum.errors import Refusal
@@ -36,24 +37,22 @@ Not the parts themselves: a node remembers a hundred thousand trees.
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandedOver:
+class HandedOver(msgspec.Struct, frozen=True, kw_only=True):
     """A hand-over whose giver, taker and facts are established.
 
     Attributes:
         envelope: As the giver signed it.
+        payload: What the envelope holds.
         digest: The record's digest.
+        tree: The custody tree that it is a branch of.
     """
 
     record: HandOver
     envelope: Envelope
+    payload: bytes
     digest: Digest
+    tree: Tree
     facts: RequestFacts
-
-    @property
-    def tree(self) -> Tree:
-        """The custody tree that it is a branch of."""
-        return find_tree(self.record, self.digest)
 
 
 def find_tree(record: HandOver, digest: Digest) -> Tree:
@@ -114,8 +113,14 @@ def read_handover(
     # 6
     if compute_salt_commitment(message.salt).hex() != facts.salt_commitment:
         raise Refusal("handover.wrong-salt", "the salt does not open the facts' commitment")
+    digest = compute_record_digest(payload)
     return HandedOver(
-        record=record, envelope=envelope, digest=compute_record_digest(payload), facts=facts
+        record=record,
+        envelope=envelope,
+        payload=payload,
+        digest=digest,
+        tree=find_tree(record, digest),
+        facts=facts,
     )
 
 
@@ -180,12 +185,12 @@ def check_work(
             "handover.other-canonical", "the facts name another canonical digest than the package"
         )
     # 9
-    if sum(len(tensor.data) for tensor in message.inputs) > limits.REQUEST_BYTES:
+    if sum([len(tensor.data) for tensor in message.inputs]) > limits.REQUEST_BYTES:
         raise Refusal("handover.too-large", f"more than {limits.REQUEST_BYTES} bytes of inputs")
     for tensor in message.inputs:
         check_tensor(tensor)
     # 10
-    heads = tuple(make_tensor_head(message.salt, tensor) for tensor in message.inputs)
+    heads = tuple([make_tensor_head(message.salt, tensor) for tensor in message.inputs])
     if heads != facts.inputs:
         raise Refusal("handover.wrong-inputs", "the inputs do not have the roots of the facts")
     # 11
@@ -197,4 +202,4 @@ def check_work(
 
 def countersign(handed: HandedOver, signer: OperatingSigner) -> bytes:
     """Sign the giver's record as its taker; return the canonical envelope."""
-    return encode_document(add_signature(handed.envelope, signer))
+    return encode_document(add_signature(handed.envelope, signer, handed.payload))

@@ -168,7 +168,14 @@ class InferenceNode:
         return (*step.wishes, *self._duties.plan(moment, stopping=self._stopping))
 
     def _take(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
+        # What every piece of work brings comes first.
         match event:
+            case Durable(ticket=ticket):
+                return self._take_durable(ticket, moment)
+            case Arrived(conversation=conversation, message=message):
+                return self._take_message(conversation, message)
+            case Computed(job=job, outcome=outcome):
+                return self._desk.take_computed(job, outcome)
             case _ if self._follower.owns(event):
                 return self._follow(event, moment)
             case _ if self._duties.owns(event):
@@ -176,14 +183,8 @@ class InferenceNode:
                 return (*wishes, *self._duties.plan(moment, stopping=self._stopping))
             case Started():
                 return (*self._report_lapses(), *self._follower.start(moment))
-            case Arrived(conversation=conversation, message=message):
-                return self._take_message(conversation, message)
             case Hung(conversation=conversation):
                 return self._desk.forget(conversation)
-            case Durable(ticket=ticket):
-                return self._take_durable(ticket, moment)
-            case Computed(job=job, outcome=outcome):
-                return self._desk.take_computed(job, outcome)
             case Stopping():
                 return self._begin_to_stop(moment)
             case Fired(timer=name) if name == _STOP_TIMER and self._stopping:

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from probatum.client.tabs import Tabs
 from probatum.errors import Fault
 from probatum.machine.budget import Recent, RecentDigests
@@ -41,8 +43,7 @@ ANSWERED_TREES: Final = 100_000
 """More than are answered in the blocks that a hand-over is good for; older ones are stale."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GivenAnswer:
+class GivenAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """An answer in the log, kept for who asks again. Signing is repeatable, so it is not kept.
 
     Attributes:

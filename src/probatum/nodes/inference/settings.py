@@ -6,7 +6,7 @@ Read once, handed down. Must not know where the values come from.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from probatum.protocol import limits
 from probatum.protocol.ed25519 import OperatingSigner
@@ -42,6 +42,7 @@ class InferenceSettings:
         height_slack_blocks: How far a giver's view of the ledger may be ahead of the node's.
         refund_limit_units: What the node pays back by itself for one receipt that it lost.
         stop_grace_ms: When asked to stop, how long to wait for answers and settlement.
+        party: The node as its documents name it; not to be given.
     """
 
     operator: Address
@@ -61,6 +62,7 @@ class InferenceSettings:
     height_slack_blocks: int = 10
     refund_limit_units: int = UNITS_PER_TOKEN
     stop_grace_ms: int = 5_000
+    party: Party = field(init=False)
 
     def list_classes(self, package: Digest) -> tuple[ArithmeticClass, ...]:
         """List the classes in which this node offers a package; none if it does not."""
@@ -76,9 +78,7 @@ class InferenceSettings:
         """The network that signatures are for."""
         return get_domain(self.trust)
 
-    @property
-    def party(self) -> Party:
-        """The node as its documents name it."""
-        return Party(
-            role="inference", account=address_to_hex(self.operator), key=self.signer.key.hex()
-        )
+    def __post_init__(self) -> None:
+        """Write the party's name out, once for all documents."""
+        account, key = address_to_hex(self.operator), self.signer.key.hex()
+        object.__setattr__(self, "party", Party(role="inference", account=account, key=key))

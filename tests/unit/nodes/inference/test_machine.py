@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 from msgspec.structs import replace
 
@@ -601,14 +603,7 @@ def test_offers_follow_the_settings(network):
     network.world.kill(A)
     settings = network.node_settings("a")
     bare = InferenceNode(
-        type(settings)(
-            **{
-                name: getattr(settings, name)
-                for name in settings.__dataclass_fields__
-                if name != "packages"
-            },
-            packages={},
-        ),
+        dataclasses.replace(settings, packages={}),
         tuple(network.journals["a"]),
     )
     network.world.start(A, bare, journal=network.journals["a"])

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
+import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from probatum.errors import Misuse, ProbatumError, Refusal
@@ -54,8 +55,7 @@ class DoorParts:
     limit_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked, whatever the dialect."""
 
     model: str
@@ -64,8 +64,7 @@ class Question:
     arithmetic: ArithmeticClass = "float"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class Written(msgspec.Struct, frozen=True, kw_only=True):
     """An answer's body as a dialect writes it; `headers` come besides the receipt's."""
 
     body: bytes
