@@ -63,6 +63,8 @@ class LedgerView:
         self._records: dict[bytes, LedgerValue] = {}
         self._offers: dict[bytes, set[bytes]] = {}
         self._models: dict[bytes, set[bytes]] = {}
+        self._listed: dict[bytes, tuple[records.OfferRecord, ...]] = {}
+        self._newest: dict[str, records.ModelRecord] = {}
         self._challenges: dict[bytes, set[bytes]] = {}
 
     @property
@@ -103,6 +105,10 @@ class LedgerView:
             self._offers.clear()
             self._models.clear()
             self._challenges.clear()
+        if read:
+            # What was answered before; asked for by every request, changed by few blocks.
+            self._listed.clear()
+            self._newest.clear()
         for key, record in read:
             self._put(key, record)
         self.header = block.header
@@ -135,7 +141,8 @@ class LedgerView:
 
     def get_node(self, account: Address) -> records.NodeRecord | None:
         """Get an operator's node."""
-        return self._get(records.get_node_key(account), records.NodeRecord)
+        record = self._records.get(records.NODE + account)
+        return record if isinstance(record, records.NodeRecord) else None
 
     def get_nodes(self) -> tuple[records.NodeRecord, ...]:
         """List all nodes by account."""
@@ -143,18 +150,28 @@ class LedgerView:
 
     def get_offers(self, package: Digest) -> tuple[records.OfferRecord, ...]:
         """List all offers to run a package, by operator."""
-        keys = sorted(self._offers.get(package, ()))
-        found = (self._get(key, records.OfferRecord) for key in keys)
-        return tuple(offer for offer in found if offer is not None)
+        listed = self._listed.get(package)
+        if listed is None:
+            keys = sorted(self._offers.get(package, ()))
+            found = (self._get(key, records.OfferRecord) for key in keys)
+            listed = tuple(offer for offer in found if offer is not None)
+            if listed:  # anybody may ask for anything: only what is there is kept
+                self._listed[package] = listed
+        return listed
 
     def get_model(self, name: str, version: str | None) -> records.ModelRecord | None:
         """Get a model by name and version; without a version the one published last."""
         if version is not None:
             return self._get(records.get_model_key(name, version), records.ModelRecord)
-        keys = sorted(self._models.get(name.encode(), ()))
-        models = (self._get(key, records.ModelRecord) for key in keys)
-        found = (model for model in models if model is not None)
-        return max(found, key=lambda model: (model.published_at, model.version), default=None)
+        newest = self._newest.get(name)
+        if newest is None:
+            keys = sorted(self._models.get(name.encode(), ()))
+            models = (self._get(key, records.ModelRecord) for key in keys)
+            found = (model for model in models if model is not None)
+            newest = max(found, key=lambda model: (model.published_at, model.version), default=None)
+            if newest is not None:
+                self._newest[name] = newest
+        return newest
 
     def get_models(self) -> tuple[records.ModelRecord, ...]:
         """List all models by name and version."""
@@ -212,4 +229,5 @@ class LedgerView:
 
     def get_params(self) -> Params | None:
         """Get the ledger's parameters, if their record is followed."""
-        return self._get(records.PARAMS_KEY, Params)
+        record = self._records.get(records.PARAMS_KEY)
+        return record if isinstance(record, Params) else None

@@ -85,7 +85,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def keys(self) -> tuple[bytes, ...]:
         """State keys of the `KeyRecord`s to prove, in the bundle's order."""
-        return tuple(get_key_key(signer.key) for signer in self.signers)
+        return tuple([get_key_key(signer.key) for signer in self.signers])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +219,7 @@ def settle(item: Pending, proven: ProvenLog, tiles: ProvenTiles) -> bytes:
         check_key_record(signer.key, record, signer.party, signer.signed_at)
         key_proofs.append(key_proof)
     return encode_settlement(
-        inclusion=tuple(node.hex() for node in proof),
+        inclusion=tuple([node.hex() for node in proof]),
         header=proven.header,
         log=proven.log_proof,
         keys=tuple(key_proofs),

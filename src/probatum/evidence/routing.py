@@ -12,7 +12,6 @@ equal nodes share the work evenly. Whoever asks may want one operator and no oth
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -49,8 +48,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 _UNMEASURED: Final = Health()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoutingPolicy:
+class RoutingPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """The policy's numbers; a gateway states its own in its configuration.
 
     Attributes:

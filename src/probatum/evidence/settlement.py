@@ -117,17 +117,16 @@ def list_needed_keys(
 def list_signers(receipt: Receipt, branches: tuple[CheckedBranch, ...]) -> tuple[Signer, ...]:
     """List the same keys with when they signed last. Raises as `list_needed_keys`."""
     return tuple(
-        Signer(
-            key=key,
-            party=party,
-            signed_at=max(
-                branch.record.given_at
-                for branch in branches
-                if party in (branch.record.giver, branch.record.taker)
-            ),
-        )
-        for key, party in list_needed_keys(receipt, branches)
+        [
+            Signer(key=key, party=party, signed_at=_find_last(party, branches))
+            for key, party in list_needed_keys(receipt, branches)
+        ]
     )
+
+
+def _find_last(party: Party, branches: tuple[CheckedBranch, ...]) -> int:
+    records = [branch.record for branch in branches]
+    return max([one.given_at for one in records if party in (one.giver, one.taker)])
 
 
 def check_key_record(key: OperatingKey, record: KeyRecord, party: Party, signed_at: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -72,7 +72,7 @@ def decode(kind: type[T], data: bytes, *, limit_bytes: int) -> T:
             "encoding.too-large", f"{len(data)} bytes where at most {limit_bytes} are taken"
         )
     try:
-        value: T = _msgpack_decoder(cast("Hashable", kind)).decode(data)
+        value: T = _msgpack_decoder(kind).decode(data)  # type: ignore[arg-type]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Refusal("encoding.malformed", f"not a valid value: {error}") from None
     if _msgpack_encoder.encode(value) != data:
@@ -94,7 +94,7 @@ def decode_document(kind: type[T], data: bytes, *, limit_bytes: int) -> T:
             "encoding.too-large", f"{len(data)} bytes where at most {limit_bytes} are taken"
         )
     try:
-        value: T = _json_decoder(cast("Hashable", kind)).decode(data)
+        value: T = _json_decoder(kind).decode(data)  # type: ignore[arg-type]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Refusal("encoding.malformed", f"not a valid document: {error}") from None
     if _json_encoder.encode(value) != data:

@@ -108,14 +108,21 @@ def inclusion_proof(index: int, size: int, get_hash: GetHash) -> Proof:
     proof: list[Digest] = []
     start = 0
     while size > 1:
-        half = _split(size)
+        level = (size - 1).bit_length() - 1
+        half = 1 << level
         if index - start < half:
-            proof.append(make_digest(_range_hash(start + half, size - half, get_hash)))
+            rest = size - half
+            # The right subtree is as whole as the left one in all but a log's last branches.
+            if rest == half:
+                proof.append(make_digest(get_hash(level, (start + half) >> level)))
+            else:
+                proof.append(make_digest(_range_hash(start + half, rest, get_hash)))
             size = half
         else:
-            proof.append(make_digest(_range_hash(start, half, get_hash)))
+            proof.append(make_digest(get_hash(level, start >> level)))
             start, size = start + half, size - half
-    return tuple(reversed(proof))
+    proof.reverse()
+    return tuple(proof)
 
 
 def consistency_proof(old_size: int, size: int, get_hash: GetHash) -> Proof:

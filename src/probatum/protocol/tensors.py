@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, TypeAlias
@@ -174,8 +175,14 @@ def derive_tensor_key(salt: Salt, dtype: str, shape: tuple[int, ...], name: str)
         shape: Dimensions; hashed as one byte of rank and 64-bit little-endian dims.
         name: The name of the graph's input or output.
     """
+    return hash_tagged("probatum/tensor-key/1", salt, *_spell(dtype, shape, name))
+
+
+@lru_cache(maxsize=1_024)
+def _spell(dtype: str, shape: tuple[int, ...], name: str) -> tuple[bytes, bytes, bytes]:
+    """Write down what a key depends on besides the salt; a model's tensors are all alike."""
     dims = bytes((len(shape),)) + b"".join(dim.to_bytes(8, "little") for dim in shape)
-    return hash_tagged("probatum/tensor-key/1", salt, dtype.encode("ascii"), dims, name.encode())
+    return dtype.encode("ascii"), dims, name.encode()
 
 
 def compute_tensor_root(salt: Salt, tensor: Tensor) -> Root:

@@ -8,7 +8,6 @@ not know who asked.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -75,8 +74,9 @@ class FailOver:
 
     def advance(self, request: OpenRequest, moment: Moment) -> Progress:
         """See to it that some branch is expected to answer, as long as that can help."""
-        if any(branch.state in {"sent", "accepted"} for branch in request.branches):
-            return Progress()
+        for branch in request.branches:
+            if branch.state in {"sent", "accepted"}:
+                return Progress()
         if len(request.branches) < self._settings.branches:
             chosen = self._choose(request, moment.now_ms)
             if chosen is not None:
@@ -201,7 +201,7 @@ class FailOver:
         if policy is None and params is not None:
             policy = RoutingPolicy(heartbeat_blocks=params.heartbeat_window_blocks)
         facts = request.facts
-        return replace(
+        return msgspec.structs.replace(
             policy or RoutingPolicy(), arithmetic=facts.arithmetic, evidence=facts.assurance
         )
 
