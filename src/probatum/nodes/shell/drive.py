@@ -47,7 +47,7 @@ from probatum.machine.wishes import (
 )
 from probatum.nodes.shell.computing import Computer
 from probatum.nodes.shell.conversations import Conversation
-from probatum.nodes.shell.recording import Recorder, RecordSink
+from probatum.nodes.shell.recording import QUICK_S, Recorder, RecordSink
 from probatum.nodes.shell.writers import GroupWriter, Pace
 from probatum.protocol.messages import Accepted, Message
 from probatum.protocol.tensors import Tensor
@@ -60,8 +60,6 @@ Row: TypeAlias = tuple[str, bytes, bytes | None]
 BATCH_EVENTS: Final = 128
 BATCH_S: Final = 0.005
 """Events, or seconds of them, stepped before sockets are looked at again."""
-HOLD_S: Final = 0.02
-"""How long a reply that is not the last waits for the next, where models are quick."""
 OPEN_CONVERSATIONS: Final = 4_096
 OPEN_CALLS: Final = 4_096
 REPLIES_PER_CALL: Final = 16
@@ -286,7 +284,7 @@ class Driver:
         held = not wish.last and self._records.is_quick
         conversation.put(wish, held=held)
         if held:
-            self._loop.call_later(HOLD_S, conversation.wake)
+            self._loop.call_later(QUICK_S, conversation.wake)
 
     def _hang_up(self, conversation: Conversation) -> None:
         if self._conversations.pop(conversation.name, None) is not None:

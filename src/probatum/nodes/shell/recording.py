@@ -1,8 +1,8 @@
 """Writing the journal at the right moment: a flush costs as much as half a request does.
 
-Records that come together are flushed together. A flush waits for models that are quick, whose
-answers then go to the disk with what was written down before they began; one that nobody else
-would wait for is done on the event loop. Must not know what a record means. Read next: `writers`.
+Records that come together are flushed together. An acceptance waits for its answer where models are
+quick: nobody needs it sooner, and one flush does for both. A flush that nobody else would wait for
+is done on the event loop. Must not know what a record means. Read next: `writers`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ __all__ = ["RecordSink", "Recorder"]
 
 GROUP_RECORDS: Final = 1_024
 LINGER_S: Final = 0.002
-"""How long a flush waits for more records while there are many, or for quick models."""
-QUICK_S: Final = 0.01
+"""How long a flush waits for more records while there are many."""
+QUICK_S: Final = 0.02
+"""Models that answer within this are quick, and an acceptance is held back no longer."""
 BRIEF_S: Final = 0.005
 BRIEF_BYTES: Final = 256 * limits.KIB
 """A flush on the event loop takes no longer, going by the last one, and has no more bytes."""
@@ -66,6 +67,7 @@ class Recorder:
         pace = Pace(
             group_pieces=GROUP_RECORDS,
             linger_s=LINGER_S,
+            hold_s=QUICK_S,
             expects_more=self._expects_answers,
             is_brief=self._is_brief,
         )
@@ -97,9 +99,12 @@ class Recorder:
         known = not math.isinf(self._job_s)
         self._job_s = 0.875 * self._job_s + took_s / 8 if known else took_s
 
-    def _expects_answers(self) -> bool:
-        """Tell whether models run that are quick, going by those before."""
-        return bool(self._jobs) and self._job_s < LINGER_S
+    def _expects_answers(self, pieces: int) -> bool:
+        """Tell whether all that waits to be written is of models that run, and are quick.
+
+        An answer is held back for nothing: with it there is more to write than there are jobs.
+        """
+        return self._job_s < QUICK_S and pieces <= len(self._jobs)
 
     def _is_brief(self, pieces: list[tuple[bytes, ...]]) -> bool:
         """Tell whether a flush may be done on the event loop: it is short, and one asker waits."""

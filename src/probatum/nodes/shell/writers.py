@@ -26,15 +26,16 @@ class Pace(Generic[T]):
 
     Attributes:
         group_pieces: How many pieces one write gets at most.
-        linger_s: How long a write waits for more to come along, if the one before had several, or
-            while more is expected.
-        expects_more: Tells whether more will come within moments.
+        linger_s: How long a write waits for more to come along, if the one before had several.
+        hold_s: How long it waits at most for what is expected.
+        expects_more: Tells whether for each of so many pieces, all that wait, another is expected.
         is_brief: Tells whether writing these pieces on the event loop keeps nobody waiting.
     """
 
     group_pieces: int
     linger_s: float = 0.0
-    expects_more: Callable[[], bool] = lambda: False
+    hold_s: float = 0.0
+    expects_more: Callable[[int], bool] = lambda _: False
     is_brief: Callable[[list[T]], bool] = lambda _: False
 
 
@@ -77,11 +78,11 @@ class GroupWriter(Generic[T]):
         """Write what waits, unless a write runs: that one will take it along."""
         if not self._waiting or self._flushing is not None or self._broken:
             return
-        if self._crowded or not self._pace.expects_more():
+        if self._crowded or not self._pace.expects_more(len(self._waiting)):
             self._begin()
         elif self._held is None:
             loop = asyncio.get_running_loop()
-            self._held = loop.call_later(self._pace.linger_s, self._begin)
+            self._held = loop.call_later(self._pace.hold_s, self._begin)
 
     def is_idle(self) -> bool:
         """Tell whether nothing waits and no write runs."""

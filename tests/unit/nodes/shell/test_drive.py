@@ -191,7 +191,7 @@ def test_a_flush_that_would_keep_somebody_waiting_has_a_thread(disk, size, asker
 def test_what_a_quick_model_brings_goes_to_the_disk_with_what_was_written_before(
     monkeypatch, quick_s, groups
 ):
-    monkeypatch.setattr("probatum.nodes.shell.recording.LINGER_S", quick_s)
+    monkeypatch.setattr("probatum.nodes.shell.recording.QUICK_S", quick_s)
     disk = Disk()
 
     def say(event):

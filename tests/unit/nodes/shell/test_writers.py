@@ -61,7 +61,7 @@ def test_what_is_expected_is_waited_for_and_written_along():
         writer.kick()
         await idle(writer)
 
-    pace = Pace(group_pieces=9, linger_s=60, expects_more=lambda: expecting[0])
+    pace = Pace(group_pieces=9, linger_s=60, hold_s=60, expects_more=lambda _: expecting[0])
     paper = write_with(pace, during)
     assert paper.groups == [[1, 2], [3]]
     assert paper.done == ["a", "b", "c"]
@@ -74,7 +74,7 @@ def test_what_is_expected_and_does_not_come_is_waited_for_a_moment_only():
         await idle(writer)
         assert paper.done == ["a"]
 
-    write_with(Pace(group_pieces=9, linger_s=0.01, expects_more=lambda: True), during)
+    write_with(Pace(group_pieces=9, hold_s=0.01, expects_more=lambda _: True), during)
 
 
 def test_a_brief_write_is_done_before_kick_returns_and_in_no_thread():
@@ -128,5 +128,5 @@ def test_closing_forgets_what_is_held_back():
         writer.add("a", 1)
         writer.kick()
 
-    paper = write_with(Pace(group_pieces=9, linger_s=0.01, expects_more=lambda: True), during)
+    paper = write_with(Pace(group_pieces=9, hold_s=0.01, expects_more=lambda _: True), during)
     assert paper.groups == []
