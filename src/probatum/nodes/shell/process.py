@@ -35,7 +35,7 @@ from probatum.nodes.shell.drive import Driver, Ended, World
 from probatum.nodes.shell.journal import Journal, lock_home, open_journal
 from probatum.nodes.shell.keys import lock_keys
 from probatum.nodes.shell.logs import write_report, write_through
-from probatum.nodes.shell.memory import give_memory_back
+from probatum.nodes.shell.memory import calm_collector, give_memory_back
 from probatum.nodes.shell.meter import Meter, MetricsDoor
 from probatum.nodes.shell.serve import bind, make_server
 
@@ -250,6 +250,7 @@ def _run(role: str, home: Path, config: _C, build: Callable[[Site[_C]], Party]) 
         endpoint = config.endpoint or f"http://{shown}:{taken}"
         site = Site(home=home, config=config, endpoint=endpoint)
         party = build(site)
+        calm_collector()
         give_memory_back()  # what reading the journal took
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
