@@ -281,7 +281,7 @@ class Driver:
         if wish.last:
             del self._conversations[wish.conversation]
         # An acceptance is told with its answer, if that comes soon: one response, not two.
-        held = not wish.last and self._records.is_quick
+        held = isinstance(wish.message, Accepted) and self._records.is_quick
         conversation.put(wish, held=held)
         if held:
             self._loop.call_later(QUICK_S, conversation.wake)
