@@ -8,7 +8,7 @@ asks again is told the same. Must not know the ledger's duties.
 
 from __future__ import annotations
 
-import msgspec
+from dataclasses import dataclass, field
 
 from probatum.client.ledger_view import LedgerView
 from probatum.client.tabs import Charge, Tabs
@@ -32,10 +32,9 @@ from probatum.protocol import limits
 from probatum.protocol.dsse import sign_envelope
 from probatum.protocol.encoding import encode, encode_document
 from probatum.protocol.hashing import sha256
-from probatum.protocol.hexes import digest_from_hex
 from probatum.protocol.manifests import Manifest, check_tensors_match
 from probatum.protocol.messages import Accepted, Answered, HandOverWork
-from probatum.protocol.primitives import Salt
+from probatum.protocol.primitives import Digest, Salt
 from probatum.protocol.receipts import LogPosition, Receipt, encode_receipt
 from probatum.protocol.tensors import Tensor, check_tensor, make_tensor_head
 
@@ -49,7 +48,8 @@ _ASKERS = 8
 """Conversations that may wait for one piece of work."""
 
 
-class _Work(msgspec.Struct, kw_only=True):
+@dataclass(slots=True, kw_only=True)
+class _Work:
     """One accepted hand-over.
 
     Attributes:
@@ -66,7 +66,7 @@ class _Work(msgspec.Struct, kw_only=True):
     input_bytes: int
     accepted: bytes
     log: SessionLog
-    askers: dict[str, None] = msgspec.field(default_factory=dict)
+    askers: dict[str, None] = field(default_factory=dict)
     durable: bool = False
     charge: Charge | None = None
     answer: GivenAnswer | None = None
@@ -153,7 +153,7 @@ class WorkDesk:
             return ()
         work.durable = True
         said = Accepted(record=work.accepted)
-        return tuple([Reply(asker, said, last=False) for asker in work.askers])
+        return tuple(Reply(asker, said, last=False) for asker in work.askers)
 
     def take_computed(
         self, digest: str, outcome: tuple[Tensor, ...] | Refusal | Fault
@@ -213,7 +213,7 @@ class WorkDesk:
         self._answers.put(work.handed.tree, work.answer)
         self._answered.put(work.handed.tree)
         message = self._sign(work.answer)
-        return tuple([Reply(asker, message) for asker in work.askers])
+        return tuple(Reply(asker, message) for asker in work.askers)
 
     def _check_not_answered(self, tree: Tree) -> None:
         """Check that no answer was given and forgotten: a second one would have another index.
@@ -245,7 +245,7 @@ class WorkDesk:
             height=self._view.height,
             window_blocks=params.answer_window_blocks,
         )
-        size = sum([len(tensor.data) for tensor in message.inputs])
+        size = sum(len(tensor.data) for tensor in message.inputs)
         if self._held_bytes + size > self._settings.open_bytes:
             raise Refusal("node.busy", "too many bytes of inputs are held", hint="try later")
         digest = handed.digest.hex()
@@ -274,7 +274,7 @@ class WorkDesk:
             answer_by=handed.record.answer_by,
         )
         # Nobody is told anything before it is on disk; until then computing costs nobody but us.
-        package = digest_from_hex(handed.facts.model.package)
+        package = Digest(bytes.fromhex(handed.facts.model.package))
         return (
             Journal(f"{ACCEPT}{digest}", (*voucher, encode(record))),
             Compute(digest, package, message.inputs, handed.facts.arithmetic),
@@ -318,7 +318,7 @@ class WorkDesk:
         assert opener is not None, "only a session that this life opened is appended to"
         receipt = Receipt(
             request=work.handed.facts,
-            outputs=tuple([make_tensor_head(work.salt, tensor) for tensor in outputs]),
+            outputs=tuple(make_tensor_head(work.salt, tensor) for tensor in outputs),
             evidence="signed",
             node=self._settings.party,
             log=LogPosition(
@@ -330,7 +330,7 @@ class WorkDesk:
             custody=digest,
         )
         payload = encode_receipt(state_charge(receipt, digest, self._settings, self._tabs))
-        size = sum([len(tensor.data) for tensor in outputs])
+        size = sum(len(tensor.data) for tensor in outputs)
         if size > limits.ANSWER_BYTES or len(payload) > limits.STATEMENT_BYTES:
             raise Refusal(
                 "node.answer-too-large",
