@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 
 import numpy as np
 import pytest
@@ -40,7 +41,8 @@ BOTH = {
 SENTENCES = {
     "minilm": {
         "file": ("all-minilm-l6-v2", "model.onnx"),
-        "pack": ("--dim", "n=1..16", "--dim", "s=1..128"),
+        "pack": ("--dim", "n=1..16", "--dim", "s=1..128", "--max-tokens", "128"),
+        "enclose": "tokenizer.json",
         "inputs": lambda rng: {
             "input_ids": rng.integers(0, 30_000, (16, 128)),
             "attention_mask": np.ones((16, 128), np.int64),
@@ -90,8 +92,10 @@ def play(models, find_model, tmp_path):
         recipe, file = model["file"]
         facts = ("--name", name, "--version", "1", "--task", "t", "--licence", "MIT")
         where = ("-o", str(tmp_path / name))
-        source = str(find_model(recipe) / file)
-        call(home, None, "model", "pack", source, "--exact", *model["pack"], *facts, *where)
+        source, more = find_model(recipe) / file, list(model["pack"])
+        if "enclose" in model:
+            more += ("--enclose", str(find_model(recipe) / model["enclose"]))
+        call(home, None, "model", "pack", str(source), "--exact", *more, *facts, *where)
         packages.append(tmp_path / name)
     rng = np.random.default_rng(6)
     with Network.open(
@@ -114,11 +118,28 @@ def play(models, find_model, tmp_path):
                 said = call(home, network, "ask", name, *many, "--exact", status=1)
                 assert said["error"]["code"] == "schema.dim-out-of-range"
             call(home, network, "model", "fetch", name)
+        if "minilm" in models:
+            check_sentences(network)
     # The network is gone: what was fetched and kept is enough.
     for name, (request_id, package) in asked.items():
         said = call(home, None, "receipt", "recheck", request_id)
         assert said["right"] is True
         assert said["package"] == package, name
+
+
+def check_sentences(network):
+    """The OpenAI API's door turns text into tokens, and asks for class exact."""
+    asked = {
+        "model": "minilm",
+        "input": ["A man is eating food.", "A man is eating a piece of bread."],
+        "probatum": {"arithmetic": "exact"},
+    }
+    url = f"{network.endpoints.gateway}/v1/embeddings"
+    with urllib.request.urlopen(url, json.dumps(asked).encode(), timeout=60) as found:
+        said = json.load(found)
+    one, two = (np.array(each["embedding"]) for each in said["data"])
+    assert one @ two == pytest.approx(0.7553, abs=1e-4), "as its card says"
+    assert said["probatum"]["arithmetic"] == "exact"
 
 
 def test_magika_and_silero_are_served_exactly_and_rechecked(find_model, tmp_path):

@@ -27,6 +27,7 @@ from probatum.cli.drafting import (
     load_draft,
     write_draft,
 )
+from probatum.cli.enclosing import ALONE, Enclosure
 from probatum.cli.exacting import (
     PLAIN,
     ExactPart,
@@ -158,6 +159,7 @@ def pack(  # noqa: PLR0913 - a command's options are its arguments
         bool, Parameter(help="Rows do not depend on one another: requests may be joined.")
     ] = False,
     packing: Packing = PLAIN,
+    enclosure: Enclosure = ALONE,
     common: Common = DEFAULTS,
 ) -> None:
     """Make a package out of a model's folder, or out of an ONNX file alone.
@@ -190,7 +192,14 @@ def pack(  # noqa: PLR0913 - a command's options are its arguments
     facts = {key: str(value) for key, value in values.items()}
     is_batch = batch or (draft is not None and draft.batch)
     made, verdict = _build(
-        source, draft, facts, place, labels=labels, is_batch=is_batch, packing=packing
+        source,
+        draft,
+        facts,
+        place,
+        labels=labels,
+        is_batch=is_batch,
+        packing=packing,
+        enclosure=enclosure,
     )
     show_package(common, made.digest, made.manifest, place, verdict=verdict)
     if not common.json:
@@ -206,6 +215,7 @@ def _build(
     labels: Path | None,
     is_batch: bool,
     packing: Packing,
+    enclosure: Enclosure,
 ) -> tuple[Package, Verdict]:
     """Examine the model, and make the package of the very bytes that were examined."""
     model = source if draft is None else _find_model(source, draft)
@@ -214,6 +224,7 @@ def _build(
     data = read_bounded(model, bounds.MODEL_BYTES)
     if sha256(data).hex() != verdict.sha256:
         raise Refusal("draft.changed", f"{model} changed while it was examined", hint="try again")
+    enclosed = enclosure.read()
     exact = find_exact_part(verdict, data, packing, is_batch=is_batch)
     schema = exact.schema or _read_schema(verdict, is_batch=is_batch)
     if labels is not None:
@@ -227,11 +238,11 @@ def _build(
         labels=lines,
         parents=draft.parents if draft is not None else (),
         batch_dim=_find_batch_dim(exact, schema) if is_batch else None,
-        max_tokens=None,
+        max_tokens=enclosure.max_tokens,
         bound=exact.bound,
         dims=exact.dims,
     )
-    return build_package(said, data, place, exact.files), verdict
+    return build_package(said, data, place, {**enclosed, **exact.files}), verdict
 
 
 def _find_batch_dim(exact: ExactPart, schema: Schema) -> str:
