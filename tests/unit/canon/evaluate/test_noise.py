@@ -6,8 +6,9 @@ import pytest
 
 from probatum.canon.arith.gumbel import NOISE_BITS, compute_gumbel
 from probatum.canon.evaluate import noise
-from probatum.canon.evaluate.noise import NOISE_ERROR, compute_noise, round_noise
+from probatum.canon.evaluate.noise import NOISE_ERROR, compute_noise, compute_words, round_noise
 from probatum.canon.evaluate.workspace import Scratch
+from probatum.canon.primitives.maps.noise import derive_noise_key
 
 HARD = (952025151, 3877676956, 1664635138, 1685705203)
 """Words whose noise is within 2**-28 units of half an integer, the first the hardest of all."""
@@ -85,3 +86,18 @@ def test_zero_has_no_sign():
     noise = compute_noise(words, Scratch())
     assert (noise == 0).any()
     assert not np.signbit(noise[noise == 0]).any()
+
+
+def test_the_greatest_is_drawn_as_softmax_says():
+    """Forty thousand draws among five tokens, three of them in one block."""
+    logits = np.array([0.0, 1.0, -1.0, 0.5, 2.0], np.float32)
+    tokens, draws = np.array([3, 4, 5, 900, 49_000]), 40_000
+    places = np.repeat(np.arange(draws), len(tokens))
+    words = compute_words(derive_noise_key(bytes(32), 0), places, np.tile(tokens, draws))
+    noise = compute_noise(words, Scratch()).reshape(draws, len(tokens))
+    for temperature in (0.5, 1.0, 3.0):
+        won = (logits + np.float32(temperature) * noise).argmax(axis=1)
+        shares = np.exp(logits / temperature) / np.exp(logits / temperature).sum()
+        counts = np.bincount(won, minlength=len(tokens))
+        deviations = np.sqrt(draws * shares * (1 - shares))
+        assert (np.abs(counts - draws * shares) < 4 * deviations).all()
