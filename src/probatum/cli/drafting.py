@@ -6,10 +6,11 @@ folder holds the ONNX file beside it. Must not know engines. Read next: `making`
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -57,6 +58,13 @@ file = "model.onnx"
 # Whether rows do not depend on one another: then a node may join requests along the
 # first dimension. Right for most models; wrong where a row's answer looks at other rows.
 batch = {batch}
+
+# Whether nodes can answer exactly: the same bits on every machine, which anybody computes again.
+# `probatum model check` says whether they can. Beside it: the values that its dims may have, by
+# their names in the ONNX file ("1..16" of each that is not named), and inputs that are constants.
+exact = false
+# dims = {{ n = "1..64" }}
+# bind = {{ sr = 16000 }}
 
 # What it was made from: the package digest of each parent, and how.
 # converted, fine-tuned, quantised, distilled or merged
@@ -109,6 +117,9 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         file: The ONNX file, in the folder or below it.
         labels: Names of classes; `labels_file` names a file of them instead.
         batch: Whether requests may be joined along the first dimension.
+        exact: Whether the package is to have a canonical meaning (`EXACT-1`).
+        dims: What that admits, by name of a dim: ``1..16``, or one number.
+        bind: Constants, by name of an input.
     """
 
     name: ModelName
@@ -120,7 +131,20 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     labels: tuple[str, ...] = ()
     labels_file: PackagePath | None = None
     batch: bool = False
+    exact: bool = False
+    dims: Annotated[dict[str, str | int], Meta(max_length=16)] = msgspec.field(default_factory=dict)
+    bind: Annotated[dict[str, bool | int | float | list[Any]], Meta(max_length=16)] = msgspec.field(
+        default_factory=dict
+    )
     parents: Annotated[tuple[Parent, ...], Meta(max_length=16)] = ()
+
+    def list_dims(self) -> tuple[str, ...]:
+        """List the ranges of dims as the command line has them: ``n=1..16``."""
+        return tuple(f"{name}={value}" for name, value in self.dims.items())
+
+    def list_constants(self) -> tuple[str, ...]:
+        """List the constants as the command line has them: ``sr=16000``."""
+        return tuple(f"{name}={json.dumps(value)}" for name, value in self.bind.items())
 
     def read_labels(self, folder: Path) -> tuple[str, ...]:
         """Read the names of classes, from the file if one is named.

@@ -42,7 +42,11 @@ __all__ = [
     "check_package_meaning",
     "describe_joining",
     "find_exact_part",
+    "join_packings",
 ]
+
+
+_EXACT: Final = "add --exact, or exact = true to the model.toml"
 
 
 @Parameter(name="*")
@@ -70,6 +74,21 @@ class Packing:
 
 
 PLAIN: Final = Packing()
+
+
+def join_packings(written: Packing, said: Packing) -> Packing:
+    """Join what a file says with what is said now, which counts where both speak of one name.
+
+    Raises:
+        Refusal: `input.malformed`, `input.unknown-dtype`.
+    """
+    dims = {word.partition("=")[0] for word in said.dim}
+    bound = {parse_input(word).name for word in said.bind}
+    return Packing(
+        exact=written.exact or said.exact,
+        dim=(*(word for word in written.dim if word.partition("=")[0] not in dims), *said.dim),
+        bind=(*(word for word in written.bind if parse_input(word).name not in bound), *said.bind),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +125,7 @@ def find_exact_part(
         Fault: `sandbox.broken`.
     """
     if packing.dim and not packing.exact:
-        raise Refusal("input.bad-dim", "--dim says what --exact admits", hint="add --exact")
+        raise Refusal("input.bad-dim", "dims say what class exact admits", hint=_EXACT)
     words = tuple(parse_input(word) for word in packing.bind)
     names = {word.name for word in words}
     specs = tuple(spec for spec in verdict.inputs if spec.name in names)
@@ -118,7 +137,7 @@ def find_exact_part(
     if not packing.exact:
         if not bound:
             return ExactPart()
-        raise Refusal("input.bad-dim", "--bind goes with --exact", hint="add --exact")
+        raise Refusal("input.bad-dim", "constants go with class exact", hint=_EXACT)
     question = Question(
         model=model, ranges=parse_dims(packing.dim), bind=tensors, usual=USUAL_RANGE
     )

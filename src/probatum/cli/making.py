@@ -35,6 +35,7 @@ from probatum.cli.exacting import (
     check_package_meaning,
     describe_joining,
     find_exact_part,
+    join_packings,
 )
 from probatum.cli.examining import describe_verdict, examine_file, list_refused
 from probatum.cli.failures import OK, REFUSED
@@ -121,7 +122,8 @@ def check(
         return _report_refused(verdict, common)
     check_complete(draft)
     labels = draft.read_labels(path)
-    schema = _read_schema(verdict, is_batch=draft.batch)
+    exact = _check_draft_exact(path, draft, verdict)
+    schema = exact.schema or _read_schema(verdict, is_batch=draft.batch)
     if common.json:
         print_json({"folder": str(path), "verdict": verdict})
         return OK
@@ -130,6 +132,7 @@ def check(
         **_describe_schema(schema, verdict),
         "labels": f"{len(labels)} classes" if labels else "none: it does not classify",
         "requests": "may be joined" if draft.batch else "run one by one",
+        **({"exact": _describe_ranges(exact)} if draft.exact else {}),
         **describe_verdict(verdict),
     }
     print_facts(facts)
@@ -225,6 +228,7 @@ def _build(
     if sha256(data).hex() != verdict.sha256:
         raise Refusal("draft.changed", f"{model} changed while it was examined", hint="try again")
     enclosed = enclosure.read()
+    packing = join_packings(_read_packing(draft), packing)
     exact = find_exact_part(verdict, data, packing, is_batch=is_batch)
     schema = exact.schema or _read_schema(verdict, is_batch=is_batch)
     if labels is not None:
@@ -243,6 +247,22 @@ def _build(
         dims=exact.dims,
     )
     return build_package(said, data, place, {**enclosed, **exact.files}), verdict
+
+
+def _read_packing(draft: Draft | None) -> Packing:
+    if draft is None:
+        return PLAIN
+    return Packing(exact=draft.exact, dim=draft.list_dims(), bind=draft.list_constants())
+
+
+def _check_draft_exact(folder: Path, draft: Draft, verdict: Verdict) -> ExactPart:
+    """Expand a draft's model if it is to be exact. Raises as `find_exact_part`."""
+    data = read_bounded(_find_model(folder, draft), bounds.MODEL_BYTES) if draft.exact else b""
+    return find_exact_part(verdict, data, _read_packing(draft), is_batch=draft.batch)
+
+
+def _describe_ranges(exact: ExactPart) -> str:
+    return ", ".join(("yes", *(f"{one.name} {one.least} to {one.greatest}" for one in exact.dims)))
 
 
 def _find_batch_dim(exact: ExactPart, schema: Schema) -> str:

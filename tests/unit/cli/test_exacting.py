@@ -1,7 +1,9 @@
 """Packages carry their canonical meaning, and lie about it in vain (EXACT-1)."""
 
 import json
+import re
 
+import msgspec
 import pytest
 
 from probatum.cli.app import run
@@ -64,6 +66,64 @@ def test_a_check_says_whether_exact_requests_are_computed_together(net, tmp_path
     assert run(["model", "check", str(tmp_path / "q")]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "computed one by one: entry 1 (ReduceMax): it folds over rows" in said
+
+
+def draft(net, folder, *lines):
+    """Begin a model's folder and say this in its model.toml."""
+    assert run(["model", "init", str(folder), "--from", str(net)]) == 0
+    text = (folder / "model.toml").read_text()
+    for line in ('task = "t"', 'licence = "MIT"', *lines):
+        name = line.partition(" ")[0]
+        text = re.sub(f"(?m)^(# )?{name} = .*$", lambda _, line=line: line, text, count=1)
+        assert line in text
+    (folder / "model.toml").write_text(text)
+    return folder
+
+
+EXACT_LINES = ("batch = true", "exact = true", "bind = { factor = [2] }")
+
+
+def test_a_model_toml_says_what_the_options_say(net, tmp_path, capsys):
+    folder = draft(net, tmp_path / "net", *EXACT_LINES, 'dims = { rows = "1..8" }')
+    assert run(["model", "check", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "x float32 [rows, 3]" in said
+    assert "yes, rows 1 to 8" in said
+    assert run(["model", "pack", str(folder)]) == 0
+    assert pack(net, tmp_path / "p", *EXACT, "--dim", "rows=1..8") == 0
+    written, spoken = (load_package(one).manifest for one in (folder / "package", tmp_path / "p"))
+    assert written == msgspec.structs.replace(spoken, version="1.0")
+
+
+def test_what_is_said_counts_more_than_what_is_written(net, tmp_path):
+    folder = draft(net, tmp_path / "net", *EXACT_LINES, "dims = { rows = 4 }")
+    words = ("--dim", "rows=1..2", "--bind", "factor=[3]", "-o", str(tmp_path / "p"))
+    assert run(["model", "pack", str(folder), *words]) == 0
+    manifest = load_package(tmp_path / "p").manifest
+    assert [(one.name, one.least, one.greatest) for one in manifest.canonical.dims] == [
+        ("rows", 1, 2)
+    ]
+    assert manifest.bound[0].data == "00004040"
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [
+        (("exact = true", 'dims = { rows = "many" }'), "input.bad-dim"),
+        (("exact = true", 'dims = { rows = "1..16", x = 1.5 }'), "draft.malformed"),
+        (("exact = true", "dims = { rows = 4 }", "bind = { other = 1 }"), "input."),
+        (("exact = true", "bind = { factor = inf }"), "input.malformed"),
+        (("dims = { rows = 4 }",), "input.bad-dim"),
+        (("bind = { factor = [2] }",), "input.bad-dim"),
+        (('exact = "yes"',), "draft.malformed"),
+    ],
+)
+def test_what_a_model_toml_may_not_say_of_exactness(net, tmp_path, capsys, lines, code):
+    folder = draft(net, tmp_path / "net", *lines)
+    capsys.readouterr()
+    for command in ("check", "pack"):
+        assert run(["model", command, str(folder)]) == 1
+        assert code in capsys.readouterr().err
 
 
 def test_dims_of_which_nothing_is_said_are_admitted_from_1_to_16(net, tmp_path):
