@@ -15,10 +15,12 @@ from probatum.errors import Refusal
 from probatum.evidence.custody import CheckedBranch, check_custody, check_release
 from probatum.evidence.prices import check_receipt_price, describe_prices
 from probatum.evidence.settlement import CheckedSettlement, check_settlement
+from probatum.evidence.texts import check_cancelled
 from probatum.protocol.bundles import Bundle, decode_bundle
 from probatum.protocol.custody import Release
 from probatum.protocol.dsse import Envelope, check_signatures, decode_payload
 from probatum.protocol.hexes import key_from_hex
+from probatum.protocol.prefixes import Cancellation
 from probatum.protocol.primitives import Digest, Salt
 from probatum.protocol.receipts import Receipt, read_receipt
 from probatum.protocol.statements import compute_record_digest
@@ -75,12 +77,14 @@ class CheckedRecords:
     Attributes:
         receipt: None if the request failed.
         receipt_digest: SHA-256 of the receipt's payload, its log entry; None without one.
+        cancellation: Why the answer is a text that has not ended; None of any other (`TEXT-1`).
     """
 
     branches: tuple[CheckedBranch, ...]
     release: Release
     receipt: Receipt | None
     receipt_digest: Digest | None
+    cancellation: Cancellation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +96,7 @@ class VerifiedBundle:
         receipt_digest: SHA-256 of the receipt's payload: its log entry.
         settlement: None for a pending bundle.
         checks: What was checked and what was not, in order.
+        cancellation: Why the answer is a text that has not ended; None of any other (`TEXT-1`).
     """
 
     branches: tuple[CheckedBranch, ...]
@@ -100,6 +105,7 @@ class VerifiedBundle:
     receipt_digest: Digest
     settlement: CheckedSettlement | None
     checks: tuple[CheckLine, ...]
+    cancellation: Cancellation | None = None
 
 
 def _hold(clause: str, text: str) -> CheckLine:
@@ -162,20 +168,27 @@ def check_records(bundle: Bundle) -> CheckedRecords:
 
     Raises:
         Refusal: as `check_custody`, `check_release` and `check_receipt`;
-            `receipt.wrong-release` if the release contradicts the receipt.
+            `receipt.wrong-release` if the release contradicts the receipt;
+            `receipt.wrong-cancellation` if receipt and cancellation do not name each other.
     """
     branches = check_custody(bundle.custody)
     release = check_release(bundle.release, branches)
     if bundle.receipt is None:
         if release.outcome != "failed" or bundle.settlement is not None:
             raise Refusal("receipt.absent", "the release names a receipt that is not there")
+        if bundle.cancellation is not None:
+            raise Refusal("receipt.wrong-cancellation", "no receipt names this cancellation")
         return CheckedRecords(branches=branches, release=release, receipt=None, receipt_digest=None)
     if release.outcome == "failed":
         raise Refusal("receipt.wrong-release", "a receipt beside a release that says it failed")
     receipt, digest = check_receipt(bundle.receipt, branches)
     _check_release_matches(release, receipt, digest)
     return CheckedRecords(
-        branches=branches, release=release, receipt=receipt, receipt_digest=digest
+        branches=branches,
+        release=release,
+        receipt=receipt,
+        receipt_digest=digest,
+        cancellation=check_cancelled(receipt, bundle.cancellation, branches),
     )
 
 
@@ -209,6 +222,14 @@ def _verify(bundle: Bundle) -> tuple[Envelope, VerifiedBundle]:
     prices = describe_prices(receipt, records.release)
     if prices:
         checks.append(_hold("PAY-1", f"{prices} No more than was agreed."))
+    if records.cancellation is not None:
+        checks.append(
+            _hold(
+                "TEXT-1",
+                "The text breaks off because the gateway cancelled it: "
+                f"{records.cancellation.reason}, after {records.cancellation.seen} token(s).",
+            )
+        )
     if silent:
         checks.append(
             _open(
@@ -223,6 +244,7 @@ def _verify(bundle: Bundle) -> tuple[Envelope, VerifiedBundle]:
         receipt_digest=digest,
         settlement=None,
         checks=tuple(checks),
+        cancellation=records.cancellation,
     )
     return bundle.receipt, verified
 

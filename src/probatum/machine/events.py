@@ -19,8 +19,10 @@ __all__ = [
     "Arrived",
     "Computed",
     "Durable",
+    "Enough",
     "Event",
     "Fired",
+    "Generated",
     "Hung",
     "Moment",
     "Returned",
@@ -68,6 +70,12 @@ class Hung(msgspec.Struct, frozen=True):
     conversation: str
 
 
+class Enough(msgspec.Struct, frozen=True):
+    """The other side is there, and wants no more of a text than it has heard (`TEXT-1`)."""
+
+    conversation: str
+
+
 class Returned(msgspec.Struct, frozen=True):
     """A reply to an earlier `Send`; `last` when no more can come."""
 
@@ -89,8 +97,15 @@ class Durable(msgspec.Struct, frozen=True):
     ticket: str
 
 
+class Generated(msgspec.Struct, frozen=True):
+    """A `Generate` has more tokens: those after the last ones that were told."""
+
+    job: str
+    ids: tuple[int, ...]
+
+
 class Computed(msgspec.Struct, frozen=True):
-    """A `Compute` has ended: outputs, or why not."""
+    """A `Compute` or `Generate` has ended: outputs, or why not."""
 
     job: str
     outcome: tuple[Tensor, ...] | Refusal | Fault
@@ -103,6 +118,16 @@ class Fired(msgspec.Struct, frozen=True):
 
 
 Event: TypeAlias = (
-    Started | Stopping | Arrived | Hung | Returned | Unreachable | Durable | Computed | Fired
+    Started
+    | Stopping
+    | Arrived
+    | Hung
+    | Enough
+    | Returned
+    | Unreachable
+    | Durable
+    | Generated
+    | Computed
+    | Fired
 )
 """Everything that can happen to a party."""

@@ -19,6 +19,8 @@ __all__ = [
     "CancelTimer",
     "Commit",
     "Compute",
+    "Curtail",
+    "Generate",
     "Halt",
     "Journal",
     "Reply",
@@ -82,6 +84,29 @@ class Compute(msgspec.Struct, frozen=True):
     arithmetic: ArithmeticClass = "float"
 
 
+class Generate(msgspec.Struct, frozen=True):
+    """Have a language model write (`TEXT-1`); `Generated`, as often as it likes, and `Computed`.
+
+    Attributes:
+        inputs: As the manifest has them.
+        nonce: The request's, 32 bytes: the chance in the choice of tokens.
+        prefix: Tokens that another node chose. They are checked before anything else is told: a
+            wrong one ends the job with the refusal `text.wrong-prefix`.
+    """
+
+    job: str
+    package: Digest
+    inputs: tuple[Tensor, ...]
+    nonce: bytes
+    prefix: tuple[int, ...] = ()
+
+
+class Curtail(msgspec.Struct, frozen=True):
+    """End a `Generate` with the tokens that it has; harmless if it has ended."""
+
+    job: str
+
+
 class SetTimer(msgspec.Struct, frozen=True):
     """Wake the party after a while; setting a timer of the same name again replaces it."""
 
@@ -111,5 +136,17 @@ class Halt(msgspec.Struct, frozen=True):
     message: str
 
 
-Wish: TypeAlias = Send | Reply | Journal | Commit | Compute | SetTimer | CancelTimer | Report | Halt
+Wish: TypeAlias = (
+    Send
+    | Reply
+    | Journal
+    | Commit
+    | Compute
+    | Generate
+    | Curtail
+    | SetTimer
+    | CancelTimer
+    | Report
+    | Halt
+)
 """Everything that a party can ask."""

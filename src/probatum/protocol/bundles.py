@@ -57,12 +57,14 @@ class Bundle(Document, frozen=True, kw_only=True):
         custody: The hand-overs in order of branch; one countersigned by both, or by the giver
             alone where the taker never acknowledged it.
         release: The gateway's last record.
+        cancellation: There iff the receipt names it: who asked for its text had enough (`TEXT-1`).
     """
 
     format: Literal["probatum-bundle/1"]
     custody: Annotated[tuple[Envelope, ...], Meta(min_length=1, max_length=limits.BRANCHES)]
     release: Envelope
     receipt: Envelope | None = None
+    cancellation: Envelope | None = None
     settlement: Settlement | None = None
 
 

@@ -66,6 +66,8 @@ class HandOver(Document, frozen=True, kw_only=True):
         opener: Only where the record accepts: what the gateway's life drew at its start. It is
             there where an answer will be charged for, so that no two lives of a gateway sign the
             same first record.
+        prefix: Only where it does not: digest of the signed prefix of a text that the taker is to
+            go on with (`TEXT-1`).
     """
 
     request_id: RequestId
@@ -81,6 +83,7 @@ class HandOver(Document, frozen=True, kw_only=True):
     accepted_from: Caller | None = None
     price_units: Amount = 0
     opener: HexDigest | None = None
+    prefix: HexDigest | None = None
 
 
 class Release(Document, frozen=True, kw_only=True):
@@ -153,6 +156,8 @@ def decode_handover(payload: bytes) -> HandOver:
         raise Refusal("custody.bad-form", "only a first record says whom it accepts from")
     if record.opener is not None and not record.accepts:
         raise Refusal("custody.bad-form", "only a first record names the gateway's life")
+    if record.prefix is not None and record.accepts:
+        raise Refusal("custody.bad-form", "nobody has begun the text of a first record")
     if record.answer_by <= record.given_at:
         raise Refusal("custody.bad-form", "the answer is due before the hand-over")
     if record.giver.key == record.taker.key:

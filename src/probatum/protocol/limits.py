@@ -25,6 +25,10 @@ FRAME_BYTES: Final = 80 * MIB
 """One frame of a hand-over stream: tensors and their heads."""
 LEDGER_FRAME_BYTES: Final = 24 * MIB
 """One message without tensors: a block, or the records that somebody follows."""
+TEXT_TOKENS: Final = 1 << 20
+"""Of a prompt and its answer together; a model may read fewer."""
+TEXT_PREFIX_TOKENS: Final = 16
+"""A node signs the beginning of an answer each time that it is so much longer."""
 
 # Documents
 STATEMENT_BYTES: Final = 64 * KIB

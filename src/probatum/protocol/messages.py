@@ -37,6 +37,8 @@ __all__ = [
     "Answer",
     "Answered",
     "Ask",
+    "CancelText",
+    "CancelWork",
     "Follow",
     "Followed",
     "GetBlock",
@@ -48,6 +50,7 @@ __all__ = [
     "GetState",
     "GetStatus",
     "GetTab",
+    "GivenPrefix",
     "GotBlock",
     "GotBundle",
     "GotHeader",
@@ -58,8 +61,10 @@ __all__ = [
     "ListState",
     "ListedState",
     "Message",
+    "Noted",
     "Outcome",
     "Payment",
+    "Produced",
     "Refused",
     "StateItem",
     "Status",
@@ -70,6 +75,7 @@ __all__ = [
 
 Tensors = Annotated[tuple[Tensor, ...], Meta(max_length=limits.TENSORS_PER_REQUEST)]
 DocumentBytes = Annotated[bytes, Meta(max_length=limits.ENVELOPE_BYTES)]
+TokenBytes = Annotated[bytes, Meta(max_length=4 * limits.TEXT_TOKENS)]
 
 
 class Refused(LedgerValue, frozen=True, kw_only=True, tag=1):
@@ -108,7 +114,7 @@ class Ask(LedgerValue, frozen=True, kw_only=True, tag=10):
     `request_id` is set by who may repeat the request: the same id under the same salt gets the
     same answer. Without a salt of the client's own nothing can be repeated. Without `payment`
     only models that cost nothing answer. With `node`, an operator, the request is handed to
-    nobody else.
+    nobody else. With `stream`, the tokens of a text come as they are chosen (`Produced`).
     """
 
     model: ModelName
@@ -122,6 +128,7 @@ class Ask(LedgerValue, frozen=True, kw_only=True, tag=10):
     payment: Payment | None = None
     arithmetic: ArithmeticClass = "float"
     node: Address | None = None
+    stream: bool = False
 
 
 class Answer(LedgerValue, frozen=True, kw_only=True, tag=11):
@@ -146,7 +153,26 @@ class GotBundle(LedgerValue, frozen=True, kw_only=True, tag=13):
     bundle: Annotated[bytes, Meta(max_length=limits.BUNDLE_BYTES)]
 
 
+class CancelText(LedgerValue, frozen=True, kw_only=True, tag=14):
+    """Who asked for a text has enough of it; the salt shows that it is who asked (`TEXT-1`)."""
+
+    request_id: RequestId
+    salt: Salt
+
+
 # Gateway ↔ inference node
+
+
+class GivenPrefix(LedgerValue, frozen=True, kw_only=True):
+    """The beginning of a text that another node signed (`TEXT-1`).
+
+    Attributes:
+        statement: DSSE envelope of a `prefixes.Prefix`.
+        ids: Its tokens, packed (`texts.pack_ids`).
+    """
+
+    statement: DocumentBytes
+    ids: TokenBytes
 
 
 class HandOverWork(LedgerValue, frozen=True, kw_only=True, tag=20):
@@ -155,6 +181,7 @@ class HandOverWork(LedgerValue, frozen=True, kw_only=True, tag=20):
     `record` is a DSSE envelope (`custody.HandOver`) with the giver's signature; `facts` the
     canonical `requests.RequestFacts` whose digest the record names. `voucher` is there iff the
     record lets the taker charge: of the giver's escrow for the taker's operator (`PAY-1`).
+    `prefix` is there iff the record names one: the taker goes on with that text.
     """
 
     record: DocumentBytes
@@ -163,6 +190,7 @@ class HandOverWork(LedgerValue, frozen=True, kw_only=True, tag=20):
     inputs: Tensors
     time_left_ms: Millis
     voucher: SignedVoucher | None = None
+    prefix: GivenPrefix | None = None
 
 
 class Accepted(LedgerValue, frozen=True, kw_only=True, tag=21):
@@ -176,6 +204,33 @@ class Answered(LedgerValue, frozen=True, kw_only=True, tag=22):
 
     receipt: DocumentBytes
     outputs: Tensors
+
+
+class Produced(LedgerValue, frozen=True, kw_only=True, tag=23):
+    """More tokens of a text (`TEXT-1`); from node to gateway, and on to who asked. Never last.
+
+    Tokens alone are no promise; what is signed is.
+
+    Attributes:
+        start: Place of the first token in the answer.
+        ids: The tokens, packed (`texts.pack_ids`).
+        prefix: DSSE envelope of a `prefixes.Prefix`, of some or all tokens so far; or empty.
+    """
+
+    start: Index
+    ids: TokenBytes
+    prefix: DocumentBytes = b""
+
+
+class CancelWork(LedgerValue, frozen=True, kw_only=True, tag=24):
+    """End a text early: the canonical envelope of a `prefixes.Cancellation`."""
+
+    custody: Digest
+    cancellation: DocumentBytes
+
+
+class Noted(LedgerValue, frozen=True, kw_only=True, tag=25):
+    """Heard; there is nothing else to say."""
 
 
 # Anybody ↔ inference node's log
@@ -367,9 +422,13 @@ Message: TypeAlias = (
     | Answer
     | GetBundle
     | GotBundle
+    | CancelText
     | HandOverWork
     | Accepted
     | Answered
+    | Produced
+    | CancelWork
+    | Noted
     | GetLogFile
     | GotLogFile
     | GetManifest

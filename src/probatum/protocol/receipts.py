@@ -51,7 +51,8 @@ class Receipt(Document, frozen=True, kw_only=True):
 
     `custody` is the digest of the hand-over that the node accepted for this work. What is charged
     for it names its escrow and all that was charged there, this included (`PAY-1`); without a
-    price both are absent.
+    price both are absent. `cancelled` is there iff the answer is a text that has not ended: the
+    digest of the cancellation that the node obeyed (`TEXT-1`).
     """
 
     request: RequestFacts
@@ -64,6 +65,7 @@ class Receipt(Document, frozen=True, kw_only=True):
     escrow: HexDigest | None = None
     running_total_units: Amount | None = None
     value_at_risk_units: Amount | None = None
+    cancelled: HexDigest | None = None
 
 
 class _ReceiptStatement(Statement[Receipt], frozen=True, kw_only=True):

@@ -22,9 +22,11 @@ from probatum.protocol.encoding import encode
 from probatum.protocol.hashing import hash_tagged, sha256
 from probatum.protocol.primitives import Digest
 from probatum.protocol.tensors import Tensor
+from probatum.protocol.texts import pack_ids
 from probatum.storm.disk import Disk, DiskPace
 from probatum.storm.loop import Action, Loop, derive_chance
 from probatum.storm.network import Life, Network, Weather
+from probatum.storm.scribe import Pen, Scribe
 from probatum.storm.trace import Trace
 
 __all__ = ["START_MS", "Build", "Engine", "Kernel", "Party"]
@@ -45,6 +47,7 @@ class Party:
     Attributes:
         clock_skew_ms: How far this party's clock is from the storm's.
         compute_ms: Shortest and longest time of one computation.
+        pen: What writes texts for it, if anything does.
         machine: None while the party is down.
         life: How often it was started; `steps` of all lives together.
         timers: What is set in this life, by the number of the setting.
@@ -58,6 +61,7 @@ class Party:
     engine: Engine | None
     clock_skew_ms: int = 0
     compute_ms: tuple[int, int] = (5, 60)
+    pen: Pen | None = None
     machine: Machine | None = None
     life: int = 0
     halted: bool = False
@@ -87,6 +91,9 @@ class Kernel:
         )
         self.parties: dict[str, Party] = {}
         self.on_end: Callable[[Party], None] | None = None
+        self._scribe = Scribe(
+            loop=self.loop, chance=derive_chance(seed, "scribe"), deliver=self.deliver
+        )
         self._names: dict[str, str] = {}
         self._pace = pace
         self._chance = derive_chance(seed, "kernel")
@@ -102,6 +109,7 @@ class Kernel:
         *,
         engine: Engine | None = None,
         clock_skew_ms: int = 0,
+        pen: Pen | None = None,
     ) -> Party:
         """Add a party that is down; `start` brings it up.
 
@@ -111,6 +119,7 @@ class Kernel:
             build: Builds its machine from its disk, at each start.
             engine: What computes for it, if anything does.
             clock_skew_ms: How far its clock is from the storm's.
+            pen: What writes texts for it, if anything does.
         """
         disk = Disk(
             loop=self.loop,
@@ -126,6 +135,7 @@ class Kernel:
             disk=disk,
             engine=engine,
             clock_skew_ms=clock_skew_ms,
+            pen=pen,
         )
         self.parties[name] = party
         self._names[endpoint] = name
@@ -224,6 +234,11 @@ class Kernel:
                 party.disk.commit(wish.ticket, wish.rows, self._on_durable(life))
             case wishes.Compute():
                 self._compute(party, life, wish)
+            case wishes.Generate():
+                self.trace.count("texts begun")
+                self._scribe.begin(life, wish, party.pen)
+            case wishes.Curtail(job=job):
+                self._scribe.curtail(life, job)
             case wishes.SetTimer():
                 self._set_timer(party, life, wish)
             case wishes.CancelTimer(timer=timer):
@@ -305,8 +320,10 @@ def _describe(event: Event) -> tuple[str, bytes]:
             return f"{name} {event.call} {what} last={event.last}", encode(event.message)
         case events.Unreachable():
             return f"{name} {event.call} {event.reason}", b""
-        case events.Hung():
+        case events.Hung() | events.Enough():
             return f"{name} {event.conversation}", b""
+        case events.Generated():
+            return f"{name} {event.job} {len(event.ids)}", pack_ids(event.ids)
         case events.Durable():
             return f"{name} {event.ticket}", b""
         case events.Fired():

@@ -70,7 +70,9 @@ def tensor(data, name="x"):
 class Network:
     """A world with a ledger; nodes are started by name."""
 
-    def __init__(self, nodes=("a", "b", "c"), *, params=None):
+    def __init__(self, nodes=("a", "b", "c"), *, params=None, manifest=MANIFEST):
+        self.manifest = manifest
+        self.package = compute_package_digest(encode_manifest(manifest))
         self.world = World()
         self.names = nodes
         self.nonces = {}
@@ -99,7 +101,8 @@ class Network:
         self.world.start(LEDGER, full, store=self.store)
         self.journals = {name: [] for name in (*nodes, "gateway")}
         self.submit(
-            "publisher", PublishModel(name="doubler", version="1", package=PACKAGE, size_bytes=1)
+            "publisher",
+            PublishModel(name=manifest.name, version="1", package=self.package, size_bytes=1),
         )
 
     def submit(self, who, body, *, code="ok"):
@@ -141,13 +144,14 @@ class Network:
             payer=account(f"{name} payer"),
             trust=self.trust,
             ledger=LEDGER,
-            packages={PACKAGE: MANIFEST},
+            packages={self.package: self.manifest},
             **more,
         )
 
-    def start_node(self, name, *, compute=None, compute_ms=5, **more):
+    def start_node(self, name, *, compute=None, compute_ms=5, pen=None, **more):
         node = InferenceNode(self.node_settings(name, **more), tuple(self.journals[name]))
         engine = {"compute": compute} if compute else {}
+        engine |= {"pen": pen} if pen else {}
         return self.world.start(
             endpoint(name), node, journal=self.journals[name], compute_ms=compute_ms, **engine
         )

@@ -9,10 +9,11 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass, field
 
-from probatum.errors import Fault
+from probatum.errors import Fault, Refusal
 from probatum.machine import events, wishes
 from probatum.protocol.hashing import sha256
 from probatum.protocol.tensors import Tensor
+from probatum.protocol.texts import Text, make_answer
 
 HOP_MS = 1
 FLUSH_MS = 1
@@ -42,6 +43,7 @@ class Party:
     halted: wishes.Halt | None = None
     life: int = 0
     compute: object = double
+    pen: object = None
     compute_ms: int = COMPUTE_MS
 
 
@@ -59,6 +61,8 @@ class World:
         self._steps = 0
         self._calls: dict[str, tuple[str, int, str, str, int]] = {}
         self._numbers = 0
+        self._texts: dict[tuple[str, int, str], bool] = {}
+        self.token_ms = 1
 
     # -- parties
 
@@ -163,6 +167,11 @@ class World:
                 self._push(FLUSH_MS, endpoint, events.Durable(wish.ticket), commit)
             case wishes.Compute():
                 self._compute(endpoint, party, wish)
+            case wishes.Generate():
+                self._write(endpoint, party, wish)
+            case wishes.Curtail(job=job):
+                if (endpoint, party.life, job) in self._texts:
+                    self._texts[endpoint, party.life, job] = True
             case wishes.SetTimer():
                 self._numbers += 1
                 party.timers[wish.timer] = self._numbers
@@ -210,3 +219,27 @@ class World:
         except Fault as fault:
             outcome = fault
         self._push(party.compute_ms, endpoint, events.Computed(wish.job, outcome))
+
+    def _write(self, endpoint, party, wish):
+        """Tell one token a millisecond; nobody's pen has an end of its own."""
+        name = (endpoint, party.life, wish.job)
+        try:
+            ids = party.pen(wish.package, wish.inputs, wish.nonce, wish.prefix)
+        except (Refusal, Fault) as error:
+            ids = error
+        if isinstance(ids, Refusal | Fault):
+            self._push(party.compute_ms, endpoint, events.Computed(wish.job, ids))
+            return
+        self._texts[name] = False
+        self._tell_token(endpoint, wish.job, name, ids, len(wish.prefix))
+
+    def _tell_token(self, endpoint, job, name, ids, told):
+        def go_on():
+            if self._texts[name] or told >= len(ids):
+                text = Text(ids=ids[:told], ended=told >= len(ids))
+                self._push(0, endpoint, events.Computed(job, make_answer(text)))
+                return
+            self._push(0, endpoint, events.Generated(job, ids[told : told + 1]))
+            self._tell_token(endpoint, job, name, ids, told + 1)
+
+        self._push(self.token_ms, endpoint, events.Durable("a tick"), go_on)

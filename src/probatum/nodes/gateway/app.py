@@ -22,12 +22,19 @@ from probatum.nodes.shell.gate import Gate
 from probatum.nodes.shell.intake import Intake
 from probatum.nodes.shell.pages import Page, Shown, make_health
 from probatum.protocol import limits
-from probatum.protocol.messages import Ask, GetBundle, GetManifest, GetTab, GotBundle
+from probatum.protocol.messages import (
+    Ask,
+    CancelText,
+    GetBundle,
+    GetManifest,
+    GetTab,
+    GotBundle,
+)
 from probatum.protocol.primitives import check_request_id
 
 __all__ = ["DoorRules", "make_app"]
 
-_KINDS: Final = (Ask, GetBundle, GetManifest, GetTab)
+_KINDS: Final = (Ask, CancelText, GetBundle, GetManifest, GetTab)
 _FRAME_BYTES: Final = 64 * limits.KIB
 """What a frame has beside the tensors of a request."""
 

@@ -78,11 +78,13 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         opener: What this life of the gateway drew, if who asked will be charged: no other life
             signs the same first record.
         caller: Who asked, as the door established; said in the record that accepts the request.
+        prefix: Statement of the signed beginning of a text that the taker goes on with.
     """
 
     price_units: int = 0
     opener: Digest | None = None
     caller: str = ""
+    prefix: Digest | None = None
 
 
 class CheckedAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +138,7 @@ def open_branch(
         accepted_from=terms.caller if terms.caller and not earlier else None,
         price_units=terms.price_units,
         opener=terms.opener.hex() if terms.opener and not earlier else None,
+        prefix=terms.prefix.hex() if terms.prefix and earlier else None,
     )
     payload = encode_handover(record)
     return Branch(

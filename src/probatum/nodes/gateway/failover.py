@@ -28,23 +28,28 @@ from probatum.nodes.gateway.branches import (
 )
 from probatum.nodes.gateway.failures import say_failed
 from probatum.nodes.gateway.health import Observations
+from probatum.nodes.gateway.hearing import doubt, hear, tell_cancelled
+from probatum.nodes.gateway.reading import WRONG_PREFIX
 from probatum.nodes.gateway.request import OpenRequest
 from probatum.nodes.gateway.settings import GatewaySettings
 from probatum.nodes.gateway.spending import Spending
+from probatum.nodes.gateway.timers import ACCEPT, AGAIN, SILENCE
 from probatum.protocol.encoding import encode_document
-from probatum.protocol.messages import Accepted, Answered, HandOverWork, Message, Refused
+from probatum.protocol.messages import (
+    Accepted,
+    Answered,
+    HandOverWork,
+    Message,
+    Produced,
+    Refused,
+)
 from probatum.protocol.receipts import Receipt
 from probatum.protocol.records import NodeRecord
 
-__all__ = ["ACCEPT", "AGAIN", "HAND", "SILENCE", "FailOver", "Progress"]
+__all__ = ["HAND", "FailOver", "Progress"]
 
 HAND = "hand:"
 """Before request id and branch: a call to a node."""
-ACCEPT = "accept:"
-SILENCE = "branch:"
-"""Before request id and branch: timers for acceptance and answer."""
-AGAIN = "again:"
-"""Before a request id: timer of the pause before nodes are tried once more."""
 
 _CODE: Final = re.compile(r"[a-z0-9-]{1,60}\.[a-z0-9-]{1,60}")
 """Codes of others go into signed records and before people's eyes: they must look like codes."""
@@ -100,7 +105,7 @@ class FailOver:
         self, request: OpenRequest, branch: Branch, message: Message, moment: Moment, *, last: bool
     ) -> Progress:
         """Read a node's reply."""
-        branch.replies += 1
+        branch.replies += not isinstance(message, Produced)
         if branch.replies > _REPLIES:
             why = "more replies than a hand-over has"
             return self._fail(request, branch, "gateway.wrong-answer", why, moment)
@@ -210,6 +215,8 @@ class FailOver:
     ) -> tuple[Wish, ...]:
         params = self._view.get_params()
         assert params is not None, "the gateway takes requests once it knows the parameters"
+        reading = request.reading
+        given = reading.get_given() if reading else None
         branch = open_branch(
             request.facts,
             node,
@@ -218,7 +225,12 @@ class FailOver:
             height=self._view.height,
             window_blocks=params.answer_window_blocks,
             now_ms=moment.now_ms,
-            terms=Terms(price_units=price_units, opener=request.opener, caller=request.caller),
+            terms=Terms(
+                price_units=price_units,
+                opener=request.opener,
+                caller=request.caller,
+                prefix=given.digest if given else None,
+            ),
         )
         voucher = None
         if price_units:
@@ -234,11 +246,17 @@ class FailOver:
             inputs=request.inputs,
             time_left_ms=left_ms,
             voucher=voucher,
+            prefix=reading.begin(branch.number) if reading else None,
         )
+        accept_ms, silence_ms = self._settings.accept_timeout_ms, self._settings.branch_timeout_ms
+        if reading is not None:
+            silence_ms = self._settings.text_silence_ms
+            accept_ms = silence_ms if given else accept_ms
+        name = f"{request.request_id}:{branch.number}"
         return (
-            Send(f"{HAND}{branch.name}", node.endpoint, message, left_ms),
-            SetTimer(f"{ACCEPT}{branch.name}", self._settings.accept_timeout_ms),
-            SetTimer(f"{SILENCE}{branch.name}", self._settings.branch_timeout_ms),
+            Send(f"{HAND}{name}", node.endpoint, message, left_ms),
+            SetTimer(f"{ACCEPT}{name}", accept_ms),
+            SetTimer(f"{SILENCE}{name}", silence_ms),
         )
 
     def _read(
@@ -249,7 +267,9 @@ class FailOver:
                 known = check_accepted(message, branch, request.branches)
                 if branch.state == "sent" and known is branch:
                     branch.state = "accepted"
-                return Progress()
+                return Progress(wishes=tell_cancelled(request, branch, self._settings))
+            case Produced():
+                return Progress(wishes=hear(request, branch, message, self._settings))
             case Answered():
                 try:
                     return Progress(answer=self._check(request, branch, message, moment))
@@ -262,6 +282,8 @@ class FailOver:
                 why = "a refusal without a code"
                 return self._fail(request, branch, "gateway.wrong-answer", why, moment)
             case Refused(code=code, message=why):
+                if code == WRONG_PREFIX:
+                    doubt(request, branch)
                 # Also where the node says that the request itself is at fault: nobody signs a
                 # refusal, and the gateway has held the request to the model's manifest itself.
                 return self._fail(request, branch, code, why, moment)
@@ -282,6 +304,8 @@ class FailOver:
             self._settings,
             request.manifest,
         )
+        if request.reading is not None:
+            request.reading.check(branch, answer.receipt, message.outputs)
         self._take_charge(request, answer.receipt)
         self._end(branch)
         self._health.succeed(branch.node.account, moment.now_ms - branch.sent_ms)
@@ -299,7 +323,8 @@ class FailOver:
     ) -> Progress:
         """End a branch that brought nothing, say so, and go on with the next."""
         self._end(branch)
-        self._health.fail(branch.node.account, moment.now_ms)
+        if code != WRONG_PREFIX:
+            self._health.fail(branch.node.account, moment.now_ms)
         request.reason = code
         report = Report(
             "warning",

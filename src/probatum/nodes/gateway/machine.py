@@ -20,6 +20,7 @@ from probatum.errors import Refusal
 from probatum.machine.events import (
     Arrived,
     Durable,
+    Enough,
     Event,
     Fired,
     Hung,
@@ -51,6 +52,7 @@ from probatum.protocol.encoding import encode
 from probatum.protocol.manifests import Manifest
 from probatum.protocol.messages import (
     Ask,
+    CancelText,
     GetBundle,
     GetManifest,
     GetTab,
@@ -203,6 +205,8 @@ class Gateway:
             case Hung(conversation=conversation):
                 self._manifests.forget(conversation)
                 return self._desk.forget(conversation)
+            case Enough(conversation=conversation):
+                return self._desk.take_enough(conversation)
             case Unreachable(call=call, reason=reason) if call.startswith(HAND):
                 return self._desk.take_unreachable(call, reason, moment)
             case Fired(timer=timer):
@@ -285,6 +289,8 @@ class Gateway:
             question = waiter.question
             if isinstance(question, Ask):
                 left_ms = max(1, waiter.deadline_ms - moment.now_ms)
+                # A text may take longer than anybody waits for a manifest.
+                left_ms += max(0, question.timeout_ms - self._settings.request_timeout_ms)
                 question = msgspec.structs.replace(question, timeout_ms=left_ms)
             wishes += self._take_message(asker, question, moment)
         return tuple(wishes)
@@ -309,6 +315,8 @@ class Gateway:
         match message:
             case Ask():
                 return self._desk.ask(asker, message, moment, stopping=self._stopping)
+            case CancelText():
+                return self._desk.cancel(conversation, message)
             case GetManifest():
                 return self._get_manifest(asker, message, moment)
             case GetBundle(request_id=request_id):

@@ -15,16 +15,17 @@ from probatum.machine.events import Moment
 from probatum.machine.machine import draw
 from probatum.nodes.gateway.branches import Branch, CheckedAnswer
 from probatum.nodes.gateway.journal_records import ChargedRecord, Cost, Paid, ReleasedRecord
+from probatum.nodes.gateway.reading import Reading
 from probatum.nodes.gateway.settings import GatewaySettings
 from probatum.nodes.gateway.till import FREE, Fare
 from probatum.protocol import limits
 from probatum.protocol.bundles import Bundle, encode_bundle
 from probatum.protocol.custody import Release, encode_release
-from probatum.protocol.dsse import sign_envelope
+from probatum.protocol.dsse import Envelope, sign_envelope
 from probatum.protocol.encoding import encode, encode_document
 from probatum.protocol.hashing import hash_tagged, sha256
 from probatum.protocol.hexes import digest_from_hex
-from probatum.protocol.manifests import Manifest
+from probatum.protocol.manifests import Manifest, check_dims_admitted, check_tensors_match
 from probatum.protocol.messages import Answer, Ask, Refused
 from probatum.protocol.primitives import (
     Address,
@@ -45,12 +46,14 @@ from probatum.protocol.tensors import (
     compute_salt_commitment,
     make_tensor_head,
 )
+from probatum.protocol.texts import read_question
 
 __all__ = [
     "Asker",
     "OpenRequest",
     "Outcome",
     "check_ask",
+    "check_inputs",
     "compute_ask_digest",
     "find_canonical",
     "make_released_record",
@@ -75,6 +78,7 @@ class OpenRequest(msgspec.Struct, kw_only=True):
     Attributes:
         manifest: What the model takes and gives; the inputs have been held to it.
         caller: Who asked, as the door established; empty for anybody.
+        reading: What was heard of its text; None of any other model.
         node: The one operator who may answer; None for anybody.
         ask_digest: What was asked for, as `compute_ask_digest` sees it; None: not to be repeated.
         askers: Conversations to answer.
@@ -86,6 +90,7 @@ class OpenRequest(msgspec.Struct, kw_only=True):
         charge: What was charged to an escrow for the answer.
         least_units: The least price above the fare's ceiling that somebody asks, if any.
         awaits_funds: Whether a node could answer once the gateway's escrow is filled.
+        cancels: How often nodes were told that nobody wants more of its text.
         outcome: Set once the release is on its way to the disk; `bundle` with it, and `answer`
             if there is one.
     """
@@ -102,6 +107,7 @@ class OpenRequest(msgspec.Struct, kw_only=True):
     ask_digest: Digest | None
     deadline_ms: int
     askers: dict[str, None]
+    reading: Reading | None = None
     node: Address | None = None
     branches: list[Branch] = msgspec.field(default_factory=list)
     tried: set[Address] = msgspec.field(default_factory=set)
@@ -112,6 +118,7 @@ class OpenRequest(msgspec.Struct, kw_only=True):
     charge: Charge | None = None
     least_units: int = 0
     awaits_funds: bool = False
+    cancels: int = 0
     outcome: Outcome | None = None
     answer: CheckedAnswer | None = None
     bundle: bytes = b""
@@ -125,7 +132,7 @@ class OpenRequest(msgspec.Struct, kw_only=True):
 def compute_ask_digest(ask: Ask, heads: tuple[TensorHead, ...] | None = None) -> Digest | None:
     """Compute what tells a repeated request from another one under the same id.
 
-    Salt and nonce count as the client gave them; time left and payment do not count.
+    Salt and nonce count as the client gave them; time left, payment and streaming do not count.
 
     Args:
         ask: What was asked.
@@ -138,7 +145,9 @@ def compute_ask_digest(ask: Ask, heads: tuple[TensorHead, ...] | None = None) ->
         return None
     salt = ask.salt
     heads = heads or tuple(make_tensor_head(salt, tensor) for tensor in ask.inputs)
-    rest = msgspec.structs.replace(ask, inputs=(), request_id=None, timeout_ms=0, payment=None)
+    rest = msgspec.structs.replace(
+        ask, inputs=(), request_id=None, timeout_ms=0, payment=None, stream=False
+    )
     return hash_tagged("probatum/ask/1", encode(rest), *(encode_document(head) for head in heads))
 
 
@@ -158,6 +167,25 @@ def check_ask(ask: Ask) -> None:
         )
     for tensor in ask.inputs:
         check_tensor(tensor)
+
+
+def check_inputs(manifest: Manifest, ask: Ask) -> None:
+    """Hold a request to the model's manifest (`CANON-8`, `TEXT-1`).
+
+    Raises:
+        Refusal: `schema.*`, `text.*`.
+    """
+    dims = check_tensors_match(manifest.inputs, ask.inputs)
+    if manifest.text is not None:
+        if ask.arithmetic != "exact":
+            raise Refusal(
+                "text.not-float",
+                "a language model of this kind answers in the class exact alone",
+                hint="ask for the class exact",
+            )
+        read_question(manifest, ask.inputs)
+    elif ask.arithmetic == "exact":
+        check_dims_admitted(manifest, dims)
 
 
 def find_canonical(ask: Ask, manifest: Manifest) -> str | None:
@@ -180,7 +208,7 @@ def make_request(
     Args:
         ask: What was asked; `check_ask` has passed it.
         package: The package that the ledger knows under the model's name.
-        manifest: Its manifest; `check_tensors_match` has passed the inputs.
+        manifest: Its manifest; the inputs have been held to it.
         settings: The gateway's.
         asker: Who asks.
         moment: Chance for request id, salt and nonce (`SALT-1`); the time.
@@ -200,7 +228,8 @@ def make_request(
         nonce_by="client" if ask.nonce else "gateway",
     )
     facts_bytes = encode_document(facts)
-    timeout_ms = min(ask.timeout_ms or settings.request_timeout_ms, settings.request_timeout_ms)
+    longest_ms = settings.text_timeout_ms if manifest.text else settings.request_timeout_ms
+    timeout_ms = min(ask.timeout_ms or longest_ms, longest_ms)
     return OpenRequest(
         request_id=request_id,
         facts=facts,
@@ -214,8 +243,26 @@ def make_request(
         ask_digest=compute_ask_digest(ask, facts.inputs),
         deadline_ms=moment.now_ms + timeout_ms,
         askers={asker.conversation: None},
+        reading=_begin_reading(ask, manifest, asker),
         node=ask.node,
     )
+
+
+def _begin_reading(ask: Ask, manifest: Manifest, asker: Asker) -> Reading | None:
+    """Make what a text is heard with. Raises Refusal as `read_question`."""
+    if manifest.text is None:
+        return None
+    limit = read_question(manifest, ask.inputs).limit
+    streams: dict[str, None] = {asker.conversation: None} if ask.stream else {}
+    return Reading(model=manifest.text, limit=limit, streams=streams)
+
+
+def _find_cancellation(request: OpenRequest, receipt: Receipt | None) -> Envelope | None:
+    """Find the cancellation that a receipt names (`TEXT-1`)."""
+    reading = request.reading
+    if reading is None or reading.cancelled is None or not (receipt and receipt.cancelled):
+        return None
+    return reading.cancelled[0]
 
 
 def release(
@@ -268,6 +315,7 @@ def release(
         custody=tuple([branch.envelope for branch in request.branches]),
         release=sign_envelope(encode_release(record), (settings.signer,)),
         receipt=answer.envelope if answer else None,
+        cancellation=_find_cancellation(request, receipt),
     )
     return encode_bundle(bundle)
 

@@ -14,10 +14,11 @@ from probatum.evidence.routing import select_offers
 from probatum.machine.budget import Held, Recent
 from probatum.machine.events import Moment
 from probatum.machine.machine import draw
-from probatum.machine.wishes import CancelTimer, Journal, Reply, SetTimer, Wish
+from probatum.machine.wishes import Journal, Reply, SetTimer, Wish
 from probatum.nodes.gateway.branches import Branch
 from probatum.nodes.gateway.bundle_store import BundleStore
-from probatum.nodes.gateway.failover import ACCEPT, AGAIN, HAND, SILENCE, FailOver, Progress
+from probatum.nodes.gateway.failover import HAND, FailOver, Progress
+from probatum.nodes.gateway.hearing import end_if_done, end_text, join_text, leave_text
 from probatum.nodes.gateway.manifests import Manifests, Waiter
 from probatum.nodes.gateway.refusing import refuse
 from probatum.nodes.gateway.request import (
@@ -25,6 +26,7 @@ from probatum.nodes.gateway.request import (
     OpenRequest,
     Outcome,
     check_ask,
+    check_inputs,
     compute_ask_digest,
     make_released_record,
     make_request,
@@ -33,27 +35,17 @@ from probatum.nodes.gateway.request import (
 from probatum.nodes.gateway.settings import GatewaySettings
 from probatum.nodes.gateway.spending import Spending
 from probatum.nodes.gateway.till import Till
+from probatum.nodes.gateway.timers import ACCEPT, AGAIN, DEADLINE, QUIET, SILENCE, let_go
 from probatum.protocol.encoding import encode
-from probatum.protocol.manifests import check_dims_admitted, check_tensors_match
-from probatum.protocol.messages import Answer, Ask, Message, Refused
+from probatum.protocol.messages import Answer, Ask, CancelText, Message, Noted, Refused
 from probatum.protocol.primitives import Digest, make_digest
 
-__all__ = ["BUNDLE", "DEADLINE", "RequestDesk"]
+__all__ = ["BUNDLE", "RequestDesk"]
 
 BUNDLE = "bundle:"
 """Before a request id: ticket of the journal."""
-DEADLINE = "deadline:"
-"""Before a request id: timer of the whole request."""
 
 _ASKERS = 16
-
-
-def _let_go(request: OpenRequest) -> tuple[Wish, ...]:
-    """Take back the timers of a request that is decided: at load there are thousands of them."""
-    wishes = [CancelTimer(f"{DEADLINE}{request.request_id}")]
-    for branch in request.branches:
-        wishes += (CancelTimer(f"{ACCEPT}{branch.name}"), CancelTimer(f"{SILENCE}{branch.name}"))
-    return tuple(wishes)
 
 
 def _weigh(told: tuple[Digest, Outcome]) -> int:
@@ -112,12 +104,32 @@ class RequestDesk:
             return (refuse(asker.conversation, refusal),)
 
     def forget(self, conversation: str) -> tuple[Wish, ...]:
-        """Learn that an asker went away; the request goes on, hand-overs are signed for it."""
-        request_id = self._waiting.pop(conversation, None)
-        request = self._open.get(request_id) if request_id is not None else None
-        if request is not None:
-            request.askers.pop(conversation, None)
-        return ()
+        """Learn that an asker went away; the request goes on, hand-overs are signed for it.
+
+        A text that nobody waits for is ended after a while (`TEXT-1`).
+        """
+        request = self._open.get(self._waiting.pop(conversation, ""))
+        if request is None:
+            return ()
+        request.askers.pop(conversation, None)
+        return leave_text(request, conversation, self._settings)
+
+    def take_enough(self, conversation: str) -> tuple[Wish, ...]:
+        """Learn that an asker has enough of its text."""
+        request = self._open.get(self._waiting.get(conversation, ""))
+        if request is None or request.reading is None:
+            return ()
+        request.reading.done.add(conversation)
+        return end_if_done(request, self._settings)
+
+    def cancel(self, conversation: str, message: CancelText) -> tuple[Wish, ...]:
+        """Take the word of whoever has the salt that enough of a text was heard."""
+        request = self._open.get(message.request_id)
+        noted = Reply(conversation, Noted())
+        if request is None or request.reading is None or request.salt != message.salt:
+            return (noted,)
+        request.reading.done |= set(request.askers)
+        return (noted, *end_if_done(request, self._settings))
 
     def take_reply(
         self, call: str, message: Message, moment: Moment, *, last: bool
@@ -152,6 +164,8 @@ class RequestDesk:
             progress = self._failover.advance(request, moment)
         elif kind == DEADLINE:
             progress = Progress(refusal=self._failover.give_up(request))
+        elif kind == QUIET:
+            return () if request.askers else end_text(request, self._settings, "hung-up")
         else:
             return ()
         return self._go_on(request, progress)
@@ -196,8 +210,7 @@ class RequestDesk:
         request_id = ask.request_id
         if request_id is None:
             return None
-        told = self._told.get(request_id)
-        request = self._open.get(request_id)
+        told, request = self._told.get(request_id), self._open.get(request_id)
         known = told is not None or request is not None
         if known and ask.salt is None:
             # The id is in the bundle, which anybody may see. Without a secret that only the asker
@@ -221,7 +234,7 @@ class RequestDesk:
                 raise Refusal("gateway.busy", "enough conversations wait for this request")
             request.askers[conversation] = None
             self._waiting[conversation] = request_id
-            return ()
+            return join_text(request, conversation) if ask.stream else ()
         if self._store.get(request_id) is not None:
             raise Refusal(
                 "gateway.answered-before",
@@ -266,9 +279,7 @@ class RequestDesk:
             return self._manifests.wait(model.package, self._make_waiter(asker, ask, moment))
         if known.manifest is None:
             raise Refusal("gateway.bad-package", "what was published under this name is no package")
-        dims = check_tensors_match(known.manifest.inputs, ask.inputs)
-        if ask.arithmetic == "exact":
-            check_dims_admitted(known.manifest, dims)
+        check_inputs(known.manifest, ask)
         request = make_request(ask, model.package, known.manifest, self._settings, asker, moment)
         request.fare = self._till.admit(
             request.request_id,
@@ -337,7 +348,7 @@ class RequestDesk:
             request.outcome = progress.refusal
         request.bundle = bundle
         record = make_released_record(request, paid)
-        return (Journal(f"{BUNDLE}{request.request_id}", (encode(record),)), *_let_go(request))
+        return (Journal(f"{BUNDLE}{request.request_id}", (encode(record),)), *let_go(request))
 
     def _drop(self, request: OpenRequest, progress: Progress) -> tuple[Wish, ...]:
         """End a request that was handed to nobody: nothing was signed, and nothing is owed."""
@@ -348,4 +359,4 @@ class RequestDesk:
             self._waiting.pop(asker, None)
         refusal = progress.refusal
         told = [Reply(asker, refusal) for asker in request.askers] if refusal else []
-        return (*told, *_let_go(request))
+        return (*told, *let_go(request))

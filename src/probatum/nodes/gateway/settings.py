@@ -37,6 +37,10 @@ class GatewaySettings:
         accept_timeout_ms: A node that has not accepted after this is overdue.
         branch_timeout_ms: A node that has not answered after this is overdue. Overdue branches
             may still answer; another one is opened beside them.
+        text_timeout_ms: The same as `request_timeout_ms`, of a text (`TEXT-1`).
+        text_silence_ms: The same as `branch_timeout_ms`, of a text: from one token to the next;
+            a node that goes on with another's text has as long to accept it.
+        quiet_ms: How long a text is written on for nobody: who was cut off comes back.
         retry_pause_ms: Pause before nodes that failed this request are tried again.
         branches: Hand-overs for one request, at most `limits.BRANCHES`.
         open_requests: Requests held at one time; one more is refused as busy.
@@ -70,6 +74,9 @@ class GatewaySettings:
     request_timeout_ms: int = 30_000
     accept_timeout_ms: int = 2_000
     branch_timeout_ms: int = 10_000
+    text_timeout_ms: int = 280_000
+    text_silence_ms: int = 20_000
+    quiet_ms: int = 2_000
     retry_pause_ms: int = 300
     branches: int = limits.BRANCHES
     open_requests: int = limits.OPEN_REQUESTS

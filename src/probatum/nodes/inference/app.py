@@ -21,13 +21,20 @@ from probatum.nodes.shell.intake import Intake
 from probatum.nodes.shell.pages import BYTES_TYPE, Page, Shown, make_health, send_file
 from probatum.protocol.eip712 import Domain
 from probatum.protocol.hexes import digest_from_hex
-from probatum.protocol.messages import GetLogFile, GetManifest, GetTab, GotLogFile, HandOverWork
+from probatum.protocol.messages import (
+    CancelWork,
+    GetLogFile,
+    GetManifest,
+    GetTab,
+    GotLogFile,
+    HandOverWork,
+)
 from probatum.protocol.notes import key_text, log_origin
 from probatum.protocol.primitives import Address, Digest, OperatingKey
 
 __all__ = ["LogKeys", "make_app"]
 
-_KINDS: Final = (HandOverWork, GetLogFile, GetManifest, GetTab)
+_KINDS: Final = (HandOverWork, CancelWork, GetLogFile, GetManifest, GetTab)
 _TEXT: Final = b"text/plain; charset=utf-8"
 _SESSION_DIGITS: Final = 18
 _PATH_CHARS: Final = 200

@@ -14,6 +14,7 @@ from probatum.nodes.inference.journal_records import (
     AcceptedRecord,
     AnsweredRecord,
     LoggedRecord,
+    PrefixRecord,
     decode_journal_record,
 )
 from probatum.nodes.inference.recovery import CHARGES, restore_tree
@@ -37,11 +38,15 @@ def compact(read: Callable[[], Iterator[bytes]], *, kept_bytes: int) -> Iterator
     left = _count_answers(read())
     # What waits for its answer, as few as are open at one time, and what never got one.
     promises: dict[Digest, bytes] = {}
+    texts: dict[Digest, bytes] = {}
     for data in read():
         match decode_journal_record(data):
             case AcceptedRecord(record_digest=digest):
                 promises[digest] = data
+            case PrefixRecord(record_digest=digest):
+                texts[digest] = data  # the longest; an answer says it all
             case AnsweredRecord(record_digest=digest) as answered:
+                texts.pop(digest, None)
                 promise = promises.pop(digest, b"")
                 if left > kept_bytes:
                     yield encode(_shorten(answered, promise))
@@ -51,6 +56,7 @@ def compact(read: Callable[[], Iterator[bytes]], *, kept_bytes: int) -> Iterator
             case _:
                 yield data
     yield from promises.values()
+    yield from texts.values()
 
 
 def _count_answers(journal: Iterator[bytes]) -> int:

@@ -23,12 +23,22 @@ from probatum.protocol.hashing import sha256
 from probatum.protocol.hexes import address_from_document, digest_from_hex, key_from_hex
 from probatum.protocol.manifests import Manifest, check_dims_admitted, check_tensors_match
 from probatum.protocol.messages import HandOverWork
+from probatum.protocol.prefixes import check_prefix, open_prefix
 from probatum.protocol.primitives import Digest
 from probatum.protocol.requests import RequestFacts
 from probatum.protocol.statements import compute_record_digest
 from probatum.protocol.tensors import check_tensor, compute_salt_commitment, make_tensor_head
+from probatum.protocol.texts import read_question, unpack_ids
 
-__all__ = ["HandedOver", "Tree", "check_work", "countersign", "find_tree", "read_handover"]
+__all__ = [
+    "HandedOver",
+    "Tree",
+    "check_given_prefix",
+    "check_work",
+    "countersign",
+    "find_tree",
+    "read_handover",
+]
 
 Tree: TypeAlias = Digest
 """A custody tree: the hash of the giver's key, the request and the giver's first record's digest.
@@ -148,12 +158,12 @@ def check_work(
     9. The inputs together are no larger than a request may be, and each is one encoding.
     10. The inputs have, under the salt, the roots that the facts name (`SALT-1`).
     11. The inputs are what the model's manifest declares, and in class `exact` within the dims that
-        it admits (`CANON-8`). Last, because it is said
+        it admits (`CANON-8`), of a text within its bounds (`TEXT-1`). Last, because it is said
         of the request itself: what was spoilt on the way must not be blamed on who asked.
 
     Raises:
         Refusal: `handover.stale`, `handover.too-far`, `handover.unknown-model`,
-            `handover.other-canonical`, `handover.too-large`, `tensor.*`, `schema.*`,
+            `handover.other-canonical`, `handover.too-large`, `tensor.*`, `schema.*`, `text.*`,
             `handover.wrong-inputs`.
     """
     record, facts = handed.record, handed.facts
@@ -195,9 +205,37 @@ def check_work(
         raise Refusal("handover.wrong-inputs", "the inputs do not have the roots of the facts")
     # 11
     dims = check_tensors_match(manifest.inputs, message.inputs)
-    if facts.arithmetic == "exact":
+    if manifest.text is not None:
+        read_question(manifest, message.inputs)
+    elif facts.arithmetic == "exact":
         check_dims_admitted(manifest, dims)
     return manifest
+
+
+def check_given_prefix(handed: HandedOver, message: HandOverWork) -> tuple[int, ...]:
+    """Check the beginning of a text that this node is to go on with (`TEXT-1`).
+
+    Whether the tokens are right is not checked here: that takes a prefill. Nor whose the key is
+    that signed them: they are computed again anyway.
+
+    Returns:
+        Its tokens; none if the text is to be begun.
+
+    Raises:
+        Refusal: `text.other-prefix`, `text.wrong-signer`, `text.bad-ids`, `encoding.*`, `dsse.*`,
+            `statement.*`.
+    """
+    named = handed.record.prefix
+    if message.prefix is None:
+        if named is not None:
+            raise Refusal("text.other-prefix", "the prefix that the record names is not there")
+        return ()
+    prefix, digest = open_prefix(message.prefix.statement)
+    if named != digest.hex():
+        raise Refusal("text.other-prefix", "the record names another prefix, or none")
+    ids = unpack_ids(message.prefix.ids)
+    check_prefix(prefix, handed.record.request_digest, message.salt, ids)
+    return ids
 
 
 def countersign(handed: HandedOver, signer: OperatingSigner) -> bytes:

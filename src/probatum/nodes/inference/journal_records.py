@@ -24,6 +24,7 @@ __all__ = [
     "AnsweredRecord",
     "JournalRecord",
     "LoggedRecord",
+    "PrefixRecord",
     "ReturnedEntry",
     "SessionOpened",
     "VoucherRecord",
@@ -126,8 +127,30 @@ class LoggedRecord(LedgerValue, frozen=True, kw_only=True, tag=10):
     payload: Annotated[bytes, Meta(max_length=limits.STATEMENT_BYTES)]
 
 
+class PrefixRecord(LedgerValue, frozen=True, kw_only=True, tag=5):
+    """The beginning of a text, written before it is signed (`TEXT-1`).
+
+    Attributes:
+        record_digest: The accepted hand-over under which the text is written.
+        request_digest: The request's.
+        count: Tokens that it has.
+        root: Their salted root.
+    """
+
+    record_digest: Digest
+    request_digest: Digest
+    count: Index
+    root: Digest
+
+
 JournalRecord: TypeAlias = (
-    SessionOpened | AcceptedRecord | AnsweredRecord | VoucherRecord | ReturnedEntry | LoggedRecord
+    SessionOpened
+    | AcceptedRecord
+    | AnsweredRecord
+    | VoucherRecord
+    | PrefixRecord
+    | ReturnedEntry
+    | LoggedRecord
 )
 """Everything that the journal holds."""
 

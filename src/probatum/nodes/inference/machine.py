@@ -22,6 +22,7 @@ from probatum.machine.events import (
     Durable,
     Event,
     Fired,
+    Generated,
     Hung,
     Moment,
     Started,
@@ -33,15 +34,19 @@ from probatum.nodes.inference.charging import show_tab
 from probatum.nodes.inference.duties import Duties
 from probatum.nodes.inference.handover import Tree
 from probatum.nodes.inference.logbook import Logbook
+from probatum.nodes.inference.piece import ACCEPT
 from probatum.nodes.inference.recovery import GivenAnswer, recover
 from probatum.nodes.inference.refusing import refuse
 from probatum.nodes.inference.sessions import SESSION
 from probatum.nodes.inference.settings import InferenceSettings
-from probatum.nodes.inference.work import ACCEPT, ANSWER, WorkDesk
+from probatum.nodes.inference.text_desk import PREFIX
+from probatum.nodes.inference.work import ANSWER, WorkDesk
+from probatum.nodes.inference.writing import Promises
 from probatum.protocol import records
 from probatum.protocol.hash_rows import Shelf
 from probatum.protocol.manifests import encode_manifest
 from probatum.protocol.messages import (
+    CancelWork,
     GetLogFile,
     GetManifest,
     GetTab,
@@ -103,7 +108,14 @@ class InferenceNode:
             view=view,
             escrows_of=(settings.operator,),
         )
-        self._desk = WorkDesk(settings, view, answers, self._recovered.answered, self._tabs)
+        self._desk = WorkDesk(
+            settings,
+            view,
+            answers,
+            self._recovered.answered,
+            self._tabs,
+            Promises(self._recovered.texts),
+        )
         self._duties = Duties(
             settings,
             self._book,
@@ -174,8 +186,8 @@ class InferenceNode:
                 return self._take_durable(ticket, moment)
             case Arrived(conversation=conversation, message=message):
                 return self._take_message(conversation, message)
-            case Computed(job=job, outcome=outcome):
-                return self._desk.take_computed(job, outcome)
+            case Generated() | Computed():
+                return self._take_outcome(event)
             case _ if self._follower.owns(event):
                 return self._follow(event, moment)
             case _ if self._duties.owns(event):
@@ -203,6 +215,8 @@ class InferenceNode:
             case HandOverWork():
                 log = self._duties.log if self._duties.is_registered() else None
                 return self._desk.take(conversation, message, log, stopping=self._stopping)
+            case CancelWork():
+                return self._desk.texts.cancel(conversation, message)
             case GetLogFile(session=session, path=path):
                 try:
                     data = self._book.read(session, path)
@@ -225,6 +239,11 @@ class InferenceNode:
                 why = f"an inference node takes no {type(message).__name__}"
                 return (refuse(conversation, Refusal("node.wrong-message", why)),)
 
+    def _take_outcome(self, event: Generated | Computed) -> tuple[Wish, ...]:
+        if isinstance(event, Generated):
+            return self._desk.texts.take_generated(event.job, event.ids)
+        return self._desk.take_computed(event.job, event.outcome)
+
     def _take_durable(self, ticket: str, moment: Moment) -> tuple[Wish, ...]:
         if ticket == SESSION:
             return self._duties.take_session_durable()
@@ -233,6 +252,8 @@ class InferenceNode:
             return self._duties.plan(moment, stopping=self._stopping)
         if ticket.startswith(ACCEPT):
             return self._desk.take_accepted(ticket.removeprefix(ACCEPT))
+        if ticket.startswith(PREFIX):
+            return self._desk.texts.take_durable(ticket.removeprefix(PREFIX))
         if ticket.startswith(ANSWER):
             wishes = self._desk.take_answered(ticket.removeprefix(ANSWER))
             # A node that is stopping does not wait for the next block to settle its last answers.

@@ -19,6 +19,7 @@ from probatum.nodes.inference.journal_records import (
     AcceptedRecord,
     AnsweredRecord,
     LoggedRecord,
+    PrefixRecord,
     ReturnedEntry,
     SessionOpened,
     VoucherRecord,
@@ -77,6 +78,7 @@ class Recovered:
         lapses: Accepted and never answered: request, and height by which it was due.
         answered: The custody trees that were answered last, also where the answer is forgotten.
         returned: Entries of lost sessions that are in later ones now.
+        texts: Of texts that were begun and never answered, the longest prefix that was signed.
     """
 
     seen: SignedHeader | None
@@ -84,6 +86,7 @@ class Recovered:
     lapses: tuple[tuple[RequestId, int], ...]
     answered: RecentDigests
     returned: tuple[ReturnedEntry, ...]
+    texts: tuple[PrefixRecord, ...] = ()
 
 
 def recover(
@@ -111,6 +114,7 @@ def recover(
     accepted: dict[bytes, AcceptedRecord] = {}
     trees = RecentDigests(limit=ANSWERED_TREES)
     returned: list[ReturnedEntry] = []
+    texts: dict[bytes, PrefixRecord] = {}
     for data in journal:
         match decode_journal_record(data):
             case SessionOpened(session=session) as opened:
@@ -124,6 +128,7 @@ def recover(
             case AnsweredRecord() as answered:
                 log = _restore_entry(answered, book, sha256(answered.payload))
                 _restore_charge(answered.payload, tabs)
+                texts.pop(answered.record_digest, None)
                 promise = accepted.pop(answered.record_digest, None)
                 if promise is not None and log.key == key:
                     tree, answer = _restore_answer(promise, answered)
@@ -134,6 +139,8 @@ def recover(
                 _restore_charge(logged.payload, tabs)
                 if tree_answered is not None and log.key == key:
                     trees.put(tree_answered)
+            case PrefixRecord() as prefix:
+                texts[prefix.record_digest] = prefix
             case ReturnedEntry() as entry:
                 _restore_entry(entry, book, entry.entry)
                 returned.append(entry)
@@ -146,6 +153,7 @@ def recover(
         lapses=lapses,
         answered=trees,
         returned=tuple(returned),
+        texts=tuple(texts.values()),
     )
 
 

@@ -65,13 +65,15 @@ class InferenceSettings:
     party: Party = field(init=False)
 
     def list_classes(self, package: Digest) -> tuple[ArithmeticClass, ...]:
-        """List the classes in which this node offers a package; none if it does not."""
+        """List the classes in which this node offers a package; none if it does not.
+
+        A language model has the class `exact` alone (`TEXT-1`).
+        """
         manifest = self.packages.get(package)
         if manifest is None:
             return ()
-        return tuple(
-            one for one in self.arithmetic if one == "float" or manifest.canonical is not None
-        )
+        has = {"float": manifest.text is None, "exact": manifest.canonical is not None}
+        return tuple(one for one in self.arithmetic if has[one])
 
     @property
     def domain(self) -> Domain:

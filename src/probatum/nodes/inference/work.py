@@ -8,69 +8,37 @@ asks again is told the same. Must not know the ledger's duties.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from probatum.client.ledger_view import LedgerView
-from probatum.client.tabs import Charge, Tabs
+from probatum.client.tabs import Tabs
 from probatum.errors import Fault, Refusal
 from probatum.machine.budget import Held, Recent, RecentDigests
-from probatum.machine.wishes import Compute, Journal, Reply, Report, Wish
+from probatum.machine.wishes import Journal, Reply, Report, Wish
 from probatum.nodes.inference.charging import reserve_price, state_charge
-from probatum.nodes.inference.handover import (
-    HandedOver,
-    Tree,
-    check_work,
-    countersign,
-    read_handover,
-)
-from probatum.nodes.inference.journal_records import AcceptedRecord, AnsweredRecord
+from probatum.nodes.inference.handover import HandedOver, Tree, check_work, read_handover
+from probatum.nodes.inference.journal_records import AnsweredRecord
 from probatum.nodes.inference.logbook import SessionLog
+from probatum.nodes.inference.piece import Work, begin_work, make_receipt, pledge, start
 from probatum.nodes.inference.recovery import GivenAnswer
 from probatum.nodes.inference.refusing import refuse
 from probatum.nodes.inference.settings import InferenceSettings
+from probatum.nodes.inference.text_desk import TextDesk, tell_news
+from probatum.nodes.inference.writing import Promises
 from probatum.protocol import limits
 from probatum.protocol.dsse import sign_envelope
 from probatum.protocol.encoding import encode, encode_document
 from probatum.protocol.hashing import sha256
-from probatum.protocol.manifests import Manifest, check_tensors_match
-from probatum.protocol.messages import Accepted, Answered, HandOverWork
-from probatum.protocol.primitives import Digest, Salt
-from probatum.protocol.receipts import LogPosition, Receipt, encode_receipt
-from probatum.protocol.tensors import Tensor, check_tensor, make_tensor_head
+from probatum.protocol.manifests import check_tensors_match
+from probatum.protocol.messages import Accepted, Answered, HandOverWork, Produced
+from probatum.protocol.receipts import encode_receipt
+from probatum.protocol.tensors import Tensor, check_tensor
 
-__all__ = ["ACCEPT", "ANSWER", "WorkDesk"]
+__all__ = ["ANSWER", "WorkDesk"]
 
-ACCEPT = "accept:"
 ANSWER = "answer:"
-"""Before a record's digest: tickets of the journal."""
+"""Before a record's digest: ticket of the journal."""
 
 _ASKERS = 8
 """Conversations that may wait for one piece of work."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Work:
-    """One accepted hand-over.
-
-    Attributes:
-        accepted: The countersigned envelope.
-        durable: Whether the acceptance is on disk, and so may be said.
-        charge: What its receipt charges, once there is one.
-        answer: Set when the answer has its place in the log; it is on its way to the disk.
-        index: Its place in the log, once there is an answer.
-    """
-
-    handed: HandedOver
-    manifest: Manifest
-    salt: Salt
-    input_bytes: int
-    accepted: bytes
-    log: SessionLog
-    askers: dict[str, None] = field(default_factory=dict)
-    durable: bool = False
-    charge: Charge | None = None
-    answer: GivenAnswer | None = None
-    index: int = 0
 
 
 class WorkDesk:
@@ -83,6 +51,7 @@ class WorkDesk:
         answers: Recent[Tree, GivenAnswer],
         answered: RecentDigests,
         tabs: Tabs,
+        promises: Promises | None = None,
     ) -> None:
         """Make a desk without work.
 
@@ -92,13 +61,15 @@ class WorkDesk:
             answers: Those of earlier lives that are kept.
             answered: The trees that were answered, kept or not.
             tabs: What payers owe.
+            promises: Beginnings of texts that earlier lives signed.
         """
         self._settings = settings
         self._view = view
         self._answers = answers
         self._answered = answered
         self._tabs = tabs
-        self._held: Held[str, _Work] = Held(limit=settings.open_requests, code="node.busy")
+        self._held: Held[str, Work] = Held(limit=settings.open_requests, code="node.busy")
+        self.texts = TextDesk(settings, self._held, promises or Promises(), self._fail)
         self._held_bytes = 0
         self._answering: dict[Tree, str] = {}
         self._waiting: dict[str, str] = {}
@@ -153,7 +124,8 @@ class WorkDesk:
             return ()
         work.durable = True
         said = Accepted(record=work.accepted)
-        return tuple(Reply(asker, said, last=False) for asker in work.askers)
+        told = tuple(Reply(asker, said, last=False) for asker in work.askers)
+        return (*told, *tell_news(work))
 
     def take_computed(
         self, digest: str, outcome: tuple[Tensor, ...] | Refusal | Fault
@@ -164,6 +136,12 @@ class WorkDesk:
             return ()
         if isinstance(outcome, Refusal | Fault):
             return self._fail(digest, work, outcome)
+        # A text may be whole with the prefix that it began with.
+        return (*pledge(work), *self._take_outcome(digest, work, outcome))
+
+    def _take_outcome(
+        self, digest: str, work: Work, outcome: tuple[Tensor, ...]
+    ) -> tuple[Wish, ...]:
         tree = work.handed.tree
         given = self._answers.get(tree)
         if given is not None:
@@ -189,7 +167,9 @@ class WorkDesk:
             check_tensors_match(work.manifest.outputs, outcome)
             for tensor in outcome:
                 check_tensor(tensor)
-        except Refusal as refusal:
+            if work.writing is not None:
+                work.writing.check(outcome)
+        except (Refusal, Fault) as refusal:
             fault = Fault(
                 "node.wrong-outputs",
                 f"the model's outputs are not what its manifest says: {refusal}",
@@ -249,15 +229,8 @@ class WorkDesk:
         if self._held_bytes + size > self._settings.open_bytes:
             raise Refusal("node.busy", "too many bytes of inputs are held", hint="try later")
         digest = handed.digest.hex()
-        work = _Work(
-            handed=handed,
-            manifest=manifest,
-            salt=message.salt,
-            input_bytes=size,
-            accepted=countersign(handed, self._settings.signer),
-            log=log,
-            askers={conversation: None},
-        )
+        work = begin_work(handed, message, manifest, self._settings, log)
+        work.askers[conversation] = None
         self._held.add(digest, work)
         try:
             voucher = reserve_price(handed, message, self._settings, self._tabs)
@@ -266,28 +239,19 @@ class WorkDesk:
             raise
         self._held_bytes += size
         self._waiting[conversation] = digest
-        record = AcceptedRecord(
-            session=log.session,
-            request_id=handed.record.request_id,
-            record_digest=handed.digest,
-            envelope=work.accepted,
-            answer_by=handed.record.answer_by,
-        )
-        # Nobody is told anything before it is on disk; until then computing costs nobody but us.
-        package = Digest(bytes.fromhex(handed.facts.model.package))
-        return (
-            Journal(f"{ACCEPT}{digest}", (*voucher, encode(record))),
-            Compute(digest, package, message.inputs, handed.facts.arithmetic),
-        )
+        return start(work, message, voucher)
 
-    def _join(self, conversation: str, work: _Work) -> tuple[Wish, ...]:
+    def _join(self, conversation: str, work: Work) -> tuple[Wish, ...]:
         if len(work.askers) >= _ASKERS:
             raise Refusal("node.busy", "enough conversations wait for this work", hint="wait")
         work.askers[conversation] = None
         self._waiting[conversation] = work.handed.digest.hex()
         if not work.durable:
             return ()
-        return (Reply(conversation, Accepted(record=work.accepted), last=False),)
+        told: list[Accepted | Produced] = [Accepted(record=work.accepted)]
+        if work.writing is not None and work.writing.said:
+            told.append(work.writing.show_all())
+        return tuple(Reply(conversation, message, last=False) for message in told)
 
     def _repeat(
         self, conversation: str, handed: HandedOver, given: GivenAnswer
@@ -305,7 +269,7 @@ class WorkDesk:
             Reply(conversation, self._sign(given)),
         )
 
-    def _write_receipt(self, digest: str, work: _Work, outputs: tuple[Tensor, ...]) -> bytes:
+    def _write_receipt(self, digest: str, work: Work, outputs: tuple[Tensor, ...]) -> bytes:
         """Encode the receipt for the next entry of the log.
 
         Raises:
@@ -313,22 +277,9 @@ class WorkDesk:
                 read again, and with it the whole journal.
         """
         params = self._view.get_params()
-        opener = work.log.opener
         assert params is not None, "work is accepted only once the parameters are known"
-        assert opener is not None, "only a session that this life opened is appended to"
-        receipt = Receipt(
-            request=work.handed.facts,
-            outputs=tuple(make_tensor_head(work.salt, tensor) for tensor in outputs),
-            evidence="signed",
-            node=self._settings.party,
-            log=LogPosition(
-                session=work.log.session,
-                index=len(work.log),
-                include_by=self._view.height + params.include_window_blocks,
-                opener=opener.hex(),
-            ),
-            custody=digest,
-        )
+        include_by = self._view.height + params.include_window_blocks
+        receipt = make_receipt(work, outputs, self._settings, include_by)
         payload = encode_receipt(state_charge(receipt, digest, self._settings, self._tabs))
         size = sum(len(tensor.data) for tensor in outputs)
         if size > limits.ANSWER_BYTES or len(payload) > limits.STATEMENT_BYTES:
@@ -340,7 +291,7 @@ class WorkDesk:
         return payload
 
     def _enter(
-        self, digest: str, work: _Work, payload: bytes, outputs: tuple[Tensor, ...]
+        self, digest: str, work: Work, payload: bytes, outputs: tuple[Tensor, ...]
     ) -> tuple[Wish, ...]:
         """Append the answer to the log: from here on its index is taken."""
         work.index = work.log.append(sha256(payload))
@@ -367,14 +318,14 @@ class WorkDesk:
         envelope = sign_envelope(given.payload, (self._settings.signer,))
         return Answered(receipt=encode_document(envelope), outputs=given.outputs)
 
-    def _fail(self, digest: str, work: _Work, error: Refusal | Fault) -> tuple[Wish, ...]:
+    def _fail(self, digest: str, work: Work, error: Refusal | Fault) -> tuple[Wish, ...]:
         self._remove(digest, work)
         level = "warning" if isinstance(error, Refusal) else "error"
         where = (("request", work.handed.record.request_id),)
         report = Report(level, error.code, error.message, where)
         return (report, *(refuse(asker, error) for asker in work.askers))
 
-    def _remove(self, digest: str, work: _Work) -> None:
+    def _remove(self, digest: str, work: Work) -> None:
         self._held.remove(digest)
         self._held_bytes -= work.input_bytes
         self._tabs.release(digest)

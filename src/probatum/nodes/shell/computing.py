@@ -9,10 +9,12 @@ from probatum.errors import ProbatumError
 from probatum.protocol.primitives import Digest
 from probatum.protocol.tensors import Tensor
 
-__all__ = ["Computer"]
+__all__ = ["Computer", "Text", "Writer"]
 
 Done: TypeAlias = Callable[[tuple[Tensor, ...] | ProbatumError], None]
 """Takes the outcome, once, on any thread."""
+More: TypeAlias = Callable[[tuple[int, ...]], None]
+"""Takes further tokens of a text, in order, on any thread; never after the outcome."""
 
 
 class Computer(Protocol):
@@ -24,4 +26,28 @@ class Computer(Protocol):
 
     def submit_exact(self, package: Digest, tensors: tuple[Tensor, ...], done: Done) -> None:
         """Queue a job of class `exact` (`EXACT-1`). Raises Refusal."""
+        ...
+
+
+class Text(Protocol):
+    """A text that is being written."""
+
+    def cancel(self) -> None:
+        """End it with the tokens that it has; harmless if it has ended."""
+        ...
+
+
+class Writer(Protocol):
+    """How language models write: `probatum.nodes.inference.texts.TextShelf`."""
+
+    def write(
+        self,
+        package: Digest,
+        tensors: tuple[Tensor, ...],
+        nonce: bytes,
+        prefix: tuple[int, ...],
+        more: More,
+        done: Done,
+    ) -> Text:
+        """Begin a text (`TEXT-1`). Raises Refusal."""
         ...

@@ -1,6 +1,7 @@
 """A conversation as the HTTP side holds it: replies come out in order, hanging up goes in.
 
-Must not know HTTP or the party.
+Tokens of a text that nobody has read yet are one reply, however many they are: who reads slowly
+holds no more than the text itself (`TEXT-1`). Must not know HTTP or the party.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+import msgspec
+
 from probatum.machine.wishes import Reply
+from probatum.protocol.messages import Produced
 
 __all__ = ["Conversation"]
 
@@ -17,12 +21,24 @@ __all__ = ["Conversation"]
 class Conversation:
     """One open conversation with the party of this process; made by `Driver.open`."""
 
-    __slots__ = ("_ended", "_hang_up", "_replies", "_waiter", "name")
+    __slots__ = ("_ended", "_hang_up", "_replies", "_take_enough", "_waiter", "name")
 
-    def __init__(self, name: str, hang_up: Callable[[Conversation], None]) -> None:
-        """Make it; `hang_up` is called once if the other side goes away before the end."""
+    def __init__(
+        self,
+        name: str,
+        hang_up: Callable[[Conversation], None],
+        take_enough: Callable[[Conversation], None] | None = None,
+    ) -> None:
+        """Make it.
+
+        Args:
+            name: The party's for it.
+            hang_up: Called once if the other side goes away before the end.
+            take_enough: Called if the other side wants no more of a text.
+        """
         self.name = name
         self._hang_up = hang_up
+        self._take_enough = take_enough
         self._replies: deque[Reply] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
@@ -37,7 +53,12 @@ class Conversation:
         if self._ended:
             return
         self._ended = reply.last
-        self._replies.append(reply)
+        last = self._replies[-1] if self._replies else None
+        joined = None if last is None else _join(last, reply)
+        if joined is None:
+            self._replies.append(reply)
+        else:
+            self._replies[-1] = joined
         if not held:
             self.wake()
 
@@ -65,6 +86,11 @@ class Conversation:
             self._hang_up(self)
             self.wake()
 
+    def say_enough(self) -> None:
+        """Say that no more of the text is wanted than was heard; its answer still comes."""
+        if not self._ended and self._take_enough is not None:
+            self._take_enough(self)
+
     def cut(self) -> None:
         """End it without a last reply: the party is gone."""
         self._ended = True
@@ -74,3 +100,16 @@ class Conversation:
         """Let who waits for replies look again."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def _join(one: Reply, other: Reply) -> Reply | None:
+    """Make one reply of two runs of tokens, if the second follows the first; else None."""
+    first, second = one.message, other.message
+    if not isinstance(first, Produced) or not isinstance(second, Produced):
+        return None
+    if second.start != first.start + len(first.ids) // 4:
+        return None
+    joined = msgspec.structs.replace(
+        first, ids=first.ids + second.ids, prefix=second.prefix or first.prefix
+    )
+    return Reply(one.conversation, joined, last=False)

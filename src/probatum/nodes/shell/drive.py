@@ -23,6 +23,7 @@ from probatum.machine.events import (
     Arrived,
     Computed,
     Durable,
+    Enough,
     Event,
     Fired,
     Hung,
@@ -37,6 +38,8 @@ from probatum.machine.wishes import (
     CancelTimer,
     Commit,
     Compute,
+    Curtail,
+    Generate,
     Halt,
     Journal,
     Reply,
@@ -45,11 +48,12 @@ from probatum.machine.wishes import (
     SetTimer,
     Wish,
 )
-from probatum.nodes.shell.computing import Computer
+from probatum.nodes.shell.computing import Computer, Writer
 from probatum.nodes.shell.conversations import Conversation
 from probatum.nodes.shell.recording import QUICK_S, Recorder, RecordSink
+from probatum.nodes.shell.texts import Texts
 from probatum.nodes.shell.writers import GroupWriter, Pace
-from probatum.protocol.messages import Accepted, Message
+from probatum.protocol.messages import Accepted, Message, Produced
 from probatum.protocol.tensors import Tensor
 
 __all__ = ["Driver", "Ended", "RecordSink", "Row", "TableSink", "Transport", "World"]
@@ -99,6 +103,7 @@ class World:
     tables: TableSink | None = None
     transport: Transport | None = None
     compute: Computer | None = None
+    writer: Writer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +130,7 @@ class Driver:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls = 0
+        self._texts = Texts(world.writer, self._loop, self.post, self._fail)
         self._records = Recorder(
             world.journal,
             done=self._tell_durable,
@@ -167,7 +173,7 @@ class Driver:
                 hint="try again in a moment, or ask another node",
             )
         self._opened += 1
-        conversation = Conversation(f"c{self._opened}", self._hang_up)
+        conversation = Conversation(f"c{self._opened}", self._hang_up, self._take_enough)
         self._conversations[conversation.name] = conversation
         self.post(Arrived(conversation.name, message, caller))
         return conversation
@@ -237,6 +243,8 @@ class Driver:
                 self._rows.add(wish.ticket, wish.rows)
             case Compute():
                 self._compute(wish)
+            case Generate() | Curtail():
+                self._texts.take(wish)
             case SetTimer():
                 self._set_timer(wish)
             case CancelTimer(timer=timer):
@@ -257,6 +265,7 @@ class Driver:
         return (
             not self._inbox
             and not self._conversations
+            and not len(self._texts)
             and self._records.is_idle
             and self._rows.is_idle()
         )
@@ -269,6 +278,7 @@ class Driver:
             handle.cancel()
         for task in self._tasks:
             task.cancel()
+        self._texts.close()
         self._records.close()
         self._rows.close()
 
@@ -290,6 +300,10 @@ class Driver:
         if self._conversations.pop(conversation.name, None) is not None:
             self.post(Hung(conversation.name))
 
+    def _take_enough(self, conversation: Conversation) -> None:
+        if conversation.name in self._conversations:
+            self.post(Enough(conversation.name))
+
     def _send(self, wish: Send) -> None:
         if self._calls >= OPEN_CALLS:
             self.post(Unreachable(wish.call, f"{OPEN_CALLS} calls are open already"))
@@ -307,8 +321,9 @@ class Driver:
             async with aclosing(replies):
                 count = 0
                 async for message in replies:
-                    count += 1
-                    last = not isinstance(message, Accepted)
+                    # Of tokens the party itself counts how many there can be.
+                    count += not isinstance(message, Produced)
+                    last = not isinstance(message, Accepted | Produced)
                     self.post(Returned(wish.call, message, last))
                     if last:
                         return

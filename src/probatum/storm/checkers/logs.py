@@ -13,6 +13,7 @@ from probatum.nodes.inference.journal_records import (
     AcceptedRecord,
     AnsweredRecord,
     LoggedRecord,
+    PrefixRecord,
     ReturnedEntry,
     SessionOpened,
     VoucherRecord,
@@ -100,7 +101,7 @@ def _read(world: World, name: str) -> _Book:
             case AnsweredRecord() as record:
                 world.witness.take_payload(name, record.payload)
                 _take_entry(world, name, book, record, sha256(record.payload))
-            case VoucherRecord():
+            case VoucherRecord() | PrefixRecord():
                 pass
             case ReturnedEntry() | LoggedRecord() as record:
                 _take_entry(world, name, book, record, record.entry)

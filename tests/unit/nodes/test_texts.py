@@ -1,0 +1,340 @@
+"""Texts through gateway and nodes: streamed, signed, gone on with, ended early (`TEXT-1`)."""
+
+import msgspec
+import pytest
+
+from probatum.errors import Fault, Refusal
+from probatum.evidence.receipt import check_contents, check_pending
+from probatum.evidence.texts import find_text_fault
+from probatum.machine.events import Enough, Hung
+from probatum.protocol.messages import (
+    Accepted,
+    Answer,
+    Ask,
+    CancelText,
+    CancelWork,
+    GetBundle,
+    HandOverWork,
+    Noted,
+    Produced,
+    Refused,
+)
+from probatum.protocol.prefixes import open_prefix
+from probatum.protocol.primitives import make_nonce, make_request_id, make_salt
+from probatum.protocol.texts import (
+    TextQuestion,
+    make_question,
+    read_answer,
+    read_question,
+    unpack_ids,
+)
+from probatum.storm import text_model
+from tests.unit.nodes.network import GATEWAY, Network, endpoint
+
+SALT = make_salt(b"s" * 32)
+NONCE = make_nonce(b"n" * 32)
+QUESTION = TextQuestion(prompt=(5, 6, 7), limit=60, temperature=1.0, top_k=3)
+
+
+def choose_request(least=40):
+    """Find a prompt whose text is long enough."""
+    for first in range(1, 64):
+        question = TextQuestion(prompt=(first,), limit=60, temperature=1.0, top_k=3)
+        ids = text_model.write(text_model.PACKAGE, make_question(question), NONCE, ())
+        if len(ids) >= least:
+            return question, ids
+    raise AssertionError
+
+
+QUESTION, TEXT = choose_request()
+
+
+def start(nodes=("a",), pens=None, **more):
+    network = Network(nodes, manifest=text_model.MANIFEST)
+    network.register("gateway", "gateway")
+    for name in nodes:
+        network.start_ready_node(name, pen=(pens or {}).get(name, text_model.write))
+    network.start_gateway(**more)
+    network.world.run(500)
+    return network
+
+
+def make_ask(**changes):
+    ask = Ask(
+        model="hasher",
+        version=None,
+        inputs=make_question(QUESTION),
+        assurance="signed",
+        salt=SALT,
+        nonce=NONCE,
+        request_id=make_request_id(b"r" * 16),
+        timeout_ms=0,
+        arithmetic="exact",
+        stream=True,
+    )
+    return msgspec.structs.replace(ask, **changes)
+
+
+def ask(network, **changes):
+    return network.world.ask(GATEWAY, make_ask(**changes))
+
+
+def wait(network, name):
+    world = network.world
+    world.run_until(lambda: any(isinstance(m, Answer | Refused) for m in world.replies[name]))
+    return world.replies[name][-1]
+
+
+def read_stream(replies):
+    """Read what was streamed; each run of tokens follows the one before."""
+    ids = []
+    for reply in replies:
+        if isinstance(reply, Produced):
+            assert reply.start == len(ids)
+            ids += unpack_ids(reply.ids)
+    return tuple(ids)
+
+
+def check(answer, inputs=None):
+    verified = check_pending(answer.bundle)
+    return check_contents(verified, SALT, inputs or make_question(QUESTION), answer.outputs)
+
+
+def find_fault(answer, question=QUESTION, nonce=NONCE):
+    text = read_answer(answer.outputs)
+    chosen = text_model.choose_all(question, nonce, text.ids)
+    cancellation = check_pending(answer.bundle).cancellation
+    return find_text_fault(text_model.MODEL, question.limit, text, chosen, cancellation)
+
+
+def test_a_text_is_streamed_and_signed_and_answered_whole():
+    network = start()
+    name = ask(network)
+    answer = wait(network, name)
+    assert read_answer(answer.outputs).ids == TEXT
+    assert read_answer(answer.outputs).ended
+    assert read_stream(network.world.replies[name]) == TEXT
+    receipt = check(answer).receipt
+    assert receipt.request.nonce == NONCE.hex()
+    assert receipt.cancelled is None
+    assert find_fault(answer) is None
+    signed = [m.prefix for m in network.world.replies[name] if isinstance(m, Produced) and m.prefix]
+    prefixes = [open_prefix(statement)[0] for statement in signed]
+    assert [one.count for one in prefixes] == list(range(16, len(TEXT) + 1, 16))
+    assert {one.node for one in prefixes} == {receipt.node}
+
+
+def test_who_does_not_stream_hears_the_answer_alone():
+    network = start()
+    name = ask(network, stream=False)
+    assert read_answer(wait(network, name).outputs).ids == TEXT
+    assert len(network.world.replies[name]) == 1
+
+
+def test_a_prefix_is_on_disk_before_it_is_said():
+    network = start()
+    world = network.world
+    seen = []
+
+    def look(to, message):
+        if to == endpoint("a") and isinstance(message, Produced) and message.prefix:
+            prefix, _ = open_prefix(message.prefix)
+            seen.append(any(bytes.fromhex(prefix.root) in data for data in network.journals["a"]))
+        return message
+
+    world.meddle = look
+    wait(network, ask(network))
+    assert seen == [True] * (len(TEXT) // 16)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"prompt": ()}, "text.no-prompt"),
+        ({"prompt": (64,)}, "text.bad-token"),
+        ({"prompt": (-1,)}, "text.bad-token"),
+        ({"prompt": (1,) * 65}, "schema.dim-out-of-range"),
+        ({"prompt": (1,) * 190}, "text.too-long"),
+        ({"limit": 0}, "text.too-long"),
+        ({"limit": 121}, "schema.dim-out-of-range"),
+        ({"temperature": -1.0}, "text.bad-temperature"),
+        ({"temperature": float("nan")}, "text.bad-temperature"),
+        ({"temperature": float("inf")}, "text.bad-temperature"),
+        ({"top_k": 0}, "text.bad-top-k"),
+        ({"top_k": 9}, "text.bad-top-k"),
+        ({"choice": -1}, "text.bad-choice"),
+    ],
+)
+def test_a_gateway_holds_a_request_to_the_model(changes, code):
+    network = start()
+    fields = {name: getattr(QUESTION, name) for name in QUESTION.__dataclass_fields__}
+    inputs = make_question(TextQuestion(**(fields | changes)))
+    reply = wait(network, ask(network, inputs=inputs))
+    assert reply.code == code
+    assert not any(isinstance(message, HandOverWork) for _, _, message in network.world.sent)
+    with pytest.raises(Refusal):
+        read_question(text_model.MANIFEST, inputs)
+
+
+def test_a_language_model_answers_in_the_class_exact_alone():
+    network = start()
+    assert wait(network, ask(network, arithmetic="float")).code == "text.not-float"
+
+
+def kill_after(network, node, tokens):
+    """End a node's process once a request's readers have so many tokens."""
+
+    def look(to, message):
+        if (
+            to == endpoint(node)
+            and isinstance(message, Produced)
+            and message.start + len(message.ids) // 4 >= tokens
+            and network.world.parties[to].machine is not None
+        ):
+            network.world.kill(to)
+        return message
+
+    network.world.meddle = look
+
+
+def test_another_node_goes_on_with_the_same_text():
+    network = start(("a", "b"))
+    name = ask(network)
+    world = network.world
+    world.run_until(lambda: any(isinstance(m, HandOverWork) for _, _, m in world.sent))
+    first = next(to for _, to, m in world.sent if isinstance(m, HandOverWork))
+    kill_after(network, first.removeprefix("http://"), 37)
+    answer = wait(network, name)
+    assert read_stream(world.replies[name]) == TEXT == read_answer(answer.outputs).ids
+    verified = check(answer)
+    assert [branch.acknowledged for branch in verified.branches] == [True, True]
+    assert verified.branches[1].record.prefix is not None
+    handed = [m for _, _, m in world.sent if isinstance(m, HandOverWork)]
+    assert unpack_ids(handed[1].prefix.ids) == TEXT[:32]
+    assert open_prefix(handed[1].prefix.statement)[1].hex() == verified.branches[1].record.prefix
+    assert verified.receipt.node == verified.branches[1].record.taker
+
+
+def test_a_wrong_prefix_is_refused_before_it_is_accepted_and_the_text_begun_anew():
+    def lie(package, inputs, nonce, prefix):
+        ids = text_model.write(package, inputs, nonce, ())
+        return (*ids[:3], 1 + ids[3] % 63, *ids[4:])
+
+    network = start(("a", "b", "c"), pens=dict.fromkeys("abc", text_model.write))
+    name = ask(network)
+    world = network.world
+    world.run_until(lambda: any(isinstance(m, HandOverWork) for _, _, m in world.sent))
+    first = next(to for _, to, m in world.sent if isinstance(m, HandOverWork))
+    world.parties[first].pen = lie
+    kill_after(network, first.removeprefix("http://"), 20)
+    answer = wait(network, name)
+    assert read_answer(answer.outputs).ids == TEXT
+    verified = check(answer)
+    # Who refused moved no duty; who lied holds it still.
+    taken = [(branch.record.taker, branch.acknowledged) for branch in verified.branches]
+    assert [acknowledged for _, acknowledged in taken] == [True, False, True]
+    assert verified.branches[2].record.prefix is None
+    # The reader was told another beginning, and is told no more of it.
+    told = read_stream(world.replies[name])
+    assert told[3] != TEXT[3]
+    assert len(told) < len(TEXT)
+
+
+def test_a_text_that_nobody_waits_for_is_ended():
+    network = start()
+    name = ask(network)
+    network.world.token_ms = 100
+    world = network.world
+    world.run_until(lambda: len(read_stream(world.replies[name])) >= 5)
+    world.tell(GATEWAY, Hung(name))
+    world.run(12_000)
+    (cancel,) = {m.cancellation for _, _, m in world.sent if isinstance(m, CancelWork)}
+    got = world.wait(world.ask(GATEWAY, GetBundle(request_id=make_ask().request_id)))
+    verified = check_pending(got.bundle)
+    assert verified.cancellation.reason == "hung-up"
+    assert verified.receipt.cancelled is not None
+    assert any(head.name == "answer" and head.shape[0] < 40 for head in verified.receipt.outputs)
+    assert cancel
+
+
+@pytest.mark.parametrize("way", ["event", "message"])
+def test_who_has_enough_gets_what_there_is(way):
+    network = start()
+    name = ask(network)
+    network.world.token_ms = 20
+    world = network.world
+    world.run_until(lambda: len(read_stream(world.replies[name])) >= 5)
+    if way == "event":
+        world.tell(GATEWAY, Enough(name))
+    else:
+        wrong = CancelText(request_id=make_ask().request_id, salt=make_salt(b"w" * 32))
+        assert world.wait(world.ask(GATEWAY, wrong)) == Noted()
+        assert not any(isinstance(m, CancelWork) for _, _, m in world.sent)
+        world.ask(GATEWAY, CancelText(request_id=make_ask().request_id, salt=SALT))
+    answer = wait(network, name)
+    text = read_answer(answer.outputs)
+    assert not text.ended
+    assert 5 <= len(text.ids) < 16
+    assert text.ids == TEXT[: len(text.ids)]
+    assert read_stream(world.replies[name]) == text.ids
+    verified = check(answer)
+    assert verified.cancellation.reason == "enough"
+    assert any("cancelled" in line.text for line in verified.checks)
+    assert find_fault(answer) is None
+
+
+def test_a_text_breaks_off_only_where_that_was_asked_for():
+    def stop(package, inputs, nonce, prefix):
+        ids = text_model.write(package, inputs, nonce, prefix)
+        return Fault("engine.broken", "no more", retryable=True) if len(prefix) > 8 else ids[:9]
+
+    network = start(pens={"a": stop}, request_timeout_ms=2_000, text_timeout_ms=2_000)
+    reply = wait(network, ask(network))
+    assert isinstance(reply, Refused)
+    assert "node.wrong-outputs" in network.codes("a")
+
+
+def test_who_asks_again_hears_everything_again():
+    network = start()
+    world = network.world
+    world.token_ms = 20
+    name = ask(network)
+    world.run_until(lambda: len(read_stream(world.replies[name])) >= 20)
+    again = ask(network)
+    answer = wait(network, again)
+    assert read_stream(world.replies[again]) == TEXT == read_answer(answer.outputs).ids
+
+
+def test_a_node_that_starts_again_signs_no_other_beginning():
+    network = start(request_timeout_ms=20_000, text_timeout_ms=20_000)
+    world = network.world
+    kill_after(network, "a", 20)
+    kill = world.meddle
+
+    def lose(to, message):
+        """The gateway never hears what was signed, so it gives the text to be begun."""
+        prefixed = isinstance(message, Produced) and message.prefix
+        return None if prefixed else kill(to, message)
+
+    world.meddle = lose
+    ask(network)
+    world.run_until(lambda: world.parties[endpoint("a")].machine is None)
+
+    def lie(package, inputs, nonce, prefix):
+        ids = text_model.write(package, inputs, nonce, ())
+        return (*ids[:3], 1 + ids[3] % 63, *ids[4:])
+
+    network.start_node("a", pen=lie)
+    world.run(15_000)
+    assert "node.other-text" in network.codes("a")
+
+
+def test_tokens_wait_for_the_acceptance():
+    network = start()
+    said = []
+    network.world.meddle = lambda to, message: (
+        said.append(type(message)) if to == endpoint("a") else None,
+        message,
+    )[1]
+    wait(network, ask(network))
+    assert said.index(Accepted) < said.index(Produced)
