@@ -26,7 +26,14 @@ digest() { sha256sum | cut -c1-16; }
 mkdir -p "$venv"
 where=$(cd "$venv" && pwd -P)
 locked=$where/.stamp-$kind-$({ cat "$lock"; echo "$where"; } | digest)
-linked=$where/.stamp-linked-$({ cat pyproject.toml src/probatum/__init__.py; pwd -P; echo "$where"; } | digest)
+kernel=src/probatum/runtime/text/kernel
+# A compiler that appears later builds the kernel then; without one its absence is no reason to link again.
+compiler=$(command -v "${CC:-cc}" || command -v gcc || command -v clang || true)${PROBATUM_NO_KERNEL:-}
+linked=$where/.stamp-linked-$({
+    cat pyproject.toml hatch_build.py "$kernel"/*.[ch] src/probatum/__init__.py
+    pwd -P
+    echo "$where" "$compiler"
+} | digest)
 # The test lock holds everything of the run lock, so whoever has it needs no other.
 superset=$where/.stamp-test-$({ cat requirements/test.txt; echo "$where"; } | digest)
 [ "$kind" = run ] && [ -e "$superset" ] && locked=$superset

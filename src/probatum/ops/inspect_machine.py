@@ -19,6 +19,7 @@ from typing import Final
 from probatum import __version__
 from probatum.ops.findings import Finding
 from probatum.ops.locked import load_locked
+from probatum.runtime.text.kernels import explain_kernel
 
 __all__ = ["inspect_limits", "inspect_machine"]
 
@@ -46,7 +47,12 @@ def inspect_machine(folder: Path) -> tuple[Finding, ...]:
     Args:
         folder: Where data lies or will lie: its disk is the one that matters.
     """
-    return (_inspect_python(), _inspect_versions(load_locked()), _inspect_disk(folder))
+    return (
+        _inspect_python(),
+        _inspect_versions(load_locked()),
+        _inspect_kernel(),
+        _inspect_disk(folder),
+    )
 
 
 def inspect_limits(needed_bytes: int = 0) -> tuple[Finding, ...]:
@@ -99,6 +105,15 @@ def _inspect_versions(locked: Mapping[str, tuple[str, ...]]) -> Finding:
         )
     detail += "; as locked" if locked else "; there is no lock to hold them to"
     return Finding(check="versions", status="ok", detail=detail)
+
+
+def _inspect_kernel() -> Finding:
+    """Say what computes text: numpy does without a compiler, so its absence is no failure."""
+    found = explain_kernel()
+    if found.fault:
+        advice = "build it again with another compiler (CC), or with PROBATUM_NO_KERNEL=1 none"
+        return Finding(check="kernel", status="warn", detail=found.detail, advice=advice)
+    return Finding(check="kernel", status="ok", detail=found.detail)
 
 
 def _inspect_disk(folder: Path) -> Finding:

@@ -145,26 +145,28 @@ class PureKernel:
             if queries is None:
                 marks[rows] = 1
                 continue
-            step = max(1, _SCORES // (heads.queries * (part.cache.length + part.count)))
-            for begin in range(0, part.count, step):
-                some = queries[begin : begin + step]
-                first = part.cache.length + begin
-                at = part.begin + begin
-                self.mix_rows(some, part.cache, layer, first, out[at : at + len(some)])
+            self.mix_part(queries, part, layer, out[rows])
         return out
 
-    def mix_rows(
-        self, queries: Floats, cache: KeyValueCache, layer: int, first: int, out: Floats
-    ) -> None:
-        """Mix values for some rows of one text, whose keys and values are stored.
+    def mix_part(self, queries: Floats, part: Part, layer: int, out: Floats) -> None:
+        """Mix values for the rows of one text, whose keys and values are stored.
 
         Args:
             queries: float32 [n, Hq, d], turned and scaled.
-            cache: The text's.
+            part: The text's.
             layer: Of the cache.
-            first: Position of the first row.
             out: [n, Hq d].
         """
+        length = part.cache.length
+        step = max(1, _SCORES // (queries.shape[1] * (length + part.count)))
+        for begin in range(0, part.count, step):
+            some = queries[begin : begin + step]
+            self._mix_rows(some, part.cache, layer, length + begin, out[begin : begin + step])
+
+    def _mix_rows(
+        self, queries: Floats, cache: KeyValueCache, layer: int, first: int, out: Floats
+    ) -> None:
+        """Mix values for some of the rows, from a position on; see `mix_part`."""
         count, asking, width = queries.shape
         heads = cache.keys.shape[1]
         group, seen = asking // heads, first + count

@@ -1,0 +1,139 @@
+"""Whether a kernel computes what numpy does, tried on hostile samples before it is trusted.
+
+A compiler or a processor may be at fault, where the C pages are not. Read `pure`, `compiled`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from probatum.protocol.manifests import TextModel
+from probatum.runtime.text.cache import KeyValueCache
+from probatum.runtime.text.steps import Floats, Heads, Kernel, Part
+from probatum.runtime.text.weights import Matrix
+
+__all__ = ["draw_hostile", "find_difference", "make_matrix"]
+
+_EPSILON: Final = np.float32(1e-5)
+_SEED: Final = 20_240_229
+_SHAPES: Final = ((1, 24, 200), (2, 37, 97), (5, 64, 100), (17, 130, 13))
+"""Rows, terms and columns of products."""
+_SIZES: Final = TextModel(
+    architecture="llama",
+    layers=1,
+    width=1,
+    heads=4,
+    kv_heads=2,
+    head_width=20,
+    hidden=1,
+    vocabulary=1,
+    context=64,
+    norm_epsilon_bits=1,
+    is_tied=True,
+    stop_ids=(0,),
+    rule="GUMBEL-1",
+    top_k=1,
+)
+"""Only caches are made of it."""
+
+
+def draw_hostile(rng: np.random.Generator, shape: tuple[int, ...], kind: str) -> Floats:
+    """Draw values of a kind that arithmetic gets wrong easily.
+
+    Args:
+        rng: Where from.
+        shape: How many.
+        kind: plain, small-integers (ties, exact zeros), wide (all exponents), tiny (subnormal),
+            huge (overflow), cancelling or zeros (of both signs).
+    """
+    plain = rng.standard_normal(shape)
+    match kind:
+        case "small-integers":
+            plain = rng.integers(-4, 5, shape) / 4
+        case "wide":
+            plain = plain * 2.0 ** rng.integers(-140, 120, shape)
+        case "tiny":
+            plain = plain * 2.0**-140
+        case "huge":
+            plain = plain * 2.0**124
+        case "cancelling":
+            plain[..., 1::2] = -plain[..., : shape[-1] // 2 * 2 : 2][..., : shape[-1] // 2]
+            plain[..., ::7] *= 1 + 2.0**-20
+        case "zeros":
+            plain = np.where(rng.random(shape) < 0.5, -0.0, 0.0)
+        case _:
+            pass
+    with np.errstate(over="ignore"):
+        return plain.astype(np.float32)
+
+
+KINDS: Final = ("plain", "small-integers", "wide", "tiny", "huge", "cancelling", "zeros")
+
+
+def make_matrix(rows: Floats) -> Matrix:
+    """Make a matrix of finite rows."""
+    wide = rows.astype(np.float64)
+    return Matrix(rows, np.sqrt(np.vecdot(wide, wide)))
+
+
+def find_difference(kernel: Kernel, other: Kernel) -> str | None:
+    """Compute every step by both kernels, on samples: the first step that differs, or None."""
+    rng = np.random.default_rng(_SEED)
+    with np.errstate(all="ignore"):
+        for kind in KINDS:
+            for rows, terms, columns in _SHAPES:
+                x = np.nan_to_num(draw_hostile(rng, (rows, terms), kind))
+                w = np.nan_to_num(draw_hostile(rng, (columns, terms), kind))
+                even = np.ascontiguousarray(x[:, : terms // 2 * 2])
+                for step, pair in (
+                    ("multiply", [_multiply(one, x, w) for one in (kernel, other)]),
+                    ("norm", [one.norm(x, w[0], _EPSILON) for one in (kernel, other)]),
+                    ("gate", [one.gate(even) for one in (kernel, other)]),
+                ):
+                    if not _are_equal(*pair):
+                        return f"{step} of {kind} values"
+            if not _are_equal(*[_attend(one, kind) for one in (kernel, other)]):
+                return f"attend of {kind} values"
+    return None
+
+
+def _multiply(kernel: Kernel, x: Floats, w: Floats) -> Floats:
+    return kernel.multiply(x, make_matrix(w), np.zeros(len(x), np.int32))
+
+
+def _attend(kernel: Kernel, kind: str) -> Floats:
+    """Attend in two texts, one of which goes on; rows that were marked are left out."""
+    rng = np.random.default_rng(_SEED)
+    width, rows = _SIZES.head_width, 13
+    angles = rng.random((_SIZES.context, width // 2)).astype(np.float32)
+    heads = Heads(
+        queries=_SIZES.heads,
+        keys=_SIZES.kv_heads,
+        width=width,
+        scale=np.float32(0.3),
+        cosines=angles,
+        sines=-angles,
+    )
+    caches = [KeyValueCache(_SIZES, 40) for _ in range(2)]
+    found = []
+    for _ in range(2):
+        projected = np.nan_to_num(draw_hostile(rng, (rows, 8 * width), kind))
+        parts = (
+            Part(cache=caches[0], begin=0, count=1),
+            Part(cache=caches[1], begin=1, count=rows - 1),
+        )
+        marks = np.zeros(rows, np.int32)
+        out = kernel.attend(projected, parts, 0, heads, marks)
+        for part in parts:
+            part.cache.length += part.count
+            span = slice(part.begin, part.begin + part.count)
+            found.append(np.full((1, 80), np.inf) if marks[span].any() else out[span])
+    return np.concatenate(found).astype(np.float32)
+
+
+def _are_equal(one: Floats, two: Floats) -> bool:
+    """Compare bits; one NaN is as good as another."""
+    same = (one.view(np.uint32) == two.view(np.uint32)) | (np.isnan(one) & np.isnan(two))
+    return bool(same.all())
