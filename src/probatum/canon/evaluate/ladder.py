@@ -33,6 +33,8 @@ Pairs: TypeAlias = tuple[Doubles, Doubles, Doubles]
 """Sums as s + e, |e| <= u|s|, and a bound of what is missing; 0 where nothing is."""
 
 EXTRACTIONS: Final = 4
+FEW: Final = 2
+"""Rounds that decide all but exact ties and sums that cancel to almost nothing."""
 GATHERED: Final = 1 << 16
 """Terms that one round of the ladder holds at once: few enough for the cache."""
 
@@ -68,9 +70,11 @@ def climb(
         if dtype != "float64":
             out[left], undecided = _sum_by_halving(dtype, gather(left), magnitudes[left], divisor)
             left = left[undecided]
-        if len(left):
-            out[left], undecided = settle_pairs(dtype, extract_sums(gather(left)), divisor)
-            left = left[undecided]
+        for rounds in (EXTRACTIONS,) if dtype == "float64" else (FEW, EXTRACTIONS):
+            if len(left):
+                pairs = extract_sums(gather(left), rounds)
+                out[left], undecided = settle_pairs(dtype, pairs, divisor)
+                left = left[undecided]
         if len(left):
             out[left] = settle(left)
     return out
@@ -79,17 +83,17 @@ def climb(
 def _sum_by_halving(
     dtype: str, rows: Doubles, magnitudes: Doubles, divisor: int
 ) -> tuple[Array, Indices]:
-    """Sum rows by a tree, overwriting them: results, and the positions that are undecided."""
+    """Sum rows by a tree: results, and the positions that are undecided."""
     # An odd element is added after its level's sum: each level counts twice. The magnitude's own
     # error and the widening for fl(v + d) are the 4 and the 2**-16.
     height = 2 * ceil(log2(max(2, rows.shape[1]))) + 4
     width = rows.shape[1]
     while width > 1:
         half = width // 2
-        rows[:, :half] += rows[:, half : 2 * half]
+        halves = rows[:, :half] + rows[:, half : 2 * half]
         if width % 2:
-            rows[:, half - 1] += rows[:, width - 1]
-        width = half
+            halves[:, half - 1] += rows[:, width - 1]
+        rows, width = halves, half
     value = rows[:, 0] if rows.shape[1] else np.zeros(len(rows))
     bound = magnitudes * (height * UNIT * (1 + 2.0**-16))
     if divisor != 1:
@@ -107,7 +111,7 @@ def _two_sum(left: Doubles, right: Doubles) -> tuple[Doubles, Doubles]:
     return total, (left - (total - shadow)) + (right - shadow)
 
 
-def extract_sums(rows: Doubles) -> Pairs:
+def extract_sums(rows: Doubles, rounds: int = EXTRACTIONS) -> Pairs:
     """Sum rows by extraction (Rump, Ogita, Oishi 2008): the rows are overwritten.
 
     Each round cuts from all terms what lies above a common unit; the cuts' sum is exact in float64
@@ -121,7 +125,7 @@ def extract_sums(rows: Doubles) -> Pairs:
     sigma[top == 0] = 0.0
     first, second = np.zeros(len(rows)), np.zeros(len(rows))
     missing, rest = np.zeros(len(rows)), np.zeros(len(rows))
-    for _ in range(EXTRACTIONS):
+    for _ in range(rounds):
         high = rows + sigma[:, None]
         high -= sigma[:, None]
         rows -= high
