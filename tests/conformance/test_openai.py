@@ -11,22 +11,17 @@ import pytest
 from onnx import TensorProto, helper
 
 import probatum
-from probatum.canon.graph.packing import decode_graph
-from probatum.canon.graph.records import compute_canonical_digest
 from probatum.errors import Refusal
 from probatum.evidence.receipt import check_inputs, check_pending
 from probatum.nodes.shell.api_keys import add_key, revoke_key
 from probatum.nodes.shell.config import GatewayConfig, load_config, write_config
 from probatum.ops.network import Network, NetworkPlan
-from probatum.protocol.hashing import sha256
-from probatum.protocol.manifests import Canonical, DimRange, FileEntry, encode_manifest
+from probatum.protocol.manifests import encode_manifest
 from probatum.protocol.primitives import make_salt
 from probatum.protocol.records import OFFER
 from probatum.protocol.tensors import Tensor
-from probatum.runtime.checking.cell import expand_confined
-from probatum.runtime.checking.report import Question
 from tests.e2e.processes import wait_for
-from tests.unit.runtime.models import make_manifest, make_model
+from tests.unit.runtime.models import find_meaning, make_entries, make_manifest, make_model
 from tests.unit.runtime.tokenizers import WORDS, make_tokenizer
 
 openai = pytest.importorskip("openai")
@@ -56,25 +51,18 @@ def make_embedder(folder):
         ],
     ).SerializeToString()
     folder.mkdir()
-    ranges = {"n": (1, 4), "s": (1, 16)}
-    _, graph = expand_confined(Question(model=model, ranges=ranges))
-    dims = tuple(DimRange(name=name, least=a, greatest=b) for name, (a, b) in ranges.items())
-    digest = compute_canonical_digest(decode_graph(graph)).hex()
+    graph, canonical = find_meaning(model, {"n": (1, 4), "s": (1, 16)})
     files = {"canonical.bin": graph, "model.onnx": model, "tokenizer.json": make_tokenizer()}
     for name, data in files.items():
         (folder / name).write_bytes(data)
-    entries = tuple(
-        FileEntry(path=name, size=len(data), sha256=sha256(data).hex())
-        for name, data in sorted(files.items())
-    )
     manifest = make_manifest(
         model,
         name="embedder",
         version="1",
-        files=entries,
+        files=make_entries(files),
         tokenizer="tokenizer.json",
         max_tokens=9,
-        canonical=Canonical(digest=digest, graph="canonical.bin", dims=dims),
+        canonical=canonical,
     )
     (folder / "probatum.json").write_bytes(encode_manifest(manifest))
     return folder

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from probatum.evidence.receipt import check_pending
 from probatum.ops.network import Network, NetworkPlan
 from probatum.protocol.bundles import decode_bundle
 from probatum.protocol.manifests import encode_manifest
-from tests.unit.runtime.models import make_manifest, make_model
+from tests.unit.runtime.models import find_meaning, make_entries, make_manifest, make_model
 
 http = pytest.importorskip("tritonclient.http")
 pytestmark = pytest.mark.e2e
@@ -25,10 +26,14 @@ def make_pair(folder):
         [("left", TensorProto.INT64, ["n"]), ("right", TensorProto.INT64, ["n"])],
         [("difference", TensorProto.INT64, ["n"])],
     ).SerializeToString()
+    graph, canonical = find_meaning(model, {"n": (1, 4)})
+    files = {"canonical.bin": graph, "model.onnx": model}
+    manifest = make_manifest(
+        model, name="pair", version="1", files=make_entries(files), canonical=canonical
+    )
     folder.mkdir()
-    (folder / "model.onnx").write_bytes(model)
-    manifest = encode_manifest(make_manifest(model, name="pair", version="1"))
-    (folder / "probatum.json").write_bytes(manifest)
+    for name, data in {**files, "probatum.json": encode_manifest(manifest)}.items():
+        (folder / name).write_bytes(data)
     return folder
 
 
@@ -100,6 +105,34 @@ def test_inputs_come_in_any_order(client):
         client.infer("pair", inputs[:1])
     with pytest.raises(Exception, match="schema"):
         client.infer("pair", [*inputs, inputs[0]])
+
+
+def test_the_class_exact_is_a_parameter_and_one_node_a_header(network, client):
+    inputs = [
+        http.InferInput(name, [2], "INT64").set_data_from_numpy(np.array([value, 1 << 62]))
+        for name, value in (("left", 10), ("right", 1))
+    ]
+    exact = {"probatum_arithmetic": "exact"}
+    node = {"Probatum-Node": network.get_operator("node-1")}
+    result = client.infer("pair", inputs, parameters=exact, headers=node)
+    assert result.as_numpy("difference").tolist() == [9, 0]
+    name = result.get_response()["parameters"]["probatum_receipt"]
+    address = f"{network.endpoints.gateway}/receipts/{name}"
+    with urllib.request.urlopen(address, timeout=5) as found:
+        request = check_pending(found.read()).receipt.request
+    assert request.arithmetic == "exact"
+    assert request.model.canonical is not None
+    many = http.InferInput("left", [5], "INT64").set_data_from_numpy(np.zeros(5, np.int64))
+    more = http.InferInput("right", [5], "INT64").set_data_from_numpy(np.zeros(5, np.int64))
+    with pytest.raises(Exception, match=r"schema\.dim-out-of-range"):
+        client.infer("pair", [many, more], parameters=exact)
+    assert client.infer("pair", [many, more]).as_numpy("difference").tolist() == [0] * 5
+    with pytest.raises(Exception, match=r"schema\.not-exact"):
+        client.infer("twice", [make_input([1, 2, 3, 4])], parameters=exact)
+    with pytest.raises(Exception, match=r"oip\.unknown-class"):
+        client.infer("pair", inputs, parameters={"probatum_arithmetic": "roughly"})
+    with pytest.raises(Exception, match=r"gateway\.no-node"):
+        client.infer("pair", inputs, headers={"Probatum-Node": "0x" + "00" * 20})
 
 
 def test_defaults_are_binary_both_ways_and_nothing_is_lost(client):

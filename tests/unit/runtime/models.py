@@ -4,9 +4,13 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from probatum.canon.graph.packing import decode_graph
+from probatum.canon.graph.records import compute_canonical_digest
 from probatum.protocol.hashing import sha256
-from probatum.protocol.manifests import FileEntry, Manifest
+from probatum.protocol.manifests import Canonical, DimRange, FileEntry, Manifest
 from probatum.protocol.tensors import Tensor
+from probatum.runtime.checking.cell import expand_confined
+from probatum.runtime.checking.report import Question
 from probatum.runtime.schema import read_schema
 
 
@@ -42,6 +46,21 @@ def make_manifest(model, batch_dim=None, **changes):
         "batch_dim": batch_dim,
     }
     return Manifest(**{**fields, **changes})
+
+
+def find_meaning(model, ranges):
+    """Expand a model; the encoded graph, and what its package states of it (`EXACT-1`)."""
+    _, graph = expand_confined(Question(model=model, ranges=ranges))
+    dims = tuple(DimRange(name=name, least=a, greatest=b) for name, (a, b) in ranges.items())
+    digest = compute_canonical_digest(decode_graph(graph)).hex()
+    return graph, Canonical(digest=digest, graph="canonical.bin", dims=dims)
+
+
+def make_entries(files):
+    return tuple(
+        FileEntry(path=name, size=len(data), sha256=sha256(data).hex())
+        for name, data in sorted(files.items())
+    )
 
 
 def tensor_of(name, array):
