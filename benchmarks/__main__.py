@@ -19,6 +19,7 @@ from rich.table import Table
 NAMES = (
     "canon",
     "door_overhead",
+    "exact_serving",
     "ledger_throughput",
     "receipt_verification",
     "request_path",
