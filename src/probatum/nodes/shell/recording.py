@@ -67,6 +67,7 @@ class Recorder:
         pace = Pace(
             group_pieces=GROUP_RECORDS,
             linger_s=LINGER_S,
+            are_many=self._are_many,
             hold_s=QUICK_S,
             expects_more=self._expects_answers,
             is_brief=self._is_brief,
@@ -98,6 +99,10 @@ class Recorder:
         took_s = time.monotonic() - begun
         known = not math.isinf(self._job_s)
         self._job_s = 0.875 * self._job_s + took_s / 8 if known else took_s
+
+    def _are_many(self, pieces: int) -> bool:
+        """Tell whether several requests write so much: one may bring acceptance and answer."""
+        return pieces > (2 if self.is_quick else 1)
 
     def _expects_answers(self, pieces: int) -> bool:
         """Tell whether all that waits to be written is of models that run, and are quick.

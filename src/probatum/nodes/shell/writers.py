@@ -26,7 +26,8 @@ class Pace(Generic[T]):
 
     Attributes:
         group_pieces: How many pieces one write gets at most.
-        linger_s: How long a write waits for more to come along, if the one before had several.
+        linger_s: How long a write waits for more to come along, if the one before had many.
+        are_many: Tells whether so many pieces are many.
         hold_s: How long it waits at most for what is expected.
         expects_more: Tells whether for each of so many pieces, all that wait, another is expected.
         is_brief: Tells whether writing these pieces on the event loop keeps nobody waiting.
@@ -34,6 +35,7 @@ class Pace(Generic[T]):
 
     group_pieces: int
     linger_s: float = 0.0
+    are_many: Callable[[int], bool] = lambda size: size > 1
     hold_s: float = 0.0
     expects_more: Callable[[int], bool] = lambda _: False
     is_brief: Callable[[list[T]], bool] = lambda _: False
@@ -93,19 +95,18 @@ class GroupWriter(Generic[T]):
         self._let_go()
         self._thread.shutdown(wait=True)
 
-    def _let_go(self) -> bool:
-        """Hold pieces back no longer; return whether any were."""
+    def _let_go(self) -> None:
+        """Hold pieces back no longer."""
         held, self._held = self._held, None
         if held is not None:
             held.cancel()
-        return held is not None
 
     def _begin(self) -> None:
-        held = self._let_go()
+        self._let_go()
         pieces = [piece for _, piece in self._waiting]
         fits = len(pieces) <= self._pace.group_pieces
         if self._crowded or not fits or not self._pace.is_brief(pieces):
-            self._flushing = asyncio.get_running_loop().create_task(self._flush(held=held))
+            self._flushing = asyncio.get_running_loop().create_task(self._flush())
             return
         try:
             self._write(pieces)
@@ -114,7 +115,7 @@ class GroupWriter(Generic[T]):
             return
         self._tell(len(pieces))
 
-    async def _flush(self, *, held: bool) -> None:
+    async def _flush(self) -> None:
         loop = asyncio.get_running_loop()
         try:
             while self._waiting:
@@ -122,9 +123,7 @@ class GroupWriter(Generic[T]):
                     await asyncio.sleep(self._pace.linger_s)
                 size = min(len(self._waiting), self._pace.group_pieces)
                 pieces = [self._waiting[place][1] for place in range(size)]
-                # What came together because it was held back for says nothing of a crowd.
-                self._crowded = size > 1 and not held
-                held = False
+                self._crowded = self._pace.are_many(size)
                 await loop.run_in_executor(self._thread, self._write, pieces)
                 self._tell(size)
         # A party's process cannot go on when its disk does not: this is its outermost loop.

@@ -56,12 +56,18 @@ def test_what_is_expected_is_waited_for_and_written_along():
         expecting[0] = False
         writer.kick()
         await idle(writer)
-        # What was waited for is no crowd: nothing lingers for a minute now.
+        # Two are no crowd here: nothing lingers for a minute now.
         writer.add("c", 3)
         writer.kick()
         await idle(writer)
 
-    pace = Pace(group_pieces=9, linger_s=60, hold_s=60, expects_more=lambda _: expecting[0])
+    pace = Pace(
+        group_pieces=9,
+        linger_s=60,
+        are_many=lambda size: size > 2,
+        hold_s=60,
+        expects_more=lambda _: expecting[0],
+    )
     paper = write_with(pace, during)
     assert paper.groups == [[1, 2], [3]]
     assert paper.done == ["a", "b", "c"]
