@@ -24,6 +24,7 @@ NAMES = (
     "receipt_verification",
     "request_path",
     "startup_memory",
+    "text",
 )
 
 
