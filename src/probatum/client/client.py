@@ -1,25 +1,27 @@
 """The SDK's front: `AsyncClient` for asyncio, and `Client`, the same for everybody else.
 
-Must not know how an answer is asked for or checked. Read next: `asking`.
+Must not know how an answer is asked for or checked. Read next: `calls`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from probatum.client.asking import Answer, AsyncClient
+from probatum.client.answers import Answer, TextAnswer
+from probatum.client.calls import AsyncClient
 from probatum.client.paying import PaymentRules
+from probatum.client.texting import Hear
 from probatum.errors import Misuse
 from probatum.evidence.receipt import VerifiedBundle
 from probatum.protocol.parties import ArithmeticClass, EvidenceClass
 from probatum.protocol.trust import Trust
 
-__all__ = ["Answer", "AsyncClient", "Client"]
+__all__ = ["Answer", "AsyncClient", "Client", "TextAnswer"]
 
 T = TypeVar("T")
 
@@ -99,6 +101,43 @@ class Client:
                 timeout_s=timeout_s,
                 max_price_units=max_price_units,
                 arithmetic=arithmetic,
+                node=node,
+            )
+        )
+
+    def ask_text(  # noqa: PLR0913 - one parameter for each wish
+        self,
+        model: str,
+        prompt: Sequence[int],
+        *,
+        limit: int,
+        temperature: float = 0.0,
+        top_k: int = 20,
+        choice: int = 0,
+        nonce: bytes | None = None,
+        hear: Hear | None = None,
+        version: str | None = None,
+        timeout_s: float = 120.0,
+        max_price_units: int | None = None,
+        node: str | None = None,
+    ) -> TextAnswer:
+        """Have a language model write; see `AsyncClient.ask_text`.
+
+        `hear` is called on the client's own thread.
+        """
+        return self._run(
+            self._client.ask_text(
+                model,
+                prompt,
+                limit=limit,
+                temperature=temperature,
+                top_k=top_k,
+                choice=choice,
+                nonce=nonce,
+                hear=hear,
+                version=version,
+                timeout_s=timeout_s,
+                max_price_units=max_price_units,
                 node=node,
             )
         )

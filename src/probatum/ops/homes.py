@@ -74,4 +74,5 @@ def list_classes(home: Path, manifest: Manifest) -> tuple[ArithmeticClass, ...]:
         Fault: `config.unreadable`.
     """
     wanted = load_config(home, InferenceConfig).arithmetic
-    return tuple(one for one in wanted if one == "float" or manifest.canonical is not None)
+    has = {"float": manifest.text is None, "exact": manifest.canonical is not None}
+    return tuple(one for one in wanted if has[one])

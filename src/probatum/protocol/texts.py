@@ -27,6 +27,7 @@ __all__ = [
     "Text",
     "TextQuestion",
     "check_text",
+    "get_text",
     "is_ended",
     "make_answer",
     "make_ids",

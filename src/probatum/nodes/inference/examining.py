@@ -12,6 +12,7 @@ from probatum.errors import Refusal
 from probatum.hub.canonical import read_graph
 from probatum.hub.files import open_regular
 from probatum.hub.package import Package
+from probatum.hub.texts import check_text_meaning
 from probatum.hub.verdicts import VerdictShelf
 from probatum.runtime.checking.meaning import check_meaning
 from probatum.runtime.sandbox.bounds import SandboxBounds
@@ -35,17 +36,26 @@ def examine_packages(
         if _find_kept(package, shelf) is not None:
             continue
         verdict = examine_package(package, bounds)
+        if verdict is None:
+            continue
         # Only what was admitted: a process may fail once because the machine was busy.
         shelf.put(package.digest, get_checker(), encode_verdict(verdict))
 
 
-def examine_package(package: Package, bounds: SandboxBounds | None = None) -> Verdict:
+def examine_package(package: Package, bounds: SandboxBounds | None = None) -> Verdict | None:
     """Examine one package, its canonical meaning too if it states one (`EXACT-1`).
+
+    Returns:
+        What was found of an ONNX file; None of a language model's weights, of which nothing is
+        parsed but a bounded list of tensors (`TEXT-1`).
 
     Raises:
         Refusal: As `examine_packages`; `package.other-canonical`, `canon.*`.
         Fault: `sandbox.broken`, `hub.disk`.
     """
+    if package.manifest.text is not None:
+        check_text_meaning(package)
+        return None
     with open_regular(package.folder / package.manifest.model) as descriptor:
         verdict = examine_model(descriptor, bounds)
     _check(package, verdict)

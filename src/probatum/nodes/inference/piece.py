@@ -92,12 +92,13 @@ def _begin_text(handed: HandedOver, message: HandOverWork, manifest: Manifest) -
         if given:
             raise Refusal("text.no-model", "this model writes no text")
         return None
-    limit = read_question(manifest, message.inputs).limit
-    if len(given) > limit:
+    question = read_question(manifest, message.inputs)
+    if len(given) > question.limit:
         raise Refusal("text.other-prefix", "the prefix is longer than the answer may be")
     return Writing(
         model=manifest.text,
-        limit=limit,
+        prompt=len(question.prompt),
+        limit=question.limit,
         request_id=handed.record.request_id,
         request_digest=handed.record.request_digest,
         custody=handed.digest.hex(),

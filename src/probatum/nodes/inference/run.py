@@ -24,6 +24,7 @@ from probatum.nodes.inference.compaction import compact
 from probatum.nodes.inference.examining import examine_packages
 from probatum.nodes.inference.machine import InferenceNode
 from probatum.nodes.inference.settings import InferenceSettings
+from probatum.nodes.inference.text_shelf import LIMITS, TextShelf, weigh_text
 from probatum.nodes.shell.config import (
     InferenceConfig,
     load_node_key,
@@ -73,6 +74,9 @@ def _build(site: Site[InferenceConfig]) -> Party:
         open_requests=config.requests_at_once,
         open_bytes=config.held_bytes,
         recent_bytes=config.recent_bytes,
+        open_texts=LIMITS.texts,
+        text_bytes=LIMITS.cache_bytes,
+        weigh_text=weigh_text,
         stop_grace_ms=config.stop_grace_ms,
     )
     with ExitStack() as held:
@@ -85,10 +89,12 @@ def _build(site: Site[InferenceConfig]) -> Party:
         journal.keep_compact(keep, from_bytes=COMPACT_FROM_BYTES)
         pool = _start_pool(packages, settings, config)
         held.callback(pool.close)
+        texts = TextShelf(packages, threads=config.threads)
+        held.callback(texts.close)
         close = held.pop_all().close
     return Party(
         machine=machine,
-        world=make_world(journal=journal, transport=HttpTransport(), compute=pool),
+        world=make_world(journal=journal, transport=HttpTransport(), compute=pool, writer=texts),
         make_app=partial(
             make_app,
             machine=machine,
@@ -140,7 +146,9 @@ def _start_pool(
     kept = PoolLimits(kept_bytes=config.kept_answer_bytes)
     pool = ComputePool(load, threads=config.threads, pool_limits=kept)
     try:
-        for digest in packages:
+        for digest, package in packages.items():
+            if package.manifest.text is not None:
+                continue  # engines of their own write texts
             for arithmetic in settings.list_classes(digest):
                 pool.warm(digest, exact=arithmetic == "exact")
     except BaseException:

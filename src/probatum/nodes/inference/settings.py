@@ -5,13 +5,13 @@ Read once, handed down. Must not know where the values come from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from probatum.protocol import limits
 from probatum.protocol.ed25519 import OperatingSigner
 from probatum.protocol.eip712 import Domain
-from probatum.protocol.manifests import Manifest
+from probatum.protocol.manifests import Manifest, TextModel
 from probatum.protocol.parties import ArithmeticClass, Party
 from probatum.protocol.primitives import UNITS_PER_TOKEN, Address, Digest, address_to_hex
 from probatum.protocol.secp256k1 import AccountSigner
@@ -36,6 +36,9 @@ class InferenceSettings:
         fee_units: Fee of each of the node's transactions.
         open_requests: Work held at one time; one more is refused as busy.
         open_bytes: Inputs held at one time, in bytes.
+        open_texts: Texts that are written at one time (`TEXT-1`).
+        text_bytes: What they may take of the engines' memory, for prompts and limits.
+        weigh_text: What a text of so many tokens takes of it; without one nothing is weighed.
         recent_bytes: Answers kept for who asks again, in bytes of outputs and documents.
         settle_every_blocks: Blocks between two settlements of one session.
         retry_blocks: Blocks to wait after the ledger refused one of the node's transactions.
@@ -56,6 +59,9 @@ class InferenceSettings:
     fee_units: int = 1_000
     open_requests: int = limits.OPEN_REQUESTS
     open_bytes: int = 1024 * limits.MIB
+    open_texts: int = 64
+    text_bytes: int = 1024 * limits.MIB
+    weigh_text: Callable[[TextModel, int], int] = lambda model, tokens: 0  # noqa: ARG005
     recent_bytes: int = 64 * limits.MIB
     settle_every_blocks: int = 2
     retry_blocks: int = 3

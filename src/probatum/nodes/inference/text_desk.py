@@ -15,7 +15,7 @@ from probatum.machine.wishes import Curtail, Journal, Reply, Wish
 from probatum.nodes.inference.piece import Work, pledge
 from probatum.nodes.inference.refusing import refuse
 from probatum.nodes.inference.settings import InferenceSettings
-from probatum.nodes.inference.writing import Promises
+from probatum.nodes.inference.writing import Promises, Writing
 from probatum.protocol import limits
 from probatum.protocol.dsse import Envelope
 from probatum.protocol.encoding import decode_document, encode
@@ -48,6 +48,26 @@ class TextDesk:
         self._held = held
         self._promises = promises
         self._fail = fail
+
+    def check_room(self, work: Work) -> None:
+        """Check that the engines have room for one more text: an accepted one must be written.
+
+        Raises:
+            Refusal: `node.busy`.
+        """
+        if work.writing is None:
+            return
+        held = [one.writing for _, one in self._held.items() if one.writing is not None]
+        need = sum(self._weigh(writing) for writing in (work.writing, *held))
+        if len(held) >= self._settings.open_texts or need > self._settings.text_bytes:
+            raise Refusal(
+                "node.busy",
+                f"{len(held)} texts are being written",
+                hint="ask another node, or for fewer tokens",
+            )
+
+    def _weigh(self, writing: Writing) -> int:
+        return self._settings.weigh_text(writing.model, writing.prompt + writing.limit)
 
     def take_generated(self, digest: str, ids: tuple[int, ...]) -> tuple[Wish, ...]:
         """Take more tokens of a text: tell them, and sign the beginning now and then."""

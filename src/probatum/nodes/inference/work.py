@@ -231,6 +231,7 @@ class WorkDesk:
         digest = handed.digest.hex()
         work = begin_work(handed, message, manifest, self._settings, log)
         work.askers[conversation] = None
+        self.texts.check_room(work)
         self._held.add(digest, work)
         try:
             voucher = reserve_price(handed, message, self._settings, self._tabs)

@@ -70,6 +70,7 @@ class Writing:
 
     Attributes:
         model: The language model.
+        prompt: Tokens of the prompt.
         limit: Tokens at most.
         custody: Digest of the hand-over under which it is written, in hex.
         ids: All tokens so far, those of another node included.
@@ -81,6 +82,7 @@ class Writing:
     """
 
     model: TextModel
+    prompt: int
     limit: int
     request_id: RequestId
     request_digest: str

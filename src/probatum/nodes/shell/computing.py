@@ -9,7 +9,7 @@ from probatum.errors import ProbatumError
 from probatum.protocol.primitives import Digest
 from probatum.protocol.tensors import Tensor
 
-__all__ = ["Computer", "Text", "Writer"]
+__all__ = ["Computer", "Done", "More", "Text", "Writer"]
 
 Done: TypeAlias = Callable[[tuple[Tensor, ...] | ProbatumError], None]
 """Takes the outcome, once, on any thread."""
@@ -38,7 +38,7 @@ class Text(Protocol):
 
 
 class Writer(Protocol):
-    """How language models write: `probatum.nodes.inference.texts.TextShelf`."""
+    """How language models write: `probatum.nodes.inference.text_shelf.TextShelf`."""
 
     def write(
         self,
@@ -49,5 +49,5 @@ class Writer(Protocol):
         more: More,
         done: Done,
     ) -> Text:
-        """Begin a text (`TEXT-1`). Raises Refusal."""
+        """Begin a text (`TEXT-1`). Raises Refusal, Fault."""
         ...

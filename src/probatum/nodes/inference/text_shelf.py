@@ -1,0 +1,105 @@
+"""The language models that a node serves, each with its engine (`TEXT-1`).
+
+Weights are mapped from the package's own file, not read. Must not know requests' custody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from probatum.errors import Misuse, ProbatumError, Refusal
+from probatum.hub.package import Package
+from probatum.nodes.shell.computing import Done, More
+from probatum.protocol.manifests import Manifest, TextModel
+from probatum.protocol.primitives import Digest
+from probatum.protocol.tensors import Tensor
+from probatum.protocol.texts import Text, make_answer, read_question
+from probatum.runtime.text.cache import compute_cache_bytes
+from probatum.runtime.text.engine import TextEngine, TextJob
+from probatum.runtime.text.requests import TextAnswer, TextLimits, TextRequest, TextScore
+
+__all__ = ["LIMITS", "TextShelf", "weigh_text"]
+
+LIMITS: Final = TextLimits()
+"""What all engines of a node take on, each."""
+
+
+def weigh_text(model: TextModel, tokens: int) -> int:
+    """Compute the bytes that a text of so many tokens, prompt and limit, takes of an engine."""
+    return compute_cache_bytes(model, tokens - 1)
+
+
+class TextShelf:
+    """Engines by package."""
+
+    def __init__(self, packages: Mapping[Digest, Package], *, threads: int) -> None:
+        """Open an engine for each language model among the packages.
+
+        Args:
+            packages: The node's; their bytes were checked.
+            threads: That each engine computes with.
+
+        Raises:
+            Refusal: `text.wrong-weights`, `safetensors.bad-head`.
+            Fault: `text.disk`, `canon.unsound-arithmetic`.
+        """
+        self._engines: dict[Digest, tuple[Manifest, TextEngine]] = {}
+        try:
+            for digest, package in packages.items():
+                manifest = package.manifest
+                if manifest.text is not None:
+                    weights = package.folder / manifest.model
+                    engine = TextEngine(manifest, weights, threads=threads, limits=LIMITS)
+                    self._engines[digest] = (manifest, engine)
+        except BaseException:
+            self.close()
+            raise
+
+    def write(
+        self,
+        package: Digest,
+        tensors: tuple[Tensor, ...],
+        nonce: bytes,
+        prefix: tuple[int, ...],
+        more: More,
+        done: Done,
+    ) -> TextJob:
+        """Begin a text.
+
+        Raises:
+            Refusal: `package.not-here`, `text.*`, `schema.*`.
+            Fault: `text.closed`.
+        """
+        known = self._engines.get(package)
+        if known is None:
+            raise Refusal("package.not-here", "this node does not have the package")
+        manifest, engine = known
+        question = read_question(manifest, tensors)
+        request = TextRequest(
+            prompt=question.prompt,
+            limit=question.limit,
+            temperature=question.temperature,
+            top_k=question.top_k,
+            choice=question.choice,
+            nonce=nonce,
+            prefix=prefix,
+        )
+        return engine.submit(request, more, _translate(done))
+
+    def close(self) -> None:
+        """End all engines."""
+        for _, engine in self._engines.values():
+            engine.close()
+
+
+def _translate(done: Done) -> Callable[[TextAnswer | TextScore | ProbatumError], None]:
+    def finish(outcome: TextAnswer | TextScore | ProbatumError) -> None:
+        if isinstance(outcome, TextAnswer):
+            done(make_answer(Text(ids=outcome.ids, ended=outcome.ended)))
+        elif isinstance(outcome, TextScore):
+            done(Misuse("text.wrong-outcome", "a text was asked for, and a score came"))
+        else:
+            done(outcome)
+
+    return finish

@@ -1,0 +1,141 @@
+"""Texts from real processes: streamed, gone on with by another node, ended early (`TEXT-1`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from probatum.client.client import Client
+from probatum.client.failures import RequestFailed, RequestRefused
+from probatum.errors import Refusal
+from probatum.evidence.receipt import check_pending
+from probatum.ops.network import Network, NetworkPlan
+from probatum.runtime.text.engine import TextEngine
+from probatum.runtime.text.requests import TextRequest
+from tests.e2e.processes import wait_for
+from tests.text_packages import TEXT, write_text_package
+
+pytestmark = pytest.mark.e2e
+
+PROMPT = (5, 6, 7, 8)
+NONCE = b"n" * 32
+RULE = {"limit": 300, "temperature": 1.0, "top_k": 16, "nonce": NONCE}
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    return write_text_package(tmp_path_factory.mktemp("package") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def right(package):
+    """What the engine alone writes, without a network; a prompt whose text is long."""
+    engine = TextEngine(package.manifest, package.folder / "model.safetensors")
+    try:
+        for first in range(3, 60):
+            done = []
+            request = TextRequest(prompt=(first, *PROMPT), choice=0, **RULE)
+            engine.submit(request, lambda _: None, done.append)
+            wait_for(lambda done=done: done)
+            if len(done[0].ids) > 200:
+                return request.prompt, done[0].ids
+    finally:
+        engine.close()
+    raise AssertionError
+
+
+@pytest.fixture(scope="module")
+def network(package, tmp_path_factory):
+    plan = NetworkPlan(nodes=2, models=(package.folder,), block_interval_ms=200)
+    with Network.open(tmp_path_factory.mktemp("network") / "n", plan) as network:
+        network.start()
+        yield network
+
+
+@pytest.fixture
+def client(network, tmp_path):
+    with Client(
+        network.endpoints.gateway,
+        ledger=network.endpoints.ledger,
+        trust=network.trust_path,
+        receipts=tmp_path / "receipts",
+    ) as client:
+
+        def attempt():
+            try:
+                return client.ask_text("tiny", PROMPT, limit=1)
+            except (RequestFailed, RequestRefused):
+                return None
+
+        wait_for(attempt)
+        yield client
+
+
+def test_a_text_comes_as_it_is_written(client, right):
+    prompt, ids = right
+    heard = []
+    text = client.ask_text("tiny", prompt, hear=heard.append, **RULE)
+    assert text.ids == ids
+    assert text.ended
+    assert text.cancelled is None
+    assert sum(heard, ()) == ids
+    assert len(heard) > 50
+    assert text.answer.receipt.request.nonce == NONCE.hex()
+    verified = client.settle(text.answer)
+    assert verified.settlement is not None
+
+
+def test_who_has_heard_enough_ends_it(client, right):
+    prompt, ids = right
+    heard = []
+
+    def hear(news):
+        heard.extend(news)
+        return len(heard) >= 40
+
+    text = client.ask_text("tiny", prompt, hear=hear, **RULE)
+    assert text.cancelled == "enough"
+    assert not text.ended
+    assert 40 <= len(text.ids) < len(ids)
+    assert text.ids == ids[: len(text.ids)]
+    assert client.settle(text.answer).cancellation.seen >= 40
+
+
+def read_cpu(network, name):
+    """Read how much processor time a node has used, in ticks."""
+    fields = Path(f"/proc/{network.get_pid(name)}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_another_node_goes_on_where_one_was_killed(client, network, right):
+    """The node that writes is the one that is busy."""
+    prompt, ids = right
+    heard, before, killed = [], {}, []
+
+    def hear(news):
+        heard.extend(news)
+        if not before:
+            before.update({name: read_cpu(network, name) for name in network.node_names})
+        elif len(heard) >= 100 and not killed:
+            busy = {name: read_cpu(network, name) - before[name] for name in before}
+            killed.append(max(busy, key=busy.get))
+            network.kill(killed[0])
+
+    text = client.ask_text("tiny", prompt, hear=hear, **RULE)
+    assert killed
+    assert tuple(heard) == text.ids == ids
+    branches = check_pending(text.answer.bundle).branches
+    assert [branch.acknowledged for branch in branches] == [True, True]
+    assert branches[1].record.prefix is not None
+    assert text.answer.receipt.node == branches[1].record.taker
+    network.restart(killed[0])
+
+
+def test_what_is_out_of_bounds_is_refused(client):
+    with pytest.raises(Refusal) as caught:
+        client.ask_text("tiny", (TEXT.vocabulary,), limit=5)
+    assert caught.value.code == "text.bad-token"
+    with pytest.raises(Refusal) as caught:
+        client.ask_text("tiny", (1,), limit=700)
+    assert caught.value.code == "text.too-long"
