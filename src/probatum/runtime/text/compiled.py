@@ -116,6 +116,7 @@ class CompiledKernel:
         self._undecided = np.empty(_ROOM, np.int64)
         self._undecided_at = self._undecided.ctypes.data
         self._scratch = np.empty(0)
+        self._kept: dict[int, tuple[Array, int]] = {}
         self._parts: tuple[tuple[Part, ...], NDArray[np.int64]] = ((), np.empty((0, 8), np.int64))
 
     def close(self) -> None:
@@ -123,13 +124,20 @@ class CompiledKernel:
         if self._pool is not None:
             self._library.probatum_close_pool(self._pool)
             self._pool = None
+        self._kept.clear()
 
     def norm(self, x: Floats, weight: Floats, epsilon: np.float32) -> Floats:
         """Divide by the root of the mean square; see `Kernel`."""
         count, width = x.shape
         out = np.empty_like(x)
         found = self._library.probatum_norm(
-            _find(x), _find(weight), float(epsilon), count, width, _find(out), self._take(count)
+            _find(x),
+            self._keep(weight),
+            float(epsilon),
+            count,
+            width,
+            _find(out),
+            self._take(count),
         )
         if found:
             rows = self._undecided[:found]
@@ -144,7 +152,7 @@ class CompiledKernel:
         if self._scratch.size < count + terms:
             self._scratch = np.empty(count + terms)
         found = self._library.probatum_multiply(
-            *(self._pool, _find(matrix.rows), _find(matrix.norms), columns, terms),
+            *(self._pool, self._keep(matrix.rows), self._keep(matrix.norms), columns, terms),
             *(_find(x), count, _find(out), _find(marks)),
             *(self._undecided_at, self._undecided.size, _find(self._scratch)),
         )
@@ -165,7 +173,8 @@ class CompiledKernel:
         open_ = np.zeros((len(parts), heads.keys), np.int32)
         self._library.probatum_attend(
             *(self._pool, _find(projected), _find(self._parts[1]), len(parts)),
-            *(_find(heads.cosines), _find(heads.sines), heads.queries, heads.keys, heads.width),
+            *(self._keep(heads.cosines), self._keep(heads.sines)),
+            *(heads.queries, heads.keys, heads.width),
             *(layer, float(heads.scale), _find(out), _find(marks), _find(open_)),
         )
         for part in (parts[place] for place in np.flatnonzero(open_.any(axis=1))):
@@ -190,6 +199,14 @@ class CompiledKernel:
             pairs = np.stack((both[rows, places], both[rows, places + width]), axis=1)
             out[rows, places] = self._pure.gate(pairs)[:, 0]
         return out
+
+    def _keep(self, weight: Array) -> int:
+        """Find where a weight lies, once: to ask numpy costs as much as a small step."""
+        found = self._kept.get(id(weight))
+        if found is None:
+            # Kept itself, so that nothing else gets its id.
+            found = self._kept[id(weight)] = (weight, _find(weight))
+        return found[1]
 
     def _take(self, count: int) -> int:
         """Take room for so many undecided: its address."""

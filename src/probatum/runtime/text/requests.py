@@ -87,7 +87,7 @@ class TextLimits:
     cache_bytes: int = 1 << 30
     texts: int = 64
     chunk: int = 128
-    chunk_beside: int = 32
+    chunk_beside: int = 16
 
 
 def get_text_model(manifest: Manifest) -> TextModel:
