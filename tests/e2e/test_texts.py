@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,7 +68,7 @@ def client(network, tmp_path):
 
         def attempt():
             try:
-                return client.ask_text("tiny", PROMPT, limit=1)
+                return client.ask_text("tiny", PROMPT, limit=1, top_k=1)
             except (RequestFailed, RequestRefused):
                 return None
 
@@ -72,7 +76,7 @@ def client(network, tmp_path):
         yield client
 
 
-def test_a_text_comes_as_it_is_written(client, right):
+def test_a_text_comes_as_it_is_written(client, package, right):
     prompt, ids = right
     heard = []
     text = client.ask_text("tiny", prompt, hear=heard.append, **RULE)
@@ -84,9 +88,27 @@ def test_a_text_comes_as_it_is_written(client, right):
     assert text.answer.receipt.request.nonce == NONCE.hex()
     verified = client.settle(text.answer)
     assert verified.settlement is not None
+    assert json.loads(recheck(client, package, text, 0, "--json"))["right"] is True
 
 
-def test_who_has_heard_enough_ends_it(client, right):
+def recheck(client, package, text, status, *words):
+    """Recheck a text as a stranger does, by the command line."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-P", "-m", "probatum.cli", "receipt", "recheck"),
+            *(text.answer.request_id, "--package", str(package.folder), *words),
+        ],
+        env={**os.environ, "PROBATUM_HOME": str(client.receipts.folder.parent)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == status, (done.stdout, done.stderr)
+    return done.stdout
+
+
+def test_who_has_heard_enough_ends_it(client, package, right):
     prompt, ids = right
     heard = []
 
@@ -100,6 +122,7 @@ def test_who_has_heard_enough_ends_it(client, right):
     assert 40 <= len(text.ids) < len(ids)
     assert text.ids == ids[: len(text.ids)]
     assert client.settle(text.answer).cancellation.seen >= 40
+    assert "cancelled" in recheck(client, package, text, 0)
 
 
 def read_cpu(network, name):

@@ -1,6 +1,7 @@
 """`probatum receipt recheck`: computes an answer again, here, and says right or wrong.
 
-Offline: receipt, request and package are at hand. Must not know how anything is evaluated.
+Offline: receipt, request and package are at hand. A text is not written again: one prefill tells
+the rule's choice at all its places (`TEXT-1`). Must not know how anything is evaluated.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from probatum.protocol.oip import decode_infer_request
 from probatum.protocol.primitives import make_salt
 
 if TYPE_CHECKING:
+    from probatum.evidence.receipt import VerifiedBundle
+    from probatum.evidence.texts import TextFault
     from probatum.hub.package import Package
     from probatum.protocol.primitives import Digest, Salt
     from probatum.protocol.receipts import Receipt
@@ -53,7 +56,8 @@ def recheck(
     """Compute an answer of class exact again, here, and say whether the receipt's is right.
 
     Exit code 0 if it is right, bit for bit; 1 if it is wrong, naming the output and the first
-    element that differ, or if the question cannot be asked of this receipt. Needs no network.
+    element that differ, of a text the first token that is wrong and why; 1 too if the question
+    cannot be asked of this receipt. Needs no network.
 
     Example: probatum receipt recheck receipt.json --request asked.contents --package my-model
     """
@@ -68,6 +72,10 @@ def recheck(
     if outputs is not None:
         check_outputs(receipt, secret, outputs)
     found = _open(common, digest_from_hex(receipt.request.model.package), package)
+    if found.manifest.text is not None:
+        fault = _check_text(verified, found, inputs, outputs)
+        _report_text(common, receipt, outputs, fault)
+        return OK if fault is None else REFUSED
     outcome = _compute(receipt, found, secret, inputs, outputs)
     _report(common, receipt, outcome)
     return OK if outcome.difference is None else REFUSED
@@ -118,6 +126,72 @@ def _compute(
         return recheck_answer(
             receipt, package.manifest, package.read_model(), salt, inputs, outputs
         )
+
+
+def _check_text(
+    verified: VerifiedBundle,
+    package: Package,
+    inputs: tuple[Tensor, ...],
+    outputs: tuple[Tensor, ...] | None,
+) -> TextFault | None:
+    """Hold the package's graph to its weights, then the text to the rule."""
+    if outputs is None:
+        raise Refusal(
+            "receipt.half-content",
+            "a text is rechecked with its tokens, and only the request is here",
+            hint="--request FILE: what `ask` keeps has both",
+        )
+    from probatum.hub.texts import check_text_meaning  # noqa: PLC0415 - brings numpy along
+    from probatum.runtime.text.rechecking import recheck_text  # noqa: PLC0415 - ditto
+
+    with waiting("computing its choices again …"):
+        check_text_meaning(package)
+        return recheck_text(
+            verified.receipt,
+            package.manifest,
+            package.folder / package.manifest.model,
+            inputs,
+            outputs,
+            verified.cancellation,
+        )
+
+
+def _report_text(
+    common: Common,
+    receipt: Receipt,
+    outputs: tuple[Tensor, ...] | None,
+    fault: TextFault | None,
+) -> None:
+    if common.json:
+        print_json(
+            {
+                "right": fault is None,
+                "request_id": receipt.request.request_id,
+                "node": receipt.node.account,
+                "package": receipt.request.model.package,
+                "canonical": receipt.request.model.canonical,
+                "difference": None
+                if fault is None
+                else {
+                    "place": fault.place,
+                    "why": fault.why,
+                    "right": fault.right,
+                    "given": fault.given,
+                },
+            }
+        )
+        return
+    if fault is None:
+        tokens = outputs[0].shape[0] if outputs else 0
+        end = "cancelled, as its gateway signed" if receipt.cancelled else "ended where it must"
+        print_lines((f"right: all {tokens} tokens are the rule's choices; {end}.",))
+        return
+    text = f"wrong: token {fault.place}: {fault.why}"
+    if fault.given is not None:
+        text += f"; given is {fault.given}"
+    if fault.right is not None:
+        text += f", the rule chooses {fault.right}"
+    print_lines((text, f"signed by the node {receipt.node.account}"))
 
 
 def _report(common: Common, receipt: Receipt, outcome: Recheck) -> None:

@@ -81,13 +81,14 @@ def find_text_fault(
         model: The language model.
         limit: Tokens that were asked for at most.
         answer: What was answered.
-        chosen: The rule's choice at each place of the answer, after the tokens given before it.
+        chosen: The rule's choice at each place of the answer, after the tokens given before it; as
+            far as the first token that is none, or that is behind the limit.
         cancellation: The one that the receipt names, None if it names none.
 
     Returns:
         None if the answer is right.
     """
-    for place, (right, given) in enumerate(zip(chosen, answer.ids, strict=True)):
+    for place, (right, given) in enumerate(zip(chosen, answer.ids, strict=False)):
         if place and answer.ids[place - 1] in model.stop_ids:
             return TextFault(place=place, why="ended too late", given=given)
         if place >= limit:
@@ -100,6 +101,14 @@ def find_text_fault(
                 why = "ended too early"
             return TextFault(place=place, why=why, right=right, given=given)
     length = len(answer.ids)
+    if len(chosen) < length:
+        place = len(chosen)
+        late = place >= limit or (place > 0 and answer.ids[place - 1] in model.stop_ids)
+        return TextFault(
+            place=place,
+            why="ended too late" if late else "other choice",
+            given=answer.ids[place],
+        )
     ended = is_ended(model, limit, answer.ids)
     if ended is not answer.ended:
         return TextFault(place=length, why="ended too late" if ended else "ended too early")

@@ -1,0 +1,77 @@
+"""Computes the choices of a text again, by one prefill; says where the text is wrong (`TEXT-1`).
+
+Must not know receipts' stores or networks. Read next: `probatum.evidence.texts`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from probatum.errors import Refusal
+from probatum.evidence.texts import TextFault, find_text_fault
+from probatum.protocol.manifests import Manifest, check_tensors_match
+from probatum.protocol.prefixes import Cancellation
+from probatum.protocol.receipts import Receipt
+from probatum.protocol.tensors import Tensor
+from probatum.protocol.texts import get_text, read_answer, read_question
+from probatum.runtime.text.engine import TextEngine
+from probatum.runtime.text.requests import TextRequest
+
+__all__ = ["recheck_text"]
+
+
+def recheck_text(
+    receipt: Receipt,
+    manifest: Manifest,
+    weights: Path,
+    inputs: tuple[Tensor, ...],
+    outputs: tuple[Tensor, ...],
+    cancellation: Cancellation | None,
+    *,
+    threads: int = 1,
+) -> TextFault | None:
+    """Recheck a text.
+
+    Args:
+        receipt: Of class `exact`, about these inputs and outputs.
+        manifest: Its package's.
+        weights: Its package's file of weights, held to the manifest.
+        inputs: What was asked.
+        outputs: What was answered.
+        cancellation: The one that the receipt names, None if it names none.
+        threads: To compute with.
+
+    Returns:
+        The first fault, None if the text is right.
+
+    Raises:
+        Refusal: `receipt.other-meaning`, `schema.*`, `text.*`.
+        Fault: `text.*`, `canon.unsound-arithmetic`.
+    """
+    model = get_text(manifest)
+    if manifest.canonical is None or receipt.request.model.canonical != manifest.canonical.digest:
+        raise Refusal(
+            "receipt.other-meaning", "the receipt names another canonical digest than its package"
+        )
+    question = read_question(manifest, inputs)
+    check_tensors_match(manifest.outputs, outputs)
+    answer = read_answer(outputs)
+    # One token behind the limit is enough to see that the text goes on.
+    ids = answer.ids[: min(question.limit + 1, model.context - len(question.prompt))]
+    none = next((at for at, one in enumerate(ids) if not 0 <= one < model.vocabulary), len(ids))
+    request = TextRequest(
+        prompt=question.prompt,
+        limit=question.limit,
+        temperature=question.temperature,
+        top_k=question.top_k,
+        choice=question.choice,
+        nonce=bytes.fromhex(receipt.request.nonce),
+    )
+    chosen: tuple[int, ...] = ()
+    if none:
+        engine = TextEngine(manifest, weights, threads=threads)
+        try:
+            chosen = engine.score(request, ids[:none]).chosen
+        finally:
+            engine.close()
+    return find_text_fault(model, question.limit, answer, chosen, cancellation)
