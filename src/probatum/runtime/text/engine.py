@@ -57,6 +57,7 @@ class TextEngine:
         threads: That compute; no bit depends on it.
         limits: What it takes on.
         kernel: Computes the steps; absent for the fastest there is.
+        copied: Whether weights are copied instead of mapped: faster, not shared by processes.
 
     Raises:
         Refusal: `text.no-model`, `text.wrong-weights`, `safetensors.bad-head`.
@@ -71,11 +72,12 @@ class TextEngine:
         threads: int = 1,
         limits: TextLimits | None = None,
         kernel: Kernel | None = None,
+        copied: bool = False,
     ) -> None:
         self._manifest = manifest
         self._model = get_text_model(manifest)
         self._limits = limits or TextLimits()
-        self._weights = open_weights(weights, self._model)
+        self._weights = open_weights(weights, self._model, copied=copied)
         self._kernel = kernel or make_kernel(threads)
         self._scheduler = Scheduler(Decoder(self._weights, self._kernel), self._limits)
         self._changed = threading.Condition()

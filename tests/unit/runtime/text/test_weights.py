@@ -25,9 +25,10 @@ def refused(path, text=TINY):
     return caught.value.code
 
 
-def test_weights_are_seen_where_they_lie(good):
+@pytest.mark.parametrize("copied", [False, True])
+def test_weights_are_seen_where_they_lie(good, copied):
     tensors = dict(draw_weights(TINY))
-    with open_weights(good, TINY) as weights:
+    with open_weights(good, TINY, copied=copied) as weights:
         prefix = "model.layers.1."
         queries = tensors[prefix + "self_attn.q_proj.weight"]
         joined = weights.layers[1].project

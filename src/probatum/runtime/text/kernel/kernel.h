@@ -9,6 +9,9 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 #define LANES 8
@@ -28,9 +31,28 @@ typedef double vdouble_at __attribute__((vector_size(8 * LANES), aligned(8), may
 #define INFLATE (1 + 0x1p-16)
 #define EXPORT __attribute__((visibility("default")))
 
-static inline vdouble load(const float *x) {
-    return __builtin_convertvector(*(const vfloat_at *)x, vdouble);
+/* Compilers make four instructions of a conversion for which the processor has one. */
+static inline vdouble widen(vfloat x) {
+#if LANES == 8
+    return (vdouble)_mm512_cvtps_pd((__m256)x);
+#elif LANES == 4
+    return (vdouble)_mm256_cvtps_pd((__m128)x);
+#else
+    return __builtin_convertvector(x, vdouble);
+#endif
 }
+
+static inline vfloat narrow(vdouble x) {
+#if LANES == 8
+    return (vfloat)_mm512_cvtpd_ps((__m512d)x);
+#elif LANES == 4
+    return (vfloat)_mm256_cvtpd_ps((__m256d)x);
+#else
+    return __builtin_convertvector(x, vfloat);
+#endif
+}
+
+static inline vdouble load(const float *x) { return widen(*(const vfloat_at *)x); }
 
 static inline vdouble load_double(const double *x) { return *(const vdouble_at *)x; }
 

@@ -7,7 +7,7 @@
 #define TALL 3
 #else
 #define WIDE 4
-#define TALL 2
+#define TALL 3
 #endif
 
 /* One row, as float64, by four rows of the matrix at a time: bound by memory. */

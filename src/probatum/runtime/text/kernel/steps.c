@@ -30,8 +30,8 @@ static inline vdouble compute_exp(vdouble x) {
 /* Round v within a relative error: the lanes that are open are other than 0. */
 static inline vfloat round_function(vdouble value, double error, uint32_t *open) {
     double slack = error * (1 + 0x1p-20) + 4 * UNIT;
-    vfloat high = __builtin_convertvector(value * (1 + slack), vfloat);
-    vfloat low = __builtin_convertvector(value * (1 - slack), vfloat);
+    vfloat high = narrow(value * (1 + slack));
+    vfloat low = narrow(value * (1 - slack));
     for (int lane = 0; lane < LANES; lane++) open[lane] = bits_of(high[lane]) ^ bits_of(low[lane]);
     return high;
 }
@@ -56,7 +56,7 @@ EXPORT long probatum_norm(const float *x, const float *weight, float epsilon, lo
             for (int half = 0; half < 2; half++) {
                 vfloat some = *(const vfloat_at *)(here + at + half * LANES);
                 some = some * some;
-                sums[half] += __builtin_convertvector(some, vdouble);
+                sums[half] += widen(some);
             }
         double total = add_lanes(sums[0] + sums[1]);
         for (; at < width; at++) total += (double)(here[at] * here[at]);
@@ -156,10 +156,10 @@ static int soften(float *scores, long seen) {
         vfloat moved = *(const vfloat_at *)(scores + at) - most;
         uint32_t open[LANES];
         vfloat power =
-            round_function(compute_exp(__builtin_convertvector(moved, vdouble)), EXP_ERROR, open);
+            round_function(compute_exp(widen(moved)), EXP_ERROR, open);
         *(vfloat_at *)(scores + at) = power;
         for (int lane = 0; lane < LANES; lane++) any |= open[lane];
-        sum += __builtin_convertvector(power, vdouble);
+        sum += widen(power);
     }
     if (any) return 0;
     float total;
