@@ -92,7 +92,10 @@ class Kernel:
         self.parties: dict[str, Party] = {}
         self.on_end: Callable[[Party], None] | None = None
         self._scribe = Scribe(
-            loop=self.loop, chance=derive_chance(seed, "scribe"), deliver=self.deliver
+            loop=self.loop,
+            chance=derive_chance(seed, "scribe"),
+            trace=self.trace,
+            deliver=self.deliver,
         )
         self._names: dict[str, str] = {}
         self._pace = pace

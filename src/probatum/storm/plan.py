@@ -58,6 +58,9 @@ class Plan:
         disk_losers: How many honest nodes behind them lose their disk once.
         prosecutors: How many hold what customers hold, and accuse.
         griefers: How many accuse falsely, and in bulk.
+        texts: Whether customers have a language model write, and hear it (`TEXT-1`).
+        scribblers: The nodes whose engine writes what the rule does not, the first ones, by kind
+            (`cast.scribblers`).
         settle_every_blocks: Blocks between two settlements of a node's log.
         clock_jumps: Times that a party's clock is set anew, `skew_ms` wrong at most.
     """
@@ -72,6 +75,8 @@ class Plan:
     disk_losers: int = 0
     prosecutors: int = 0
     griefers: int = 0
+    texts: bool = False
+    scribblers: tuple[str, ...] = ()
     settle_every_blocks: int = 2
     params: Params = field(default_factory=Params)
     clients: int = 4
@@ -106,6 +111,11 @@ PLANS: Final[Mapping[str, Plan]] = MappingProxyType(
             Plan(name="foul", tamperers=1, crashes=3, traps=3),
             Plan(name="lone", inference_nodes=1, crashes=8, traps=8),
             Plan(name="market", price_units=5_000, margin_units=300, crashes=8, traps=8),
+            Plan(name="prose", texts=True, crashes=16, traps=16),
+            Plan(name="scribble", texts=True, scribblers=("deaf",), crashes=4, traps=4),
+            Plan(name="hasty", texts=True, scribblers=("hasty",), crashes=4, traps=4),
+            Plan(name="endless", texts=True, scribblers=("endless",), crashes=4, traps=4),
+            Plan(name="forge", texts=True, scribblers=("forger",), crashes=4, traps=4),
             Plan(name="taken", price_units=5_000, margin_units=300, takers=1, crashes=4, traps=4),
         )
     }

@@ -18,16 +18,25 @@ from probatum.protocol.tensors import Tensor
 from probatum.protocol.texts import Text, make_answer
 from probatum.storm.loop import Loop
 from probatum.storm.network import Life
+from probatum.storm.trace import Trace
 
-__all__ = ["Pen", "Scribe"]
+__all__ = ["Pen", "Scribe", "Torn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Torn:
+    """A text whose engine breaks down after these tokens."""
+
+    ids: tuple[int, ...]
+
 
 Pen: TypeAlias = Callable[
-    [Digest, tuple[Tensor, ...], bytes, tuple[int, ...]], tuple[int, ...] | Refusal
+    [Digest, tuple[Tensor, ...], bytes, tuple[int, ...]], tuple[int, ...] | Refusal | Torn
 ]
 """Package, inputs, nonce and prefix to the whole answer, prefix included."""
 
 _PREFILL_MS: Final = (20, 200)
-_STEP_MS: Final = (5, 60)
+_STEP_MS: Final = (20, 200)
 _AT_ONCE: Final = 4
 
 
@@ -35,6 +44,7 @@ _AT_ONCE: Final = 4
 class _Job:
     ids: tuple[int, ...]
     told: int
+    breaks: bool = False
     is_cut: bool = False
 
 
@@ -42,9 +52,15 @@ class Scribe:
     """All texts of a storm that are being written."""
 
     def __init__(
-        self, *, loop: Loop, chance: random.Random, deliver: Callable[[Life, Event], None]
+        self,
+        *,
+        loop: Loop,
+        chance: random.Random,
+        trace: Trace,
+        deliver: Callable[[Life, Event], None],
     ) -> None:
         """Make it; nothing is being written."""
+        self._trace = trace
         self._loop = loop
         self._chance = chance
         self._deliver = deliver
@@ -52,17 +68,22 @@ class Scribe:
 
     def begin(self, life: Life, wish: Generate, pen: Pen | None) -> None:
         """Begin a text."""
-        outcome: tuple[int, ...] | Refusal | Fault = Fault(
+        outcome: tuple[int, ...] | Refusal | Fault | Torn = Fault(
             "storm.no-pen", "this party writes nothing", retryable=False
         )
         if pen is not None:
             outcome = pen(wish.package, wish.inputs, wish.nonce, wish.prefix)
         after_ms = self._chance.randint(*_PREFILL_MS)
         if isinstance(outcome, Refusal | Fault):
+            if outcome.code == "text.wrong-prefix":
+                self._trace.count("wrong prefixes refused")
             refused = Computed(wish.job, outcome)
             self._loop.after(after_ms, lambda: self._deliver(life, refused))
             return
-        job = self._jobs[life, wish.job] = _Job(ids=outcome, told=len(wish.prefix))
+        breaks = isinstance(outcome, Torn)
+        ids = outcome.ids if isinstance(outcome, Torn) else outcome
+        job = _Job(ids=ids, told=len(wish.prefix), breaks=breaks)
+        self._jobs[life, wish.job] = job
         self._loop.after(after_ms, lambda: self._go_on(life, wish.job, job))
 
     def curtail(self, life: Life, name: str) -> None:
@@ -74,7 +95,12 @@ class Scribe:
     def _go_on(self, life: Life, name: str, job: _Job) -> None:
         if job.is_cut or job.told >= len(job.ids):
             self._jobs.pop((life, name), None)
-            text = Text(ids=job.ids[: job.told], ended=job.told >= len(job.ids))
+            if job.breaks and not job.is_cut:
+                broken = Fault("storm.torn", "the engine broke down")
+                self._deliver(life, Computed(name, broken))
+                return
+            is_whole = job.told >= len(job.ids) and not job.breaks
+            text = Text(ids=job.ids[: job.told], ended=is_whole)
             self._deliver(life, Computed(name, make_answer(text)))
             return
         start = job.told

@@ -21,8 +21,14 @@ from probatum.nodes.gateway.machine import Gateway
 from probatum.nodes.gateway.settings import GatewaySettings
 from probatum.nodes.inference.machine import InferenceNode
 from probatum.nodes.inference.settings import InferenceSettings
+from probatum.protocol.manifests import Manifest
 from probatum.protocol.parties import Role
-from probatum.protocol.primitives import UNITS_PER_TOKEN, Address, make_operating_signature
+from probatum.protocol.primitives import (
+    UNITS_PER_TOKEN,
+    Address,
+    Digest,
+    make_operating_signature,
+)
 from probatum.protocol.secp256k1 import AccountSigner
 from probatum.protocol.transactions.kinds import (
     Body,
@@ -35,8 +41,9 @@ from probatum.protocol.transactions.kinds import (
 from probatum.protocol.transactions.signed import sign_authority
 from probatum.protocol.trust import Trust
 from probatum.protocol.vouchers import compute_escrow_id
-from probatum.storm import model
+from probatum.storm import model, text_model
 from probatum.storm.cast.customer import Customer, Notebook, Purse
+from probatum.storm.cast.scribblers import PENS
 from probatum.storm.cast.spender import Spender, Statement
 from probatum.storm.cast.taker import Taker
 from probatum.storm.cast.tamperer import Tamperer
@@ -46,6 +53,7 @@ from probatum.storm.kernel import START_MS, Kernel
 from probatum.storm.loop import derive_chance
 from probatum.storm.people import derive_account, derive_operating
 from probatum.storm.plan import CALM, Plan
+from probatum.storm.scribe import Pen
 from probatum.storm.witness import Witness
 
 __all__ = [
@@ -57,6 +65,7 @@ __all__ = [
     "add_customers",
     "build_world",
     "get_exposure",
+    "get_manifest",
 ]
 
 LEDGER: Final = "http://full"
@@ -108,6 +117,13 @@ def _list_holders(plan: Plan) -> list[str]:
     ]
 
 
+def get_manifest(plan: Plan) -> tuple[Digest, Manifest]:
+    """Get the model that a storm's nodes serve: its package's digest, and its manifest."""
+    if plan.texts:
+        return text_model.PACKAGE, text_model.MANIFEST
+    return model.PACKAGE, model.MANIFEST
+
+
 def get_exposure(plan: Plan) -> int:
     """Get how far a gateway's vouchers for one node may run ahead of its answers."""
     return _EXPOSED_ANSWERS * plan.price_units
@@ -145,11 +161,12 @@ def build_world(seed: int, plan: Plan) -> World:
         _add_inference(world, at, accounts)
     for at in range(plan.gateways):
         _add_gateway(world, f"gateway-{at}", accounts)
+    package, manifest = get_manifest(plan)
     publish = PublishModel(
-        name=model.MANIFEST.name,
-        version=model.MANIFEST.version,
-        package=model.PACKAGE,
-        size_bytes=sum(entry.size for entry in model.MANIFEST.files),
+        name=manifest.name,
+        version=manifest.version,
+        package=package,
+        size_bytes=sum(entry.size for entry in manifest.files),
     )
     _add_spender(world, "publisher", accounts["publisher"], (publish,), pause_ms=0)
     for at in range(plan.clients if plan.price_units else 0):
@@ -230,7 +247,7 @@ def _add_inference(world: World, at: int, accounts: dict[str, AccountSigner]) ->
         payer=accounts[f"payer of {name}"],
         trust=world.trust,
         ledger=LEDGER,
-        packages={model.PACKAGE: model.MANIFEST},
+        packages={get_manifest(world.plan)[0]: get_manifest(world.plan)[1]},
         price_units=world.plan.price_units,
         settle_every_blocks=world.plan.settle_every_blocks,
     )
@@ -246,10 +263,16 @@ def _add_inference(world: World, at: int, accounts: dict[str, AccountSigner]) ->
         f"http://{name}",
         build,
         engine=model.compute,
+        pen=_get_pen(world.plan, at),
         clock_skew_ms=_draw_skew(world, name),
     )
     world.roles[name] = "inference"
     _add_registration(world, name, operator, "inference")
+
+
+def _get_pen(plan: Plan, at: int) -> Pen:
+    """Get what writes for a node."""
+    return PENS[plan.scribblers[at]] if at < len(plan.scribblers) else text_model.write
 
 
 def _add_gateway(world: World, name: str, accounts: dict[str, AccountSigner]) -> None:

@@ -25,12 +25,15 @@ from probatum.protocol.eip712 import Domain
 from probatum.protocol.messages import (
     Answer,
     Ask,
+    CancelText,
     GetBundle,
     GotBundle,
     Message,
     Payment,
+    Produced,
     Refused,
 )
+from probatum.protocol.prefixes import check_prefix, open_prefix
 from probatum.protocol.primitives import (
     Digest,
     Nonce,
@@ -42,9 +45,10 @@ from probatum.protocol.primitives import (
 )
 from probatum.protocol.secp256k1 import AccountSigner
 from probatum.protocol.tensors import Tensor
+from probatum.protocol.texts import unpack_ids
 from probatum.protocol.trust import Trust
 from probatum.protocol.vouchers import Voucher, sign_voucher
-from probatum.storm import model
+from probatum.storm import model, text_model
 from probatum.storm.plan import Plan
 from probatum.storm.trace import Trace
 
@@ -71,6 +75,8 @@ class Request:
         bundle: With an answer its pending bundle, of a failure the gateway's records.
         settled: The settled bundle.
         last: A probe after the storm, which must succeed.
+        heard: Tokens of its text that were told.
+        enough_at: So many tokens of a text are enough; 0 for all of it.
     """
 
     request_id: RequestId
@@ -85,6 +91,8 @@ class Request:
     bundle: bytes | None = None
     settled: bytes | None = None
     last: bool = False
+    heard: tuple[int, ...] = ()
+    enough_at: int = 0
 
 
 @dataclass(slots=True)
@@ -158,6 +166,10 @@ class Customer:
                 return self._ask(self._notebook.requests[-1])
             case Fired(timer="poll"):
                 return (*self._poll(), SetTimer("poll", _POLL_MS))
+            case Returned(call=call, message=Produced() as produced):
+                return self._hear(self._notebook.requests[int(call.split(":")[1])], produced)
+            case Returned(call=call, last=True) if call.startswith("enough:"):
+                return ()
             case Returned(call=call, message=message, last=True):
                 kind, at, _ = call.split(":")
                 request = self._notebook.requests[int(at)]
@@ -182,8 +194,9 @@ class Customer:
             request_id=make_request_id(draw(moment, "request id")[:16]),
             salt=make_salt(draw(moment, "salt")),
             nonce=make_nonce(draw(moment, "nonce")),
-            inputs=(model.make_input(text[: 1 + text[0] % 32]),),
+            inputs=self._make_inputs(text),
             last=book.probe,
+            enough_at=1 + text[31] % 40 if self._plan.texts and text[30] % 4 == 0 else 0,
         )
         book.probe = False
         book.requests.append(request)
@@ -193,7 +206,7 @@ class Customer:
         request.attempts += 1
         number = 1 + self._notebook.requests.index(request)
         ask = Ask(
-            model=model.MANIFEST.name,
+            model=text_model.MANIFEST.name if self._plan.texts else model.MANIFEST.name,
             version=None,
             inputs=request.inputs,
             assurance="signed",
@@ -202,8 +215,43 @@ class Customer:
             request_id=request.request_id,
             timeout_ms=self._plan.request_timeout_ms,
             payment=self._purse.pay(number, request.request_id) if self._purse else None,
+            arithmetic="exact" if self._plan.texts else "float",
+            stream=self._plan.texts,
         )
         return (self._send("ask", request, ask, self._plan.request_timeout_ms + _SLACK_MS),)
+
+    def _make_inputs(self, text: bytes) -> tuple[Tensor, ...]:
+        if self._plan.texts:
+            return text_model.make_input(text[: 4 + text[3] % 20])
+        return (model.make_input(text[: 1 + text[0] % 32]),)
+
+    def _hear(self, request: Request, message: Produced) -> tuple[Wish, ...]:
+        """Hear more of a text; say that it is enough, perhaps."""
+        ids = unpack_ids(message.ids)
+        known = len(request.heard) - message.start
+        if known < 0 or request.heard[message.start :][: len(ids)] != ids[:known]:
+            self._trace.count("texts told otherwise")
+            return ()
+        request.heard += ids[known:]
+        if message.prefix:
+            self._take_prefix(request, message.prefix)
+        if not request.enough_at or len(request.heard) < request.enough_at:
+            return ()
+        request.enough_at = 0
+        self._trace.count("texts that were enough")
+        enough = CancelText(request_id=request.request_id, salt=request.salt)
+        return (self._send("enough", request, enough, 5_000),)
+
+    def _take_prefix(self, request: Request, statement: bytes) -> None:
+        """Hold a signed beginning to what was heard, perhaps from another gateway's life."""
+        prefix, _ = open_prefix(statement)
+        told = request.heard[: prefix.count]
+        try:
+            check_prefix(prefix, prefix.request_digest, request.salt, told)
+        except Refusal:
+            self._trace.count("texts told otherwise")
+        else:
+            self._trace.count("prefixes heard")
 
     def _poll(self) -> tuple[Wish, ...]:
         """Ask for one bundle that is still owed, the oldest first but not always the same."""
@@ -241,7 +289,8 @@ class Customer:
         verified = check_pending(answer.bundle)
         check_contents(verified, request.salt, request.inputs, answer.outputs)
         facts = verified.receipt.request
-        asked = (request.request_id, model.PACKAGE.hex(), request.nonce.hex())
+        package = text_model.PACKAGE if self._plan.texts else model.PACKAGE
+        asked = (request.request_id, package.hex(), request.nonce.hex())
         if (facts.request_id, facts.model.package, facts.nonce) != asked:
             raise Refusal("customer.other-request", "the answer is to another request")
 

@@ -16,6 +16,7 @@ from probatum.protocol.dsse import Envelope, sign_envelope
 from probatum.storm import model
 from probatum.storm.cast.customer import Request
 from probatum.storm.checkers.chain import Replay
+from probatum.storm.checkers.texts import check_text_answer, check_texts
 from probatum.storm.court import is_ended
 from probatum.storm.people import derive_operating
 from probatum.storm.world import World
@@ -48,6 +49,8 @@ def check_answers(world: World, done: Replay) -> None:
                     why = f"{request.request_id} is still {request.stand} ({request.code})"
                     trace.find("answers.no-end", name, why)
 
+    check_texts(world)
+
 
 def _check_settled(world: World, name: str, request: Request) -> None:
     trace = world.kernel.trace
@@ -62,7 +65,9 @@ def _check_settled(world: World, name: str, request: Request) -> None:
         return
     if pending.receipt_digest != final.receipt_digest:
         trace.find("answers.other-receipt", name, f"{request.request_id} settled another receipt")
-    if request.outputs != model.compute(model.PACKAGE, request.inputs):
+    if world.plan.texts:
+        check_text_answer(world, name, request, final)
+    elif request.outputs != model.compute(model.PACKAGE, request.inputs):
         trace.find("answers.wrong", name, f"{request.request_id} has a wrong answer")
     trace.count("answers acknowledged and settled")
     trace.count("fail-overs", len(final.branches) - 1)
