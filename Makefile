@@ -71,5 +71,5 @@ lock: environment-test ## Write the lock files anew (ARGS=--upgrade takes the ne
 clean: ## Remove everything that make made
 	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi
 	@rm -rf .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
-	@rm -rf src/probatum/runtime/text/kernel/built
+	@rm -rf src/probatum/canon/evaluate/kernel/built src/probatum/runtime/text/kernel/built
 	@find src tests tools models -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,6 @@
-"""Builds the optional compiled kernel of `probatum.runtime.text`, where there is a C compiler.
+"""Builds the optional compiled kernels, where there is a C compiler.
+
+`probatum.canon.evaluate` has one, `probatum.runtime.text` another; each page of C is compiled.
 
 Without one, or where it fails, Probatum works all the same: numpy computes the same bits, slower.
 `CC` names the compiler, `PROBATUM_NO_KERNEL=1` builds none.
@@ -16,9 +18,9 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-KERNEL = Path("src/probatum/runtime/text/kernel")
-# Rounding of float32 steps must not be fused; sums of exact products may be.
-PAGES = {"products": "fast", "sums": "fast", "steps": "off", "pool": "off"}
+KERNELS = (Path("src/probatum/canon/evaluate/kernel"), Path("src/probatum/runtime/text/kernel"))
+# Rounding of float32 steps must not be fused; float64 within a bound and exact products may be.
+UNFUSED = {"steps", "pool"}
 LEVELS = {0: [], 3: ["-march=x86-64-v3"], 4: ["-march=x86-64-v4"]}
 FLAGS = ["-O3", "-std=gnu11", "-fPIC", "-fvisibility=hidden", "-fno-math-errno"]
 
@@ -30,14 +32,15 @@ class KernelHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build what can be built."""
-        folder = Path(self.root) / KERNEL
-        built = build(folder, folder / "built")
-        if not built:
-            self.app.display_warning("no compiled kernel: text is computed by numpy, slower")
-        elif version == "standard":
-            build_data["artifacts"].append(f"{KERNEL}/built/*.so")
-            build_data["pure_python"] = False
-            build_data["infer_tag"] = True
+        for kernel in KERNELS:
+            folder = Path(self.root) / kernel
+            built = build(folder, folder / "built")
+            if not built:
+                self.app.display_warning(f"no compiled {kernel}: numpy computes the same, slower")
+            elif version == "standard":
+                build_data["artifacts"].append(f"{kernel}/built/*.so")
+                build_data["pure_python"] = False
+                build_data["infer_tag"] = True
 
 
 def build(source: Path, target: Path) -> list[Path]:
@@ -59,11 +62,12 @@ def build(source: Path, target: Path) -> list[Path]:
 def compile_library(compiler: str, flags: list[str], source: Path, target: Path) -> Path | None:
     """Compile one library; None where the compiler cannot."""
     with tempfile.TemporaryDirectory() as work:
-        objects = [str(Path(work) / f"{page}.o") for page in PAGES]
+        pages = sorted(source.glob("*.c"))
+        objects = [str(Path(work) / f"{page.stem}.o") for page in pages]
         start = [*compiler.split(), *FLAGS, *flags]
         commands = [
-            [*start, f"-ffp-contract={fused}", "-c", str(source / f"{page}.c"), "-o", made]
-            for (page, fused), made in zip(PAGES.items(), objects, strict=True)
+            [*start, f"-ffp-contract={_choose_fusing(page)}", "-c", str(page), "-o", made]
+            for page, made in zip(pages, objects, strict=True)
         ]
         made = Path(work) / target.name
         commands.append(
@@ -78,3 +82,7 @@ def compile_library(compiler: str, flags: list[str], source: Path, target: Path)
     # Whoever has the old one mapped keeps it.
     target.with_suffix(".part").replace(target)
     return target
+
+
+def _choose_fusing(page: Path) -> str:
+    return "off" if page.stem in UNFUSED else "fast"

@@ -26,11 +26,11 @@ digest() { sha256sum | cut -c1-16; }
 mkdir -p "$venv"
 where=$(cd "$venv" && pwd -P)
 locked=$where/.stamp-$kind-$({ cat "$lock"; echo "$where"; } | digest)
-kernel=src/probatum/runtime/text/kernel
-# A compiler that appears later builds the kernel then; without one its absence is no reason to link again.
+# A compiler that appears later builds the kernels then; without one its absence is no reason to link again.
 compiler=$(command -v "${CC:-cc}" || command -v gcc || command -v clang || true)${PROBATUM_NO_KERNEL:-}
 linked=$where/.stamp-linked-$({
-    cat pyproject.toml hatch_build.py "$kernel"/*.[ch] src/probatum/__init__.py
+    cat pyproject.toml hatch_build.py src/probatum/{canon/evaluate,runtime/text}/kernel/*.[ch]
+    cat src/probatum/__init__.py
     pwd -P
     echo "$where" "$compiler"
 } | digest)

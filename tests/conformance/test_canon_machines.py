@@ -139,7 +139,11 @@ def test_pictures_have_the_same_bits_with_batch_1_and_8(settings):
     assert found["together"] == found["alone"]
 
 
-@pytest.mark.parametrize("settings", [{"threads": 2}, {"k_chunk": 64}, {"kept_bytes": 0}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [{"threads": 2}, {"k_chunk": 64}, {"kept_bytes": 0}, {"compiled": False}],
+    ids=str,
+)
 def test_how_it_is_computed_changes_no_bit(expected, settings):
     assert compute_all(**settings) == expected
 

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from probatum import __version__
+from probatum.canon.evaluate.trial import CompiledFacts, explain_compiled
 from probatum.ops.findings import Finding
 from probatum.ops.locked import load_locked
-from probatum.runtime.text.kernels import explain_kernel
+from probatum.runtime.text.kernels import KernelFacts, explain_kernel
 
 __all__ = ["inspect_limits", "inspect_machine"]
 
@@ -50,7 +51,8 @@ def inspect_machine(folder: Path) -> tuple[Finding, ...]:
     return (
         _inspect_python(),
         _inspect_versions(load_locked()),
-        _inspect_kernel(),
+        _inspect_kernel("evaluation", explain_compiled()),
+        _inspect_kernel("kernel", explain_kernel()),
         _inspect_disk(folder),
     )
 
@@ -107,13 +109,12 @@ def _inspect_versions(locked: Mapping[str, tuple[str, ...]]) -> Finding:
     return Finding(check="versions", status="ok", detail=detail)
 
 
-def _inspect_kernel() -> Finding:
-    """Say what computes text: numpy does without a compiler, so its absence is no failure."""
-    found = explain_kernel()
+def _inspect_kernel(check: str, found: CompiledFacts | KernelFacts) -> Finding:
+    """Say what computes: numpy does without a compiler, so a kernel's absence is no failure."""
     if found.fault:
         advice = "build it again with another compiler (CC), or with PROBATUM_NO_KERNEL=1 none"
-        return Finding(check="kernel", status="warn", detail=found.detail, advice=advice)
-    return Finding(check="kernel", status="ok", detail=found.detail)
+        return Finding(check=check, status="warn", detail=found.detail, advice=advice)
+    return Finding(check=check, status="ok", detail=found.detail)
 
 
 def _inspect_disk(folder: Path) -> Finding:

@@ -12,13 +12,10 @@ import numpy as np
 
 from probatum.canon.evaluate.dot import multiply_integers
 from probatum.canon.evaluate.patches import Windows, get_windows
-from probatum.canon.evaluate.products import (
-    multiply_aligned,
-    multiply_rows,
-    round_products,
-)
+from probatum.canon.evaluate.products import multiply_aligned, multiply_rows
 from probatum.canon.evaluate.rounding import UNIT
 from probatum.canon.evaluate.specials import mend_products
+from probatum.canon.evaluate.tiles import round_products
 from probatum.canon.evaluate.values import (
     Array,
     Doubles,

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from probatum.canon.evaluate.products import multiply_rows, widen_rows
+from probatum.canon.evaluate.products import multiply_rows
 from probatum.canon.evaluate.specials import mend_products
 from probatum.canon.evaluate.values import (
     Array,
@@ -22,6 +22,7 @@ from probatum.canon.evaluate.values import (
     widen,
 )
 from probatum.canon.evaluate.wide import multiply_wide
+from probatum.canon.evaluate.widening import widen_rows
 from probatum.canon.evaluate.workspace import Workspace
 from probatum.canon.graph.binding import BoundNode
 

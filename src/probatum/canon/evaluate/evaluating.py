@@ -15,6 +15,7 @@ from probatum.canon.evaluate.blas import limit_blas
 from probatum.canon.evaluate.kernels import get_kernel
 from probatum.canon.evaluate.plan import make_plan
 from probatum.canon.evaluate.selftest import check_arithmetic_once
+from probatum.canon.evaluate.trial import find_compiled
 from probatum.canon.evaluate.values import Array, Value, compute_finite, get_numpy_dtype
 from probatum.canon.evaluate.workspace import K_CHUNK, KEPT_BYTES, Workspace
 from probatum.canon.graph.binding import BoundGraph, bind_dims, bind_graph
@@ -41,6 +42,7 @@ class Evaluator:
         threads: Worked on at a time; no bit depends on it.
         k_chunk: Terms that one float64 matrix product sums; no bit depends on it.
         kept_bytes: At most kept of float64 copies of weights.
+        compiled: Whether the compiled kernel may compute, where there is one; no bit depends on it.
 
     Raises:
         Misuse: `canon.wrong-weights`, `canon.no-kernel`.
@@ -55,12 +57,18 @@ class Evaluator:
         threads: int = 1,
         k_chunk: int = K_CHUNK,
         kept_bytes: int = KEPT_BYTES,
+        compiled: bool = True,
     ) -> None:
         check_arithmetic_once()
         self._graph = graph
         self._plan = make_plan(graph)
         self._kernels = tuple(get_kernel(node.operator, node.version) for node in graph.nodes)
-        self._ws = Workspace(threads=threads, k_chunk=k_chunk, kept_bytes=kept_bytes)
+        self._ws = Workspace(
+            threads=threads,
+            k_chunk=k_chunk,
+            kept_bytes=kept_bytes,
+            compiled=find_compiled() if compiled else None,
+        )
         have = [(array.dtype, array.shape) for array in weights]
         want = [(get_numpy_dtype(record.dtype), record.shape) for record in graph.weights]
         if have != want:

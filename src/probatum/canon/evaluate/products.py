@@ -1,7 +1,7 @@
 """Matrices of float64 that multiply: what level 1 needs of them, and the ladder of their products.
 
 Serves Dot and Conv, which makes its matrix of patches. The bounds: docs/spec/evaluation.md §3.
-Read `dot` and `ozaki` next.
+Read `widening`, `tiles` and `ozaki` next.
 """
 
 from __future__ import annotations
@@ -15,63 +15,20 @@ from probatum.canon.arith.sums import finish_products, sum_products
 from probatum.canon.evaluate.blas import add_product
 from probatum.canon.evaluate.ladder import climb
 from probatum.canon.evaluate.ozaki import sum_by_slices
-from probatum.canon.evaluate.rounding import UNIT, Indices, compare_rounded, round_to
+from probatum.canon.evaluate.rounding import UNIT, Indices, round_to
+from probatum.canon.evaluate.tiles import round_products
 from probatum.canon.evaluate.values import Array, Doubles, get_bits, widen
-from probatum.canon.evaluate.workspace import CHUNK, Scratch, Workspace
+from probatum.canon.evaluate.workspace import Scratch, Workspace
 
-__all__ = ["multiply_aligned", "multiply_rows", "round_products", "widen_rows"]
+__all__ = ["multiply_aligned", "multiply_rows"]
 
 FLOOD: Final = 1 / 32
 """Above this share of undecided elements a whole product is done by slices."""
 FLOOD_LEAST: Final = 256
-LOOSE: Final = 1 / 16
-"""Above this share a chunk's elements each get a bound of their own at once."""
 UPDATES: Final = 4
 """How often a BLAS may add to one element within a chunk: its own blocks have 96 terms at least."""
 INFLATE: Final = 1 + 2.0**-16
 """More than all second-order terms of the bounds, for up to 2**30 terms."""
-
-
-def widen_rows(
-    array: Array, dtype: str, ws: Workspace, *, flipped: bool = False
-) -> tuple[Doubles, Doubles]:
-    """Widen a matrix to float64, with the Euclidean norms of its rows.
-
-    Args:
-        array: ..., N, K; of at most 8 exponent bits.
-        dtype: Its type.
-        ws: Where to work, and whose memory the float64 matrix is.
-        flipped: Make the columns contiguous, not the rows.
-
-    Returns:
-        The matrix, and its norms, ...: the true ones times at most 1 ± 2**-20, where finite.
-    """
-    *outer, height, terms = array.shape
-    norms = np.empty(array.shape[:-1])
-    rows, squares = array.reshape(-1, terms), norms.reshape(-1)
-    doubles = ws.take_doubles((*outer, terms, height) if flipped else array.shape)
-    wide = doubles.reshape(-1, terms, height) if flipped else doubles.reshape(-1, terms)
-    # Flipped, a chunk is part of one matrix.
-    step = max(1, 2 * CHUNK // max(1, terms))
-
-    def work(scratch: Scratch, begin: int, end: int) -> None:
-        if flipped:
-            here = scratch.take("moved", (end - begin) * terms).reshape(-1, terms)
-        else:
-            here = wide[begin:end]
-        widen(rows[begin:end], dtype, here)
-        np.vecdot(here, here, out=squares[begin:end])
-        if flipped and len(wide) == 1:
-            wide[0, :, begin:end] = here.T
-        elif flipped:
-            first = begin // height
-            wide[first : end // height] = here.reshape(-1, height, terms).swapaxes(-1, -2)
-
-    if flipped and len(wide) > 1:
-        step = max(1, step // height) * height
-    ws.spread(len(rows), step, work)
-    np.sqrt(squares, out=squares)
-    return doubles.swapaxes(-1, -2) if flipped else doubles, norms
 
 
 def _count_chunks(terms: int, ws: Workspace) -> tuple[int, int]:
@@ -136,65 +93,6 @@ def multiply_rows(
     if len(undecided):
         sides = left, right if narrow is None else narrow
         out.reshape(-1)[undecided] = _climb(sides, norms, undecided, dtype, ws.scratch)
-
-
-def round_products(
-    value: Doubles, bounds: Doubles, norms: Doubles, dtype: str, out: Array, ws: Workspace
-) -> Indices:
-    """Round values that are right to within bounds[b, i] * norms[b, j].
-
-    A chunk of rows is tried with the greatest of its bounds, one scalar, which costs half of what
-    a bound for each element does; what that leaves is tried again with its own.
-
-    Args:
-        value: B, M, N; contiguous.
-        bounds: B, M.
-        norms: B, N.
-        dtype: What to round to.
-        out: B, M, N; contiguous.
-        ws: Where to work.
-
-    Returns:
-        Flat indices of the undecided.
-    """
-    height, columns = value.shape[1:]
-    rows, results, flat = value.reshape(-1, columns), out.reshape(-1, columns), bounds.reshape(-1)
-    most = (bounds * norms.max(axis=-1, initial=0.0)[:, None]).reshape(-1)
-    step = max(1, 2 * CHUNK // max(1, columns))
-
-    def work(scratch: Scratch, begin: int, end: int) -> tuple[Indices, bool] | None:
-        here = (rows[begin:end], results[begin:end], dtype, scratch)
-        found, own = _round_chunk(most[begin:end].max(), *here), False
-        if found is not None and len(found) > LOOSE * here[0].size:
-            bound = norms[np.arange(begin, end) // height]
-            bound *= flat[begin:end, None]
-            found, own = _round_chunk(bound, *here), True
-        return None if found is None else (found + begin * columns, own)
-
-    chunks = ws.spread(len(rows), step, work)
-    undecided = [found for found, own in chunks if own]
-    if loose := [found for found, own in chunks if not own]:
-        at = np.concatenate(loose)
-        row, column = np.divmod(at, columns)
-        bound = flat[row] * norms[row // height, column]
-        close = rows.reshape(-1)[at]
-        high = round_to(dtype, close + bound)
-        left = compare_rounded(round_to(dtype, close - bound), high)
-        results.reshape(-1)[at] = high
-        if left is not None:
-            undecided.append(at[left])
-    return np.concatenate(undecided) if undecided else np.empty(0, np.intp)
-
-
-def _round_chunk(
-    bound: Doubles | np.float64, value: Doubles, high: Array, dtype: str, scratch: Scratch
-) -> Indices | None:
-    """Round value + bound to `high`: flat indices of where value - bound rounds otherwise."""
-    moved = scratch.take("moved", value.size).reshape(value.shape)
-    low = scratch.take("low", value.size, dtype).reshape(value.shape)
-    round_to(dtype, np.add(value, bound, out=moved), high)
-    round_to(dtype, np.subtract(value, bound, out=moved), low)
-    return compare_rounded(low, high, scratch)
 
 
 def _flood(left: Doubles, right: Doubles, dtype: str, out: Array, ws: Workspace) -> Indices:

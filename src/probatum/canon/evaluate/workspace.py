@@ -12,12 +12,15 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
+from probatum.canon.evaluate.compiled import Compiled
 from probatum.canon.evaluate.values import Array, Doubles, Value, get_numpy_dtype
 
-__all__ = ["CHUNK", "Flags", "Scratch", "Workspace"]
+__all__ = ["CHUNK", "COMPILED_CHUNK", "Flags", "Scratch", "Workspace"]
 
 CHUNK: Final = 1 << 14
 """Elements that are worked on at a time, so that what is between stays in the cache."""
+COMPILED_CHUNK: Final = 1 << 16
+"""Elements that a compiled loop, which leaves nothing between, is given at a time."""
 K_CHUNK: Final = 256
 """Terms that one matrix product sums: fewer mean a smaller bound, more mean fewer calls."""
 KEPT_BYTES: Final = 1 << 32
@@ -68,11 +71,18 @@ class Workspace:
         threads: Worked on at a time; the bits do not depend on it.
         k_chunk: Terms that one matrix product sums; the bits do not depend on it.
         kept_bytes: At most kept of what is derived from weights.
+        compiled: Computes what it can of float32; the bits do not depend on it.
     """
 
     def __init__(
-        self, *, threads: int = 1, k_chunk: int = K_CHUNK, kept_bytes: int = KEPT_BYTES
+        self,
+        *,
+        threads: int = 1,
+        k_chunk: int = K_CHUNK,
+        kept_bytes: int = KEPT_BYTES,
+        compiled: Compiled | None = None,
     ) -> None:
+        self.compiled = compiled
         self.threads = threads
         self.k_chunk = k_chunk
         self.flags = Flags()

@@ -21,7 +21,9 @@ def here():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"threads": 2}, {"k_chunk": 64}, {"k_chunk": 17}, {"kept_bytes": 0}], ids=str
+    "settings",
+    [{"threads": 2}, {"k_chunk": 64}, {"k_chunk": 17}, {"kept_bytes": 0}, {"compiled": False}],
+    ids=str,
 )
 def test_no_setting_changes_a_bit(here, settings):
     assert hash_networks(**settings) == here

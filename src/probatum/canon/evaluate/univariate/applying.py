@@ -1,7 +1,8 @@
 """Applies a function of one element to a tensor: fast where its bound decides, exact elsewhere.
 
-Level 1 computes v with |v - f(x)| <= c |f(x)|; where v (1 - c) and v (1 + c) round alike, that is
-the result. What is left, a few in a million, goes to `canon.arith`, each distinct input once.
+Level 1, numpy's or the compiled kernel's, computes v with |v - f(x)| <= c |f(x)|; where v (1 - c)
+and v (1 + c) round alike, that is the result. What is left, a few in a million, goes to
+`canon.arith`, each distinct input once.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import numpy as np
 from probatum.canon.arith import functions
 from probatum.canon.arith.formats import FORMATS, Format
 from probatum.canon.arith.powers import power
+from probatum.canon.evaluate.compiled import Compiled
 from probatum.canon.evaluate.rounding import UNIT, Indices, round_to
 from probatum.canon.evaluate.univariate import circle, error_function, exponential, logarithm
 from probatum.canon.evaluate.values import Array, Doubles, Value, fill_nan, get_bits, widen
-from probatum.canon.evaluate.workspace import CHUNK, Scratch, Workspace
+from probatum.canon.evaluate.workspace import CHUNK, COMPILED_CHUNK, Scratch, Workspace
 
 __all__ = ["FUNCTIONS", "Univariate", "apply_power", "apply_univariate"]
 
@@ -119,18 +121,12 @@ def apply_univariate(function: Univariate, value: Value, out: Array, ws: Workspa
     """
     dtype = value.dtype
     flat, results = value.array.reshape(-1), out.reshape(-1)
-    undecided: Indices = np.arange(flat.size if dtype == "float64" else 0)
-    if dtype != "float64":
-        compute, error = function.compute, function.error
-        if function.rough is not None:
-            compute, error = function.rough, function.rough_error
-        undecided = _compute(compute, error, flat, dtype, results, ws, gaps=function.gaps)
-        if function.rough is not None and len(undecided):
-            few = np.empty(len(undecided), results.dtype)
-            compute, error, hard = function.compute, function.error, flat[undecided]
-            left = _compute(compute, error, hard, dtype, few, ws, gaps=function.gaps)
-            results[undecided] = few
-            undecided = undecided[left]
+    if dtype == "float64":
+        undecided: Indices = np.arange(flat.size)
+    elif dtype == "float32" and ws.compiled is not None and ws.compiled.has(function.name):
+        undecided = _compute_compiled(ws.compiled, function.name, flat, results, ws)
+    else:
+        undecided = _compute_by_numpy(function, flat, dtype, results, ws)
         if not function.gaps and not value.finite:
             # NaN: whatever level 1 made of it, and of its neighbours nothing.
             _fill_nan_like(flat, dtype, results)
@@ -143,6 +139,36 @@ def apply_univariate(function: Univariate, value: Value, out: Array, ws: Workspa
             for one in hard.tolist()
         ]
         get_bits(results)[undecided] = np.array(settled, bits.dtype)[inverse]
+
+
+def _compute_compiled(
+    compiled: Compiled, name: str, x: Array, out: Array, ws: Workspace
+) -> Indices:
+    """Compute all elements, flat, by the compiled kernel: indices of what it leaves undecided."""
+
+    def work(scratch: Scratch, begin: int, end: int) -> Indices | None:
+        places = scratch.take("places", end - begin, "int64")
+        count = compiled.apply(name, x[begin:end], out[begin:end], places)
+        return places[:count] + begin if count else None
+
+    found = ws.spread(x.size, COMPILED_CHUNK, work)
+    return np.concatenate(found) if found else np.empty(0, np.intp)
+
+
+def _compute_by_numpy(
+    function: Univariate, x: Array, dtype: str, out: Array, ws: Workspace
+) -> Indices:
+    """Compute all elements, flat, roughly at first: indices of what is left undecided."""
+    if function.rough is None:
+        return _compute(function.compute, function.error, x, dtype, out, ws, gaps=function.gaps)
+    compute, error = function.rough, function.rough_error
+    undecided = _compute(compute, error, x, dtype, out, ws, gaps=function.gaps)
+    if not len(undecided):
+        return undecided
+    few, hard = np.empty(len(undecided), out.dtype), x[undecided]
+    left = _compute(function.compute, function.error, hard, dtype, few, ws, gaps=function.gaps)
+    out[undecided] = few
+    return undecided[left]
 
 
 def _compute(

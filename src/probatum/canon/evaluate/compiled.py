@@ -1,0 +1,167 @@
+"""An optional compiled kernel for the loops that numpy walks through memory several times.
+
+Its C pages lie in `kernel`; one library a width of vectors, the widest that this processor has is
+loaded. Bounds and results are those of the numpy pages. Read `trial` for how it comes to be used.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from probatum.canon.evaluate.values import Array, Doubles
+
+__all__ = ["Compiled", "find_libraries", "load_library", "load_widest"]
+
+BUILT: Final = Path(__file__).parent / "kernel" / "built"
+LEVELS: Final = (4, 3, 0)
+"""Of vectors: AVX-512, AVX2 with FMA, what every processor of the kind has."""
+
+_AT, _LONG = ctypes.c_void_p, ctypes.c_long
+_APPLY: Final = (_LONG, (_AT, _LONG, _AT, _AT))
+_SIGNATURES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
+    "level": (ctypes.c_int, ()),
+    **dict.fromkeys(("exp", "sigmoid", "tanh", "erf", "log"), _APPLY),
+    "round": (_LONG, (_AT, _AT, _AT, _LONG, _LONG, _LONG, _LONG, _AT, _AT)),
+    "widen": (None, (_AT, _LONG, _LONG, _AT, _AT)),
+    "widen_flipped": (None, (_AT, _LONG, _LONG, _LONG, _AT, _LONG, _AT)),
+}
+
+
+def find_libraries(folder: Path = BUILT) -> tuple[Path, ...]:
+    """List the libraries that were built, the widest vectors first."""
+    found = (folder / f"kernel-{level}.so" for level in LEVELS)
+    return tuple(path for path in found if path.is_file())
+
+
+def load_library(path: Path) -> ctypes.CDLL:
+    """Load one library.
+
+    Raises:
+        OSError: It is none, or of another version.
+    """
+    library = ctypes.CDLL(str(path))
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(library, f"probatum_{name}", None)
+        if function is None:
+            raise OSError(f"{path} has no probatum_{name}")
+        function.restype = result
+        function.argtypes = arguments
+    return library
+
+
+@cache
+def load_widest() -> Compiled | None:
+    """Load the library for this processor; None where none was built or loads."""
+    for path in reversed(find_libraries()):
+        try:
+            most = int(load_library(path).probatum_level())
+            break
+        except OSError:
+            continue
+    else:
+        return None
+    for path in find_libraries():
+        level = int(path.stem.partition("-")[2])
+        if level <= most:
+            try:
+                return Compiled(load_library(path), level)
+            except OSError:
+                continue
+    return None
+
+
+def _find(array: Array) -> int:
+    """Find where an array's elements lie."""
+    return int(array.ctypes.data)
+
+
+class Compiled:
+    """The functions of one library; arrays are contiguous, float32 unless float64 is said.
+
+    Args:
+        library: Of `load_library`.
+        level: Of `LEVELS`.
+    """
+
+    def __init__(self, library: ctypes.CDLL, level: int) -> None:
+        self.level = level
+        self._library = library
+        self._functions = {
+            name.capitalize(): getattr(library, f"probatum_{name}")
+            for name, signature in _SIGNATURES.items()
+            if signature is _APPLY
+        }
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is a function of one element of this name."""
+        return name in self._functions
+
+    def apply(self, name: str, x: Array, out: Array, undecided: Array) -> int:
+        """Compute a function of every element, NaN the canonical one.
+
+        Args:
+            name: Of a primitive.
+            x: n.
+            out: n.
+            undecided: Takes the places of the undecided, n at most; int64.
+
+        Returns:
+            How many are undecided.
+        """
+        found = self._functions[name](_find(x), x.size, _find(out), _find(undecided))
+        return int(found)
+
+    def round(
+        self,
+        value: Doubles,
+        bounds: Doubles,
+        norms: Doubles,
+        place: tuple[int, int],
+        out: Array,
+        undecided: Array,
+    ) -> int:
+        """Round values that are right to within bounds[i] * norms[(first + i) // height, j].
+
+        Args:
+            value: M, N; float64.
+            bounds: M; float64.
+            norms: ..., N; float64.
+            place: The first row's number, and the rows that share norms.
+            out: M, N.
+            undecided: Takes flat places of the undecided; int64, M N.
+
+        Returns:
+            How many are undecided.
+        """
+        sides = _find(value), _find(bounds), _find(norms)
+        found = self._library.probatum_round(
+            *(*sides, *place, *value.shape, _find(out), _find(undecided))
+        )
+        return int(found)
+
+    def widen(self, x: Array, out: Doubles, squares: Doubles) -> None:
+        """Widen rows to float64, with the sums of their squares.
+
+        Args:
+            x: M, K.
+            out: M, K; float64.
+            squares: M; float64.
+        """
+        self._library.probatum_widen(_find(x), *x.shape, _find(out), _find(squares))
+
+    def widen_flipped(self, x: Array, out: Doubles, squares: Doubles) -> None:
+        """Widen matrices' rows to columns, with the sums of the rows' squares.
+
+        Args:
+            x: B M, K.
+            out: B, K, M; float64; of one matrix the rows may lie apart.
+            squares: B M; float64.
+        """
+        count, terms, rows = out.shape
+        stride = out.strides[1] // 8
+        self._library.probatum_widen_flipped(
+            *(_find(x), count, rows, terms, _find(out), stride, _find(squares))
+        )
