@@ -37,6 +37,11 @@ _NODES: Final = 10_000
 _RANGE: Final = 1_000
 _WHOLE: Final = 1 << 53
 _DEPTH: Final = 16
+_TOKENS: Final = 400
+"""Of one tag: what is nested deeper than that would run into the machine's own stack."""
+_BLOCKS: Final = 32
+_CALLS: Final = 16
+"""Macros that may be inside one another: each takes several of the machine's own frames."""
 _TESTS: Final = frozenset(
     {"defined", "even", "false", "mapping", "none", "odd", "sequence", "string", "true",
      "undefined"}
@@ -127,6 +132,7 @@ class _Environment(ImmutableSandboxedEnvironment):
             extensions=["jinja2.ext.loopcontrols"],
         )
         self._meter = meter
+        self._calls = 0
         self.filters = {
             "capitalize": self._change(str.capitalize),
             "default": _default,
@@ -156,7 +162,13 @@ class _Environment(ImmutableSandboxedEnvironment):
             self._meter.charge(len(owner))
         elif not isinstance(obj, Macro) and obj not in self.globals.values():
             raise _refuse("it calls what is not there")
-        return super().call(context, obj, *args, **kwargs)
+        if self._calls >= _CALLS:
+            raise _refuse("its macros call one another too deep")
+        self._calls += 1
+        try:
+            return super().call(context, obj, *args, **kwargs)
+        finally:
+            self._calls -= 1
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         sides = (left, right)
@@ -298,6 +310,7 @@ def _hide(message: ChatMessage, hidden: Mapping[str, str]) -> ChatMessage:
 def _compile(source: str) -> CodeType:
     """Compile a template with its loops, literals, joins and comparisons counted."""
     environment = _Environment(_Meter())
+    _check_nesting(environment, source)
     tree = environment.parse(source)
     if sum(1 for _ in tree.find_all(nodes.Node)) > _NODES:
         raise _bad_form("it is too long")
@@ -313,6 +326,22 @@ def _compile(source: str) -> CodeType:
             operand.expr = _filter(operand.expr, "_weighed")
     rewritten: nodes.Template = _Rewriting().visit(tree)
     return environment.compile(rewritten)
+
+
+def _check_nesting(environment: _Environment, source: str) -> None:
+    """Check that neither expressions nor blocks can be nested deep."""
+    tokens = blocks = 0
+    begins = False
+    for _, kind, value in environment.lex(source):
+        if kind in {"block_begin", "variable_begin"}:
+            tokens, begins = 0, kind == "block_begin"
+        elif kind != "whitespace":
+            tokens += 1
+            if begins:
+                blocks += 1 if value in {"if", "for", "macro"} else -value.startswith("end")
+                begins = False
+        if tokens > _TOKENS or blocks > _BLOCKS:
+            raise _bad_form("it is nested too deep, or a tag of it is too long")
 
 
 class _Rewriting(NodeTransformer):

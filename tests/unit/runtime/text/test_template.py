@@ -1,5 +1,6 @@
 """Chat templates make what they should, and hostile ones end soon."""
 
+import sys
 import time
 
 import pytest
@@ -128,6 +129,26 @@ def test_hostile_templates_are_refused_soon(source):
         ChatTemplate(source).render(say("a" * 100_000))
     assert caught.value.code.startswith("template.")
     assert time.monotonic() - start < 10
+
+
+def test_macros_end_before_the_machine_does():
+    # Some libraries raise this limit; then what runs into it is the processor's stack.
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000_000)
+    try:
+        for source in (
+            "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+            "{{ " + "(" * 10_000,
+            "{{ " + "not " * 10_000 + "1 }}",
+            "{{ 1" + " + 1" * 10_000 + " }}",
+            "{{ messages" + ".a" * 10_000 + " }}",
+            "{% if 1 %}" * 5_000,
+        ):
+            with pytest.raises(Refusal) as caught:
+                ChatTemplate(source).render(say("a"))
+            assert "too deep" in caught.value.message
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def test_conversations_are_bounded():
