@@ -1,4 +1,4 @@
-"""CANON-4: the compiled kernel gives numpy's bits, with every width of vectors that this processor has."""
+"""CANON-4: the compiled kernel gives numpy's bits, with each width of vectors that there is."""
 
 import importlib.util
 import shutil
