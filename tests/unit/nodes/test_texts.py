@@ -4,9 +4,11 @@ import msgspec
 import pytest
 
 from probatum.errors import Fault, Refusal
+from probatum.evidence.blame import assign_blame
 from probatum.evidence.receipt import check_contents, check_pending
 from probatum.evidence.texts import find_text_fault
 from probatum.machine.events import Enough, Hung
+from probatum.protocol.bundles import decode_bundle, encode_bundle
 from probatum.protocol.messages import (
     Accepted,
     Answer,
@@ -234,6 +236,8 @@ def test_a_wrong_prefix_is_refused_before_it_is_accepted_and_the_text_begun_anew
     taken = [(branch.record.taker, branch.acknowledged) for branch in verified.branches]
     assert [acknowledged for _, acknowledged in taken] == [True, False, True]
     assert verified.branches[2].record.prefix is None
+    blame = assign_blame(answer.bundle, verified.branches[0].record.answer_by + 1)
+    assert (blame.status, blame.party) == ("covered", taken[0][0])
     # The reader was told another beginning, and is told no more of it.
     told = read_stream(world.replies[name])
     assert told[3] != TEXT[3]
@@ -327,6 +331,42 @@ def test_a_node_that_starts_again_signs_no_other_beginning():
     network.start_node("a", pen=lie)
     world.run(15_000)
     assert "node.other-text" in network.codes("a")
+
+
+def test_a_cancellation_cannot_be_taken_out_of_a_bundle_or_put_into_one():
+    network = start()
+    name = ask(network)
+    network.world.token_ms = 20
+    network.world.run_until(lambda: len(read_stream(network.world.replies[name])) >= 5)
+    network.world.tell(GATEWAY, Enough(name))
+    cut = decode_bundle(wait(network, name).bundle)
+    other = start()
+    whole = decode_bundle(wait(other, ask(other)).bundle)
+    change = msgspec.structs.replace
+    for wrong in (
+        change(cut, cancellation=None),
+        change(whole, cancellation=cut.cancellation),
+        change(cut, cancellation=cut.release),
+    ):
+        with pytest.raises(Refusal):
+            check_pending(encode_bundle(wrong))
+
+
+def test_a_node_that_has_no_room_for_a_text_accepts_none():
+    network = Network(("a",), manifest=text_model.MANIFEST)
+    network.register("gateway", "gateway")
+    network.start_ready_node("a", pen=text_model.write, open_texts=1)
+    network.start_gateway()
+    world = network.world
+    world.run(500)
+    world.token_ms = 50
+    first = ask(network)
+    world.run_until(lambda: world.replies[first])
+    second = ask(network, request_id=make_request_id(b"s" * 16))
+    wait(network, second)
+    busy = [message.code for _, _, message in world.said if isinstance(message, Refused)]
+    assert "node.busy" in busy
+    assert read_answer(world.replies[first][-1].outputs).ids == TEXT
 
 
 def test_tokens_wait_for_the_acceptance():

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from probatum.client.transport import HttpTransport
 from probatum.errors import Refusal
@@ -49,6 +50,8 @@ from probatum.runtime.limits import PoolLimits
 from probatum.runtime.worker import ComputePool
 
 __all__ = ["main"]
+
+_TURN_S: Final = 0.0005
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,6 +92,9 @@ def _build(site: Site[InferenceConfig]) -> Party:
         journal.keep_compact(keep, from_bytes=COMPACT_FROM_BYTES)
         pool = _start_pool(packages, settings, config)
         held.callback(pool.close)
+        if any(package.manifest.text is not None for package in packages.values()):
+            # Engines hold the interpreter between products; tokens should not wait for a turn.
+            sys.setswitchinterval(_TURN_S)
         texts = TextShelf(packages, threads=config.threads)
         held.callback(texts.close)
         close = held.pop_all().close
