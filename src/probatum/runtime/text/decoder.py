@@ -16,6 +16,7 @@ import numpy as np
 from probatum.canon.evaluate.blas import limit_blas
 from probatum.canon.evaluate.selftest import check_arithmetic_once
 from probatum.canon.evaluate.values import Array
+from probatum.errors import Misuse
 from probatum.runtime.text.cache import KeyValueCache
 from probatum.runtime.text.steps import Floats, Heads, Kernel, Part
 from probatum.runtime.text.weights import TextWeights
@@ -72,10 +73,15 @@ class Decoder:
         Returns:
             Of each text the logits that were wanted, float32 [wanted, V]; None where a key, a
             value, a logit or what they are made of is not finite: its cache is of no more use.
+
+        Raises:
+            Misuse: `text.no-room` in a cache: kernels write where they are told to.
         """
         parts: list[Part] = []
         count = 0
         for one in readings:
+            if one.cache.length + len(one.tokens) > min(one.cache.room, self._weights.text.context):
+                raise Misuse("text.no-room", "there are more tokens than the cache has room for")
             parts.append(Part(cache=one.cache, begin=count, count=len(one.tokens)))
             count += len(one.tokens)
         tokens = np.fromiter((token for one in readings for token in one.tokens), np.intp, count)

@@ -107,6 +107,8 @@ class PureKernel:
         end: int,
     ) -> list[tuple[Indices, Indices]]:
         """Multiply by some of a matrix's rows: rows and columns of what is undecided."""
+        if begin == end:  # fewer rows than threads
+            return []
         height, terms = wide.shape
         value = np.empty((height, end - begin))
         block = max(1, (_WIDE_BLOCK if height >= _MANY else _BLOCK) // terms)

@@ -5,6 +5,7 @@ import pytest
 from probatum.canon.evaluate.evaluating import Evaluator
 from probatum.canon.expand.language.llama import build_llama_graph
 from probatum.canon.trace.roots import compute_weight_root
+from probatum.errors import Misuse
 from probatum.runtime.text.cache import KeyValueCache, compute_cache_bytes
 from probatum.runtime.text.decoder import Decoder, Reading
 from probatum.runtime.text.pure import PureKernel
@@ -180,3 +181,28 @@ def test_a_cache_takes_what_it_is_said_to_take():
     held = cache.keys.nbytes + cache.values.nbytes + cache.norms.nbytes + cache.most.nbytes
     assert compute_cache_bytes(TINY, 50) == held
     assert cache.room == 50
+
+
+def test_more_threads_than_rows_of_a_matrix_make_no_difference(tmp_path):
+    text = msgspec.structs.replace(TINY, width=1, hidden=3)
+    weights = open_weights(write_weights(tmp_path / "m", draw_weights(text)), text)
+
+    def read(threads):
+        kernel = PureKernel(threads)
+        one = Reading(cache=KeyValueCache(text, 3), tokens=(1, 2, 3), wanted=3)
+        (logits,) = Decoder(weights, kernel).read([one])
+        kernel.close()
+        return logits.tobytes()
+
+    assert read(5) == read(1)
+
+
+def test_what_a_cache_has_no_room_for_is_not_written(model):
+    """A compiled kernel writes where it is told to: beyond the cache lies other memory."""
+    decoder = Decoder(model.weights, PureKernel())
+    for room in (2, model.text.context + 9):
+        cache = KeyValueCache(model.text, room)
+        tokens = (1,) * (min(room, model.text.context) + 1)
+        with pytest.raises(Misuse) as caught:
+            decoder.read([Reading(cache=cache, tokens=tokens, wanted=1)])
+        assert caught.value.code == "text.no-room"
