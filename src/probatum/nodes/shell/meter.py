@@ -30,6 +30,7 @@ from probatum.machine.wishes import (
     CancelTimer,
     Commit,
     Compute,
+    Generate,
     Journal,
     Reply,
     Report,
@@ -216,7 +217,7 @@ class Meter:
                 self._called[name] = (type(message).__name__, now, False)
             case Journal(ticket=name) | Commit(ticket=name):
                 self._written[name] = now
-            case Compute(job=name):
+            case Compute(job=name) | Generate(job=name):
                 self._jobs[name] = now
             case Report(level=level, code=code):
                 self._reports.add(level, code)
