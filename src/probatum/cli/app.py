@@ -25,7 +25,7 @@ _VALUES: Final = frozenset({"--gateway", "--ledger", "--trust", "--home"})
 
 _GROUPS: Final = (
     ("Begin here", ("up", "demo", "doctor")),
-    ("Ask and check", ("ask", "receipt", "blame")),
+    ("Ask and check", ("ask", "chat", "receipt", "blame")),
     ("Take part", ("account", "pay", "model", "node", "ledger")),
 )
 _HELP: Final = {
@@ -33,6 +33,7 @@ _HELP: Final = {
     "demo": "Watch a network answer, lose a node, and prove what it said.",
     "doctor": "Examine this machine, a node's folder or a network.",
     "ask": "Ask a model and keep the receipt.",
+    "chat": "Talk with a language model; every answer has a receipt.",
     "receipt": "List, show, fetch and verify receipts.",
     "blame": "Say who held a request when it failed.",
     "account": "Make accounts, see balances, send tokens.",

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from probatum.cli.amounts import format_units
+from probatum.cli.connecting import connect
+from probatum.cli.drawing import DRAWING, Drawing
 from probatum.cli.fetching import fetch_labels, fetch_manifest, find_sources
 from probatum.cli.inputs import build_tensors, parse_input
 from probatum.cli.output import print_json, print_lines, waiting
@@ -25,14 +27,14 @@ from probatum.protocol.oip import decode_infer_request
 from probatum.protocol.tensors import Tensor
 
 if TYPE_CHECKING:
-    from probatum.client.client import Answer, Client
-    from probatum.client.paying import PaymentRules
+    from probatum.client.client import Answer
     from probatum.evidence.receipt import CheckLine
-    from probatum.protocol.trust import Trust
 
 app = App(name="ask", help="Ask a model and keep the receipt.")
 
 _BEST = 3
+_ANSWER_S = 30
+_TEXT_S = 280
 
 
 @app.default
@@ -63,7 +65,17 @@ def ask(  # noqa: PLR0913 - one parameter for each option
         str | None,
         Parameter(help="Account of the one operator who may answer; nobody else is asked."),
     ] = None,
-    timeout_s: Annotated[int, Parameter(help="How long to wait for the answer, in seconds.")] = 30,
+    timeout_s: Annotated[
+        int | None,
+        Parameter(help="How long to wait for the answer, in seconds; else 30, for a text 280."),
+    ] = None,
+    text: Annotated[
+        str | None, Parameter(help="What a language model is to go on from, in place of inputs.")
+    ] = None,
+    chat: Annotated[
+        bool, Parameter(help="With --text: it is a message, put as the model's template says.")
+    ] = False,
+    drawing: Drawing = DRAWING,
     spend: Spend = NOTHING,
     common: Common = DEFAULTS,
 ) -> None:
@@ -72,23 +84,38 @@ def ask(  # noqa: PLR0913 - one parameter for each option
     Types and shapes are the model's own, as its manifest says; without a ledger to learn them
     from, say them: name:float32=[0.5].
 
+    A language model is given a text; what it writes is shown as it comes.
+
     Example: probatum ask my-net x=[0.5,1.5]
     """
+    if text is not None:
+        if inputs or file or oip or save or exact:
+            raise Refusal(
+                "input.twice",
+                "a text is asked for by its words alone, and is exact always",
+                hint="leave inputs, --file, --oip, --save and --exact out",
+            )
+        from probatum.cli.asking_text import TextWish, ask_text  # noqa: PLC0415 - brings numpy
+
+        wish = TextWish(
+            text=text, is_chat=chat, is_settled=settle, node=node, timeout_s=timeout_s or _TEXT_S
+        )
+        ask_text(common, model, wish, drawing, spend)
+        return
     name, version = split_model(model)
     specs: tuple[TensorSpec, ...] | None = None
     labels: tuple[str, ...] = ()
     if common.ledger or common.get_pointer() is not None:
         version, specs, labels = _learn(common, model)
     tensors = _read(inputs, file, oip, specs)
-    trust = common.find_trust()
     payment = spend.make_rules(common)
-    with _connect(common, trust, payment, is_told=specs is not None) as client:
+    with connect(common, payment, is_told=specs is not None) as client:
         with waiting("asking …"):
             answer = client.ask(
                 name,
                 {t.name: t for t in tensors},
                 version=version,
-                timeout_s=timeout_s,
+                timeout_s=timeout_s or _ANSWER_S,
                 arithmetic="exact" if exact else "float",
                 node=node,
             )
@@ -99,27 +126,6 @@ def ask(  # noqa: PLR0913 - one parameter for each option
     if save is not None:
         _save(save, answer.outputs)
     _report(common, answer, checks, labels, is_settled=settle)
-
-
-def _connect(
-    common: Common, trust: Trust | None, payment: PaymentRules | None, *, is_told: bool
-) -> Client:
-    """Make the client.
-
-    A ledger proves what comes, if there is one to be trusted; who pays has it prove the escrow in
-    any case.
-    """
-    from probatum.client.client import Client  # noqa: PLC0415 - brings numpy and asyncio along
-
-    is_proven = payment is not None or (is_told and trust is not None)
-    return Client(
-        common.get_gateway(),
-        ledger=common.get_ledger() if is_proven else None,
-        trust=trust,
-        receipts=common.folder / "receipts",
-        api_key=common.api_key,
-        payment=payment,
-    )
 
 
 def _learn(common: Common, model: str) -> tuple[str, tuple[TensorSpec, ...], tuple[str, ...]]:

@@ -22,7 +22,14 @@ from probatum.protocol.hashing import sha256
 from probatum.protocol.manifests import Manifest, decode_manifest
 from probatum.protocol.primitives import Digest
 
-__all__ = ["fetch_into_store", "fetch_labels", "fetch_manifest", "find_sources", "open_store"]
+__all__ = [
+    "fetch_file",
+    "fetch_into_store",
+    "fetch_labels",
+    "fetch_manifest",
+    "find_sources",
+    "open_store",
+]
 
 _LABELS_BYTES = 1 * limits.MIB
 
@@ -76,6 +83,24 @@ def fetch_labels(sources: tuple[str, ...], package: Digest, manifest: Manifest) 
     urls = [file_url(source, package, entry.path) for source in sources]
     data = _fetch_held(urls, entry.size, bytes.fromhex(entry.sha256))
     return tuple(data.decode("utf-8", "replace").splitlines())
+
+
+def fetch_file(
+    sources: tuple[str, ...], package: Digest, manifest: Manifest, path: str, limit_bytes: int
+) -> bytes:
+    """Fetch one small file that a manifest lists.
+
+    Raises:
+        Refusal: `package.missing-file`, `package.too-large`.
+        Fault: `model.unobtainable`.
+    """
+    entry = next((file for file in manifest.files if file.path == path), None)
+    if entry is None:
+        raise Refusal("package.missing-file", f"the manifest lists no {path}")
+    if entry.size > limit_bytes:
+        raise Refusal("package.too-large", f"{path} has more than {limit_bytes} bytes")
+    urls = [file_url(source, package, path) for source in sources]
+    return _fetch_held(urls, entry.size, bytes.fromhex(entry.sha256))
 
 
 def fetch_into_store(common: Common, package: Digest) -> Package:

@@ -14,7 +14,7 @@ from probatum.cli.failures import report_error
 from probatum.errors import Fault, Misuse, Refusal
 
 COMMANDS = """
-    up | demo | demo package | demo question | doctor | ask | blame
+    up | demo | demo package | demo question | doctor | ask | chat | blame
     receipt accuse | receipt list | receipt show | receipt verify | receipt fetch | receipt settle
     receipt recheck
     account new | account list | account show | account balance | account send | account stake
@@ -22,7 +22,7 @@ COMMANDS = """
     pay fund | pay status | pay close | pay withdraw | pay accuse
     account publisher-key new | account publisher-key show | account publisher-key register
     model init | model pack | model check | model publish | model list | model show | model fetch
-    model sign | model verify | model bom
+    model import | model sign | model verify | model bom
     node init | node add-model | node register | node run | node status | node offences
     node api-key new | node api-key list | node api-key revoke
     node api-key budget
