@@ -111,6 +111,9 @@ class Listener:
         check_text(model, self._limit, text, cancelled=record is not None)
         if record is not None and (ended or len(ids) < record.seen):
             raise Refusal("text.bad-answer", "the answer does not fit its cancellation")
+        # Told again after a cut line, an answer comes without its tokens one by one.
+        if self._hear is not None and (rest := ids[len(self._heard) :]):
+            self._hear(rest)
         return TextAnswer(
             ids=ids, ended=ended, cancelled=record.reason if record else None, answer=answer
         )

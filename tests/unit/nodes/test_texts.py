@@ -298,6 +298,34 @@ def test_a_text_breaks_off_only_where_that_was_asked_for():
     assert "node.wrong-outputs" in network.codes("a")
 
 
+@pytest.mark.parametrize("again", ["tokens", "prefix"])
+def test_a_node_that_says_the_same_for_ever_is_not_listened_to(again):
+    """Every message must bring something: else one node could keep a gateway busy for nothing."""
+    network = start(("a", "b"))
+    world = network.world
+    name = ask(network)
+    world.run_until(lambda: any(isinstance(m, HandOverWork) for _, _, m in world.sent))
+    first = next(to for _, to, m in world.sent if isinstance(m, HandOverWork))
+    kept = []
+
+    def repeat(to, message):
+        if to != first or not isinstance(message, Produced):
+            return message
+        if again == "tokens":
+            kept.append(message)
+            return kept[0]
+        if message.prefix:
+            kept.append(message)
+            return kept[0]
+        return message
+
+    world.meddle = repeat
+    answer = wait(network, name)
+    verified = check(answer)
+    assert verified.receipt.node == verified.branches[1].record.taker
+    assert read_stream(world.replies[name]) == TEXT
+
+
 def test_who_asks_again_hears_everything_again():
     network = start()
     world = network.world

@@ -57,6 +57,7 @@ class Reading:
         told: The longest text that was heard; streams were told it.
         differs: Whether some node said another text than was told.
         heard: What each branch said, by its number; what it was given included.
+        signed: How many tokens the last prefix of each branch has.
         prefix: The longest signed beginning.
         is_doubted: Whether a node refused to go on with it: nobody is given it any more.
         streams: Conversations that want tokens as they come.
@@ -69,6 +70,7 @@ class Reading:
     told: array[int] = field(default_factory=lambda: array("I"))
     differs: bool = False
     heard: dict[int, array[int]] = field(default_factory=dict)
+    signed: dict[int, int] = field(default_factory=dict)
     prefix: _Signed | None = None
     is_doubted: bool = False
     streams: dict[str, None] = field(default_factory=dict)
@@ -109,6 +111,8 @@ class Reading:
         heard.extend(ids[known:])
         if message.prefix:
             self._take_prefix(branch, facts, salt, message.prefix)
+        elif len(ids) <= known:
+            raise Refusal("gateway.wrong-answer", "the node says what it has said before")
         return self._tell(heard, message)
 
     def _take_prefix(
@@ -118,6 +122,9 @@ class Reading:
         heard = self.heard[branch.number]
         if prefix.node != branch.record.taker or prefix.custody != branch.digest.hex():
             raise Refusal("gateway.wrong-answer", "the prefix is not this node's own")
+        if prefix.count <= self.signed.get(branch.number, 0):
+            raise Refusal("gateway.wrong-answer", "the node signs what it has signed before")
+        self.signed[branch.number] = prefix.count
         ids = tuple(heard[: prefix.count])
         if prefix.request_id != facts.request_id:
             raise Refusal("gateway.wrong-answer", "the prefix is of another request")

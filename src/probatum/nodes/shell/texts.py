@@ -6,6 +6,7 @@ Must not know engines or the party.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from functools import partial
 
@@ -78,11 +79,14 @@ class Texts:
 
     def _cross_ids(self, job: str, ids: tuple[int, ...]) -> None:
         """Come over from a thread that writes."""
-        self._loop.call_soon_threadsafe(self._post, Generated(job, ids))
+        # A loop that has been closed says so this way; then nobody waits for tokens.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._post, Generated(job, ids))
 
     def _cross_outcome(self, job: str, outcome: tuple[Tensor, ...] | ProbatumError) -> None:
         """Come over from a thread that writes."""
-        self._loop.call_soon_threadsafe(self._take, job, outcome)
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._take, job, outcome)
 
     def _take(self, job: str, outcome: tuple[Tensor, ...] | ProbatumError) -> None:
         self._texts.pop(job, None)
