@@ -25,6 +25,10 @@ class Pace(Protocol):
         """Learn what a run took."""
         ...
 
+    def fail(self, rows: int, seconds: float) -> None:
+        """Learn that a joint run failed after so long, so that each row runs again, alone."""
+        ...
+
     def choose(self) -> int:
         """Choose how many rows the next run may have at most."""
         ...
@@ -44,6 +48,9 @@ class ShortRuns:
         row_seconds = seconds / rows
         before = self._row_seconds if self._row_seconds is not None else row_seconds
         self._row_seconds = min(row_seconds, before * 1.05)
+
+    def fail(self, rows: int, seconds: float) -> None:
+        """Nothing: such runs are short, and a bad request is not its neighbours' fault."""
 
     def choose(self) -> int:
         """Choose how many rows the next run may have at most."""
@@ -78,6 +85,11 @@ class TriedRuns:
             if other in self._row_seconds:
                 self._row_seconds[other] *= _DOUBT
         self._row_seconds[size] = before + _NEWEST * (newest - before)
+
+    def fail(self, rows: int, seconds: float) -> None:
+        """Count what a row alone takes in: joint answers may be too large for every such run."""
+        alone = max((took for took in self._row_seconds.values()), default=0.0)
+        self.learn(rows, seconds + rows * alone)
 
     def choose(self) -> int:
         """Choose how many rows the next run may have at most."""

@@ -208,9 +208,8 @@ class ComputePool:
             try:
                 self._compute(batch)
             except Exception as error:  # noqa: BLE001 - a thread's outermost loop
-                fault = Fault("runtime.broken", f"{type(error).__name__}: {error}", retryable=False)
                 for job in tuple(batch):
-                    _deliver(batch, job, fault)
+                    _deliver(batch, job, _make_fault(error))
 
     def _take(self) -> list[_Job]:
         """Wait for the oldest job and take what can be joined with it; nothing on closing."""
@@ -270,11 +269,8 @@ class ComputePool:
                 ready.append(each)
         joining = session.joining
         if joining is not None and len(ready) > 1 and _fit(ready, joining):
-            try:
-                answers = self._run_joined(session, joining, ready)
-            except ProbatumError:
-                pass  # One of them is to blame; alone, each gets what it deserves.
-            else:
+            answers = self._try_joined(session, joining, ready)
+            if answers is not None:
                 for each, answer in zip(ready, answers, strict=True):
                     self._finish(batch, each, answer)
                 return
@@ -292,6 +288,24 @@ class ComputePool:
             self._kept.keep(each.question, outcome)
         _deliver(batch, each.job, outcome)
 
+    def _try_joined(
+        self, session: Session, joining: Joining, ready: list[_Ready]
+    ) -> tuple[tuple[Tensor, ...], ...] | None:
+        """Compute jobs together; None if that fails, whatever the reason.
+
+        One of them may be to blame, or all for being too many; alone, each gets what it deserves.
+        That it cost two runs for one is learned, or the next would try as many again.
+        """
+        start = time.monotonic()
+        try:
+            return self._run_joined(session, joining, ready)
+        except Exception:  # noqa: BLE001 - a bug that one job meets is not the others' outcome
+            taken = time.monotonic() - start
+            with self._changed:
+                pace = self._get_pace(session, joining)
+                pace.fail(sum(each.dims[joining.dim] for each in ready), taken)
+            return None
+
     def _run_joined(
         self, session: Session, joining: Joining, ready: list[_Ready]
     ) -> tuple[tuple[Tensor, ...], ...]:
@@ -305,6 +319,8 @@ class ComputePool:
             return self._run_watched(session, each.job.tensors, each.dims)
         except ProbatumError as error:
             return error
+        except Exception as error:  # noqa: BLE001 - those that it came with still have their turn
+            return _make_fault(error)
 
     def _run_watched(
         self, session: Session, tensors: tuple[Tensor, ...], dims: dict[str, int]
@@ -350,6 +366,10 @@ class ComputePool:
                 for deadline, stop in self._running.values():
                     if now > deadline:
                         stop.stop()
+
+
+def _make_fault(error: Exception) -> Fault:
+    return Fault("runtime.broken", f"{type(error).__name__}: {error}", retryable=False)
 
 
 def _fit(ready: list[_Ready], joining: Joining) -> bool:

@@ -55,3 +55,33 @@ def test_single_runs_do_not_spoil_what_is_known():
     drive(pace, lambda _: 0.001, 100, 10)
     drive(pace, lambda _: 0.001, 1, 2_000)
     assert drive(pace, lambda _: 0.001, 100, 1) == [32]
+
+
+def drive_failing(pace, most, runs):
+    """Joint runs of more than so many rows fail at their end; others cost less than rows alone."""
+    taken = []
+    for _ in range(runs):
+        rows = min(100, pace.choose())
+        taken.append(rows)
+        if rows > most:
+            pace.fail(rows, 0.01 + 1e-4 * rows)
+            for _ in range(rows):
+                pace.learn(1, 0.01)
+        else:
+            pace.learn(rows, 0.01 + 1e-4 * rows)
+    return np.array(taken)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 7, 10])
+def test_joint_runs_that_always_fail_are_tried_seldom(most):
+    """Else a model whose joint answers are too large would be computed twice for ever."""
+    taken = drive_failing(TriedRuns(most_rows=32, most_seconds=0.5), most, 1_000)
+    assert np.mean(taken > most) < 0.02
+    assert most / 2 <= np.median(taken) <= most
+
+
+def test_a_joint_run_that_failed_once_is_tried_again():
+    pace = TriedRuns(most_rows=32, most_seconds=0.5)
+    drive(pace, lambda rows: 0.01, 100, 20)
+    pace.fail(32, 0.01)
+    assert drive(pace, lambda rows: 0.01, 100, 2_000)[-1] == 32
