@@ -8,6 +8,8 @@ from probatum.evidence.blame import assign_blame
 from probatum.evidence.receipt import check_contents, check_pending
 from probatum.evidence.texts import find_text_fault
 from probatum.machine.events import Enough, Hung
+from probatum.nodes.inference.compaction import compact
+from probatum.nodes.inference.journal_records import PrefixRecord, decode_journal_record
 from probatum.protocol.bundles import decode_bundle, encode_bundle
 from probatum.protocol.messages import (
     Accepted,
@@ -395,6 +397,24 @@ def test_a_node_that_has_no_room_for_a_text_accepts_none():
     busy = [message.code for _, _, message in world.said if isinstance(message, Refused)]
     assert "node.busy" in busy
     assert read_answer(world.replies[first][-1].outputs).ids == TEXT
+
+
+def list_prefixes(journal):
+    records = [decode_journal_record(data) for data in journal]
+    return [record.count for record in records if isinstance(record, PrefixRecord)]
+
+
+def test_of_a_text_that_was_never_answered_the_longest_prefix_is_kept():
+    network = start()
+    world = network.world
+    wait(network, ask(network))
+    journal = network.journals["a"]
+    assert list_prefixes(journal) == list(range(16, len(TEXT) + 1, 16))
+    assert list_prefixes(compact(lambda: iter(tuple(journal)), kept_bytes=0)) == []
+    kill_after(network, "a", 34)
+    ask(network, request_id=make_request_id(b"s" * 16))
+    world.run_until(lambda: world.parties[endpoint("a")].machine is None)
+    assert list_prefixes(compact(lambda: iter(tuple(journal)), kept_bytes=0)) == [32]
 
 
 def test_tokens_wait_for_the_acceptance():
