@@ -80,6 +80,7 @@ def grow(start, step, end=""):
     return GROW.replace("START", start).replace("STEP", step) + end
 
 
+TURNS = "{{% for a in range(1000) %}}{{% for b in range(150) %}}{}{{% endfor %}}{{% endfor %}}"
 HOSTILE = [
     "{% for a in range(999) %}{% for b in range(999) %}.{% endfor %}{% endfor %}",
     "{{ range(1000000) }}",
@@ -119,6 +120,19 @@ HOSTILE = [
     "{{ nothing.there }}",
     "{{ messages['a', 'b'] }}",
     "{% for i in range(900) %}{{ messages[0].content | upper | lower | trim }}{% endfor %}",
+    # What is written as it stands, and constants; what a turn or a macro steps through.
+    TURNS.format("x" * 60_000),
+    TURNS.format("{{ '" + "x" * 60_000 + "' }}"),
+    TURNS.format("{% set a = 1 %}" * 4_000),
+    TURNS.format("{% if 0 %}" + "{% set a = 1 %}" * 4_000 + "{% endif %}"),
+    "{% macro m() %}" + "{% set a = 1 %}" * 3_000 + "{% endmacro %}" + TURNS.format("{{ m() }}"),
+    # Copies that are kept.
+    "{% set c = messages[0].content %}"
+    + "".join(f"{{% set a{i} = c[{i + 1}:] %}}" for i in range(1_500)),
+    # Every character looked for among many; and texts in texts.
+    "{% set c = messages[0].content %}{{ c.strip(c ~ 'b') }}",
+    "{% set c = messages[0].content[:29999] %}{% set d = c[:49] ~ 'b' ~ c[:49] %}"
+    + TURNS.format("{{ d in c }}"),
 ]
 
 
