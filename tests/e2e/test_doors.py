@@ -370,7 +370,9 @@ def test_a_gateway_without_a_ledger_says_so(gateway):
         ("GET", "/v1/models/m", b"", "gateway.not-ready", 503, "server_error"),
         ("GET", "/v1/models/M@@", b"", "gateway.unknown-model", 404, "invalid_request_error"),
         ("POST", "/v1/models", b"", "door.wrong-method", 405, "invalid_request_error"),
-        ("POST", "/v1/chat/completions", b"{}", "door.no-such-path", 404, "invalid_request_error"),
+        ("POST", "/v1/images", b"{}", "door.no-such-path", 404, "invalid_request_error"),
+        ("POST", "/v1/chat/completions", b"{}", "openai.malformed", 400, "invalid_request_error"),
+        ("GET", "/v1/completions", b"", "door.wrong-method", 405, "invalid_request_error"),
     ],
 )
 def test_the_embeddings_door_refuses_in_its_own_form(
@@ -457,7 +459,7 @@ def guarded(tmp_path):
 def test_a_door_with_keys_says_no_before_it_reads(guarded):
     """In each door's form; only the head of a body that is announced was sent."""
     head = "POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nConnection: close\r\n\r\n"
-    for path in ("/message", "/ask", "/v2/models/m/infer", "/v1/embeddings"):
+    for path in ("/message", "/ask", "/v2/models/m/infer", "/v1/embeddings", "/v1/completions"):
         answer = guarded.say(head.format(path).encode())
         assert answer.startswith(b"HTTP/1.1 401 ")
         assert b"door.no-key" in answer

@@ -14,7 +14,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from probatum.errors import Refusal
 from probatum.protocol import limits
-from probatum.protocol.openai import BODY_BYTES, Body
+from probatum.protocol.openai import BODY_BYTES, Body, ErrorBody
+from probatum.protocol.primitives import Nonce, make_nonce
 
 __all__ = [
     "CHOICES",
@@ -25,6 +26,7 @@ __all__ = [
     "ChatMessage",
     "Chunk",
     "ChunkChoice",
+    "ChunkKind",
     "Completion",
     "CompletionChoice",
     "Drawing",
@@ -34,8 +36,10 @@ __all__ = [
     "TextUsage",
     "decode_chat",
     "decode_prompts",
+    "encode_error_event",
     "encode_event",
     "make_chat_choice",
+    "make_seed_nonce",
 ]
 
 CHOICES: Final = 8
@@ -47,6 +51,7 @@ _PROMPTS: Final = 8
 _TEMPERATURE: Final = 2.0
 
 FinishReason: TypeAlias = Literal["stop", "length"]
+ChunkKind: TypeAlias = Literal["chat.completion.chunk", "text_completion"]
 _TokenId: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 31)]
 _Count: TypeAlias = Annotated[int, Meta(ge=1, lt=1 << 31)]
 
@@ -398,7 +403,7 @@ class Completion(_Answered, frozen=True, kw_only=True):
 class Chunk(_Answered, frozen=True, kw_only=True):
     """A piece of a stream: of an answer, or at its end what was counted, and the evidence."""
 
-    object: Literal["chat.completion.chunk", "text_completion"]
+    object: ChunkKind
     choices: tuple[ChunkChoice, ...]
     usage: TextUsage | UnsetType | None = UNSET
     probatum: tuple[TextEvidence, ...] | UnsetType = UNSET
@@ -414,3 +419,13 @@ def make_chat_choice(index: int, content: str, finish_reason: FinishReason) -> C
 def encode_event(body: Body | None) -> bytes:
     """Encode one event of a stream (`text/event-stream`); None is the end of all."""
     return b"data: %b\n\n" % (b"[DONE]" if body is None else _encoder.encode(body))
+
+
+def encode_error_event(error: ErrorBody) -> bytes:
+    """Encode what ends a stream that cannot go on: clients of this API look for ``error``."""
+    return b"event: error\ndata: %b\n\n" % _encoder.encode(error)
+
+
+def make_seed_nonce(seed: int) -> Nonce:
+    """Make the nonce of a seed: 64 bits, little-endian, two's complement; then zeros (`TEXT-1`)."""
+    return make_nonce(seed.to_bytes(8, "little", signed=True) + bytes(24))

@@ -1,4 +1,4 @@
-"""The gateway's door: messages, the Open Inference Protocol, and bundles by request id.
+"""The gateway's door: messages, other people's dialects, and bundles by request id.
 
 Thin. Read next: `doors.oip`, `machine`, `probatum.nodes.shell.front`.
 """
@@ -13,7 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Scope
 
 from probatum.errors import Misuse
-from probatum.nodes.gateway.doors import oip, openai
+from probatum.nodes.gateway.doors import oip, openai, openai_text
 from probatum.nodes.gateway.doors.asking import DoorParts
 from probatum.nodes.gateway.doors.models import Catalogue, GatewayView
 from probatum.nodes.shell.drive import Driver
@@ -88,6 +88,7 @@ def make_app(driver: Driver, gateway: GatewayView, rules: DoorRules | None = Non
         routes=(
             Route("/receipts/{request_id}", Page(show_bundle)),
             *oip.make_routes(parts),
+            *openai_text.make_routes(parts),
             *openai.make_routes(parts),
         ),
     )

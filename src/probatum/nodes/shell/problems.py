@@ -72,6 +72,8 @@ STATUSES: Final[tuple[tuple[str, int], ...]] = (
     ("mempool.", 422),
     ("oip.not-finite", 422),
     ("schema.", 422),
+    ("template.", 422),
+    ("template.too-many-messages", 400),
     ("tokens.bad-tokenizer", 422),
     ("transaction.", 422),
     # What may be otherwise in a moment

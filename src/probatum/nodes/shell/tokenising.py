@@ -7,7 +7,8 @@ are turned into tokens beside the event loop, a few at a time. Must not know doo
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from probatum.client.lines import Lines, locate
 from probatum.errors import Fault, Refusal
@@ -19,37 +20,42 @@ from probatum.protocol.manifests import FileEntry, Manifest
 from probatum.protocol.primitives import Digest
 from probatum.runtime.tokens import TOKENIZER_BYTES, TextTokenizer
 
-__all__ = ["TokenShelf"]
+if TYPE_CHECKING:
+    from probatum.runtime.text.chat import ChatTokenizer
+
+__all__ = ["ChatShelf", "TokenShelf"]
 
 _KEPT_BYTES: Final = 64 * limits.MIB
+_TEMPLATE_BYTES: Final = 64 * limits.KIB
 _FETCH_S: Final = 10.0
 _AT_ONCE: Final = 2
 
+T = TypeVar("T")
+R = TypeVar("R")
 
-class TokenShelf:
-    """Tokenizers by package. Use within one running event loop."""
+
+class _Shelf(Generic[T]):
+    """What is made of some files of a package, by package. Use within one running event loop."""
 
     def __init__(self) -> None:
         """Make it; nothing was fetched yet."""
-        self._kept: Recent[Digest, tuple[int, TextTokenizer]] = Recent(
+        self._kept: Recent[Digest, tuple[int, T]] = Recent(
             limit=_KEPT_BYTES, weigh=lambda entry: entry[0]
         )
-        self._coming: dict[Digest, asyncio.Task[TextTokenizer]] = {}
+        self._coming: dict[Digest, asyncio.Task[T]] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
-    async def get(
-        self, package: Digest, manifest: Manifest, sources: tuple[str, ...]
-    ) -> TextTokenizer:
-        """Get a package's tokenizer.
+    async def get(self, package: Digest, manifest: Manifest, sources: tuple[str, ...]) -> T:
+        """Get what is made of a package's files.
 
         Args:
             package: The package.
-            manifest: Its manifest, which names the file.
-            sources: Who serves it (``http://host:port``), best first.
+            manifest: Its manifest, which names the files.
+            sources: Who serves them (``http://host:port``), best first.
 
         Raises:
-            Refusal: `tokens.no-tokenizer` if the package has none, `tokens.*`.
-            Fault: `tokens.unobtainable` if nobody sends the file.
+            Refusal: `tokens.no-tokenizer` if the package has none, `tokens.*`, `template.*`.
+            Fault: `tokens.unobtainable` if nobody sends a file.
         """
         kept = self._kept.get(package)
         if kept is not None:
@@ -62,6 +68,30 @@ class TokenShelf:
         # Whoever hangs up does not take the others' tokenizer along.
         return await asyncio.shield(task)
 
+    async def run(self, work: Callable[[], R]) -> R:
+        """Do what takes a while beside the event loop, in turn."""
+        async with self._turns:
+            return await asyncio.to_thread(work)
+
+    def _list_files(self, manifest: Manifest) -> tuple[FileEntry, ...]:
+        """List the files that are needed. Raises Refusal."""
+        return (_find_tokenizer(manifest),)
+
+    def _make(self, manifest: Manifest, files: tuple[bytes, ...], /) -> T:
+        """Make it of them. Raises Refusal."""
+        raise NotImplementedError
+
+    async def _fetch(self, package: Digest, manifest: Manifest, sources: tuple[str, ...]) -> T:
+        entries = self._list_files(manifest)
+        files = tuple([await _get_from(sources, package, entry) for entry in entries])
+        made = await self.run(lambda: self._make(manifest, files))
+        self._kept.put(package, (sum(map(len, files)), made))
+        return made
+
+
+class TokenShelf(_Shelf[TextTokenizer]):
+    """Tokenizers of models that read texts."""
+
     async def encode(
         self, tokenizer: TextTokenizer, texts: tuple[str, ...]
     ) -> tuple[tuple[tuple[int, ...], bool], ...]:
@@ -70,32 +100,69 @@ class TokenShelf:
         Raises:
             Refusal: as `probatum.runtime.tokens.TextTokenizer.encode`.
         """
-        async with self._turns:
-            found = await asyncio.to_thread(tokenizer.encode, texts)
+        found = await self.run(lambda: tokenizer.encode(texts))
         return tuple((one.ids, one.is_cut) for one in found)
 
-    async def _fetch(
-        self, package: Digest, manifest: Manifest, sources: tuple[str, ...]
-    ) -> TextTokenizer:
-        entry = next((one for one in manifest.files if one.path == manifest.tokenizer), None)
-        if entry is None:
-            raise Refusal(
-                "tokens.no-tokenizer",
-                "this model's package brings no tokenizer",
-                hint="send token ids instead of text",
-            )
-        if entry.size > TOKENIZER_BYTES:
-            raise Refusal("tokens.too-large", f"a tokenizer has at most {TOKENIZER_BYTES} bytes")
-        for source in sources:
-            data = await _get(file_url(source, package, entry.path), entry)
-            if data is not None:
-                break
-        else:
-            raise Fault("tokens.unobtainable", "nobody who offers this model sends its tokenizer")
-        async with self._turns:
-            made = await asyncio.to_thread(TextTokenizer, data, max_tokens=manifest.max_tokens)
-        self._kept.put(package, (len(data), made))
-        return made
+    def _make(self, manifest: Manifest, files: tuple[bytes, ...], /) -> TextTokenizer:
+        return TextTokenizer(files[0], max_tokens=manifest.max_tokens)
+
+
+class ChatShelf(_Shelf["ChatTokenizer"]):
+    """Tokenizers and chat templates of models that write texts (`TEXT-1`)."""
+
+    async def encode_chat(
+        self, tokenizer: ChatTokenizer, turns: tuple[tuple[str, str], ...]
+    ) -> tuple[int, ...]:
+        """Turn a conversation, (role, content) each, into the tokens that a model goes on from.
+
+        Raises:
+            Refusal: as `probatum.runtime.text.chat.ChatTokenizer.encode_chat`.
+        """
+        from probatum.runtime.text.template import ChatMessage  # noqa: PLC0415 - costs start-up
+
+        messages = tuple(ChatMessage(role=role, content=content) for role, content in turns)
+        return await self.run(lambda: tokenizer.encode_chat(messages))
+
+    def _list_files(self, manifest: Manifest) -> tuple[FileEntry, ...]:
+        tokenizer = _find_tokenizer(manifest)
+        path = manifest.text.template if manifest.text else None
+        template = next((one for one in manifest.files if one.path == path), None)
+        if template is None:
+            return (tokenizer,)
+        if template.size > _TEMPLATE_BYTES:
+            raise Refusal("template.bad-form", f"it has more than {_TEMPLATE_BYTES} bytes")
+        return (tokenizer, template)
+
+    def _make(self, _: Manifest, files: tuple[bytes, ...], /) -> ChatTokenizer:
+        # Both libraries cost start-up, and most gateways never need them.
+        from probatum.runtime.text.chat import ChatTokenizer  # noqa: PLC0415
+
+        try:
+            template = files[1].decode() if len(files) > 1 else None
+        except UnicodeDecodeError:
+            raise Refusal("template.bad-form", "it is no UTF-8") from None
+        return ChatTokenizer(files[0], template)
+
+
+def _find_tokenizer(manifest: Manifest) -> FileEntry:
+    entry = next((one for one in manifest.files if one.path == manifest.tokenizer), None)
+    if entry is None:
+        raise Refusal(
+            "tokens.no-tokenizer",
+            "this model's package brings no tokenizer",
+            hint="send token ids instead of text",
+        )
+    if entry.size > TOKENIZER_BYTES:
+        raise Refusal("tokens.too-large", f"a tokenizer has at most {TOKENIZER_BYTES} bytes")
+    return entry
+
+
+async def _get_from(sources: tuple[str, ...], package: Digest, entry: FileEntry) -> bytes:
+    for source in sources:
+        data = await _get(file_url(source, package, entry.path), entry)
+        if data is not None:
+            return data
+    raise Fault("tokens.unobtainable", f"nobody who offers this model sends its {entry.path}")
 
 
 async def _get(url: str, entry: FileEntry) -> bytes | None:

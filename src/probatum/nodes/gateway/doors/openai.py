@@ -4,6 +4,7 @@ Token ids are the evidence, text never is: the gateway turns text into tokens wi
 that the package itself brings, and says in the answer which ones they were, so that a client can
 hold the receipt to them. An embedding model takes `input_ids` and `attention_mask` (int64 [n, s];
 `token_type_ids` too, if it wants them) and gives float32 [n, d]. Must not know routing or custody.
+Read next: `openai_text`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from probatum.errors import ProbatumError, Refusal
-from probatum.nodes.gateway.doors.asking import AskEndpoint, Door, DoorParts, Question, Written
+from probatum.errors import Refusal
+from probatum.nodes.gateway.doors.asking import AskEndpoint, DoorParts, Question, Written
 from probatum.nodes.gateway.doors.headers import Said
-from probatum.nodes.gateway.doors.models import Catalogue, read_model
+from probatum.nodes.gateway.doors.models import Catalogue
+from probatum.nodes.gateway.doors.openai_form import make_door, read_name
 from probatum.nodes.shell.pages import Page, Shown
 from probatum.nodes.shell.tokenising import TokenShelf
 from probatum.protocol import limits, openai
@@ -35,22 +37,6 @@ _MASK: Final = "attention_mask"
 _TYPES: Final = "token_type_ids"
 _ID_BYTES: Final = 8
 _LONGEST: Final = 8_192
-_KINDS: Final = {
-    401: "authentication_error",
-    403: "permission_error",
-    429: "rate_limit_error",
-}
-
-
-def _write_refusal(error: ProbatumError, status: int) -> bytes:
-    text = error.message + (f"; {error.hint}" if error.hint else "")
-    usual = "invalid_request_error" if status < 500 else "server_error"
-    detail = openai.ErrorDetail(message=text, type=_KINDS.get(status, usual), code=error.code)
-    return openai.encode_body(openai.ErrorBody(error=detail))
-
-
-def _door(endpoint: ASGIApp) -> Door:
-    return Door(endpoint, _write_refusal)
 
 
 def make_routes(parts: DoorParts) -> tuple[BaseRoute, ...]:
@@ -68,18 +54,18 @@ def make_routes(parts: DoorParts) -> tuple[BaseRoute, ...]:
 
     async def show_model(scope: Scope) -> Shown:
         name = scope["path_params"]["name"]
-        return Shown(body=openai.encode_body(_describe(name, models.get(*_read_name(name)))))
+        return Shown(body=openai.encode_body(_describe(name, models.get(*read_name(name)))))
 
     async def refuse(_: Scope, __: Receive, ___: Send) -> None:
-        raise Refusal("door.no-such-path", "this gateway has models and embeddings here")
+        raise Refusal("door.no-such-path", "there is nothing at this path of the API")
 
     limit_bytes = min(parts.limit_bytes, openai.BODY_BYTES)
     embed = AskEndpoint(parts, _Embeddings(models), limit_bytes=limit_bytes)
     return (
-        Route("/v1/models", _door(Page(show_models))),
-        Route("/v1/models/{name}", _door(Page(show_model))),
-        Route("/v1/embeddings", _door(embed)),
-        Route("/v1/{rest:path}", _door(refuse)),
+        Route("/v1/models", make_door(Page(show_models))),
+        Route("/v1/models/{name}", make_door(Page(show_model))),
+        Route("/v1/embeddings", make_door(embed)),
+        Route("/v1/{rest:path}", make_door(refuse)),
     )
 
 
@@ -120,7 +106,7 @@ class _Embeddings:
 
     async def read(self, scope: Scope, body: bytes, _: Said) -> tuple[Question, _Asked]:
         asked = openai.decode_embedding_request(body)
-        model = self._models.get(*_read_name(asked.model))
+        model = self._models.get(*read_name(asked.model))
         manifest = await self._models.get_manifest(scope, model)
         output = _find_output(manifest)
         read = await self._read(asked, model, manifest)
@@ -151,12 +137,6 @@ class _Embeddings:
             pad_token=tokenizer.pad_id,
             cut=tuple(place for place, (_, is_cut) in enumerate(found) if is_cut),
         )
-
-
-def _read_name(text: str) -> tuple[str, str | None]:
-    """Read ``name`` or ``name@version``."""
-    name, at, version = text.partition("@")
-    return read_model(name, version if at else None)
 
 
 def _describe(shown: str, model: ModelRecord) -> openai.ModelCard:

@@ -1,0 +1,260 @@
+"""The OpenAI API's chats and completions, over models whose every token is determined (`TEXT-1`).
+
+A request becomes one question for each answer that is wanted: each has its own receipt, and a
+client finds under ``probatum`` what holds its text to it. The gateway turns text into tokens and
+back by the package's own files; tokens are the evidence, text never is. Must not know routing or
+custody. Read next: `openai_answers`, `wording`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from probatum.errors import Misuse, ProbatumError, Refusal
+from probatum.nodes.gateway.doors.asking import DoorParts
+from probatum.nodes.gateway.doors.headers import RECEIPT, Said, read_said
+from probatum.nodes.gateway.doors.openai_answers import (
+    ChatForm,
+    CompletionForm,
+    Ending,
+    Form,
+    Head,
+)
+from probatum.nodes.gateway.doors.openai_form import make_door, make_error, read_name
+from probatum.nodes.gateway.doors.openai_hearing import Hearing
+from probatum.nodes.shell.conversations import Conversation
+from probatum.nodes.shell.front import CONVERSATION_S, JSON_TYPE, respond
+from probatum.nodes.shell.problems import get_status
+from probatum.nodes.shell.side_by_side import EventStream, Names, converse_all
+from probatum.nodes.shell.tokenising import ChatShelf
+from probatum.protocol import openai
+from probatum.protocol.manifests import Manifest, TextModel
+from probatum.protocol.messages import Ask
+from probatum.protocol.openai_text import (
+    Chat,
+    Drawing,
+    Prompts,
+    TextUsage,
+    encode_error_event,
+    make_seed_nonce,
+)
+from probatum.protocol.texts import TextQuestion, make_question, read_question
+
+if TYPE_CHECKING:
+    from probatum.runtime.text.chat import ChatTokenizer
+
+__all__ = ["make_routes"]
+
+
+def make_routes(parts: DoorParts, shelf: ChatShelf | None = None) -> tuple[BaseRoute, ...]:
+    """Make the routes of chats and completions; they come before those of `openai`."""
+    shelf, names = shelf or ChatShelf(), Names()
+    return tuple(
+        Route(path, make_door(_TextEndpoint(parts, shelf, names, form)))
+        for path, form in (
+            ("/v1/chat/completions", ChatForm()),
+            ("/v1/completions", CompletionForm()),
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What a request comes to.
+
+    Attributes:
+        asks: What the gateway is asked, for one answer each.
+        prompts: What the model is to go on from.
+    """
+
+    head: Head
+    asks: tuple[Ask, ...]
+    prompts: tuple[tuple[int, ...], ...]
+    text: TextModel
+    tokenizer: ChatTokenizer
+    drawing: Drawing
+
+    @property
+    def receipts(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Where the answers' receipts will be, as headers."""
+        ids = b", ".join(str(ask.request_id).encode() for ask in self.asks)
+        return ((RECEIPT, ids),)
+
+
+class _TextEndpoint:
+    """``POST`` of a chat or of prompts, answered whole or in pieces."""
+
+    def __init__(self, parts: DoorParts, shelf: ChatShelf, names: Names, form: Form) -> None:
+        self._parts = parts
+        self._shelf = shelf
+        self._names = names
+        self._form = form
+        self._limit_bytes = min(parts.limit_bytes, openai.BODY_BYTES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["method"] != "POST":
+            raise Refusal("door.wrong-method", "requests are sent by POST")
+        with self._parts.gate.enter(scope) as caller:
+            said = read_said(scope)
+            intake = self._parts.intake
+            body = await intake.read(scope, receive, limit_bytes=self._limit_bytes)
+            size = len(body)
+            try:
+                plan = await self._read(scope, body, said)
+                del body
+                if plan.drawing.stream:
+                    await self._stream(plan, scope, send, caller)
+                else:
+                    await self._answer(plan, scope, send, caller)
+            finally:
+                intake.release(size)
+
+    async def _read(self, scope: Scope, body: bytes, said: Said) -> _Plan:
+        asked = self._form.decode(body)
+        models, drawing = self._parts.models, asked.drawing
+        model = models.get(*read_name(asked.model))
+        manifest = await models.get_manifest(scope, model)
+        if manifest.text is None:
+            raise Refusal(
+                "openai.no-text",
+                f"{manifest.name} {manifest.version} writes no text",
+                hint="its own inputs and outputs are at GET /v2/models/<name>",
+            )
+        sources = models.list_sources(model)
+        tokenizer = await self._shelf.get(model.package, manifest, sources)
+        prompts = await self._encode(tokenizer, asked)
+        count = len(prompts) * drawing.choices
+        if said.request_id is not None and count > 1:
+            raise Refusal("door.bad-header", f"one Probatum-Request cannot name {count} answers")
+        if said.nonce is not None and drawing.seed is not None:
+            raise Refusal("door.bad-header", "seed and Probatum-Nonce both say what chance is")
+        nonce = said.nonce
+        if drawing.seed is not None:
+            nonce = make_seed_nonce(drawing.seed)
+        asks = tuple(
+            Ask(
+                model=model.name,
+                version=model.version,
+                inputs=make_question(_make_question(manifest, drawing, prompt, choice)),
+                assurance="signed",
+                arithmetic="exact",
+                salt=said.salt,
+                nonce=nonce,
+                request_id=said.request_id or self._names.draw(),
+                timeout_ms=int(CONVERSATION_S * 1000),
+                node=said.node,
+                # Who waits for the whole needs no pieces, unless to see a stop among them.
+                stream=drawing.stream or bool(drawing.stops),
+            )
+            for prompt in prompts
+            for choice in range(drawing.choices)
+        )
+        head = Head(
+            id=str(asks[0].request_id),
+            created=self._names.tell_time_s(),
+            model=asked.model,
+            package=model.package.hex(),
+            rule=manifest.text.rule,
+        )
+        for place in range(0, len(asks), drawing.choices):
+            read_question(manifest, asks[place].inputs)  # one no for all
+        return _Plan(
+            head=head,
+            asks=asks,
+            prompts=prompts,
+            text=manifest.text,
+            tokenizer=tokenizer,
+            drawing=drawing,
+        )
+
+    async def _encode(
+        self, tokenizer: ChatTokenizer, asked: Chat | Prompts
+    ) -> tuple[tuple[int, ...], ...]:
+        if isinstance(asked, Chat):
+            turns = tuple((one.role, one.content) for one in asked.messages)
+            return (await self._shelf.encode_chat(tokenizer, turns),)
+        texts = tuple(one for one in asked.prompts if isinstance(one, str))
+        if not texts:
+            return tuple(one for one in asked.prompts if not isinstance(one, str))
+        return await self._shelf.run(lambda: tuple(map(tokenizer.encode_text, texts)))
+
+    def _make_hearing(self, plan: _Plan, place: int) -> Hearing:
+        return Hearing(
+            text=plan.text,
+            tokenizer=plan.tokenizer,
+            stops=plan.drawing.stops,
+            prompt=plan.prompts[place // plan.drawing.choices],
+            head=plan.head,
+            place=place,
+            run=self._shelf.run,
+        )
+
+    async def _answer(self, plan: _Plan, scope: Scope, send: Send, caller: str) -> None:
+        parts: list[list[str]] = [[] for _ in plan.asks]
+
+        async def listen(place: int, conversation: Conversation) -> Ending:
+            async def keep(piece: str) -> None:
+                parts[place].append(piece)
+
+            return await self._make_hearing(plan, place).listen(conversation, keep)
+
+        driver = self._parts.driver
+        endings = await converse_all(driver, scope, plan.asks, caller, listen)
+        texts = tuple(map("".join, parts))
+        body = self._form.encode_whole(plan.head, texts, endings, _count(plan, endings))
+        await respond(send, HTTPStatus.OK, body, JSON_TYPE, headers=plan.receipts)
+
+    async def _stream(self, plan: _Plan, scope: Scope, send: Send, caller: str) -> None:
+        drawing = plan.drawing
+        pieces = self._form.make_pieces(plan.head, tells_usage=drawing.include_usage)
+        stream = EventStream(send, plan.receipts)
+
+        async def listen(place: int, conversation: Conversation) -> Ending:
+            async def tell(piece: str) -> None:
+                await stream.say(pieces.encode_text(place, piece))
+
+            ending = await self._make_hearing(plan, place).listen(conversation, tell)
+            await stream.say(pieces.encode_ending(place, ending))
+            return ending
+
+        try:
+            driver = self._parts.driver
+            endings = await converse_all(driver, scope, plan.asks, caller, listen)
+        except ProbatumError as error:
+            if not stream.is_begun:
+                raise
+            # The status is said already; clients of this API look for an error among the events.
+            await stream.end(encode_error_event(make_error(error, get_status(error))))
+            return
+        await stream.end(pieces.encode_last(_count(plan, endings)))
+
+
+def _make_question(
+    manifest: Manifest, drawing: Drawing, prompt: tuple[int, ...], choice: int
+) -> TextQuestion:
+    """Make one answer's question; what was left open is as much as the package admits."""
+    if manifest.text is None:
+        raise Misuse("door.no-text", "a question for a model that writes no text")
+    most = manifest.text.context - len(prompt)
+    admitted = manifest.canonical.dims if manifest.canonical else ()
+    most = min([most, *(one.greatest for one in admitted if one.name == "a")])
+    return TextQuestion(
+        prompt=prompt,
+        limit=drawing.limit or max(1, most),
+        temperature=drawing.temperature,
+        top_k=drawing.top_k or manifest.text.top_k,
+        choice=choice,
+    )
+
+
+def _count(plan: _Plan, endings: tuple[Ending, ...]) -> TextUsage:
+    """Count tokens; a prompt counts once, however many answers to it there are."""
+    read = sum(map(len, plan.prompts))
+    written = sum(len(ending.evidence.tokens) for ending in endings)
+    return TextUsage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
