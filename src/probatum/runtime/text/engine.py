@@ -174,7 +174,9 @@ class TextEngine:
                 with self._changed:
                     done = [text for text in self._reserved if text not in self._joining]
                 self._scheduler = Scheduler(Decoder(self._weights, self._kernel), self._limits)
-                self._tell(done, Fault("text.failed", f"the engine failed: {error!r}"))
+                # Some were told in this very step, before it failed.
+                left = [text for text in done if not text.is_done]
+                self._tell(left, Fault("text.failed", f"the engine failed: {error!r}"))
             with self._changed:
                 for text in done:
                     self._reserved.pop(text, None)

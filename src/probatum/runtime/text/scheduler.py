@@ -53,6 +53,7 @@ class Text:
         self.on_tokens = on_tokens
         self.on_done = on_done
         self.is_cancelled = False
+        self.is_done = False
         self._model = model
         self._request = request
         self._scores = scores
@@ -178,6 +179,7 @@ class Scheduler:
     ) -> None:
         self._texts.remove(text)
         done.append(text)
+        text.is_done = True
         text.on_done(result)
 
     def _share(self) -> list[tuple[Text, int]]:

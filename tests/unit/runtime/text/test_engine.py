@@ -286,3 +286,24 @@ def test_bad_scores_are_refused(make_engine):
             engine.score(REQUEST, answer)
         assert caught.value.code == code
     assert isinstance(engine.kernel_name, str)
+
+
+def test_a_text_that_ended_in_a_step_that_fails_is_told_once(make_engine):
+    engine = make_engine()
+    good, told, jobs = engine._kernel.gate, [], []
+    joined = threading.Event()
+
+    def end(_):
+        joined.wait(30)  # the other text joins the step that follows
+        jobs[0].cancel()
+        engine._kernel.gate = lambda _: 1 // 0
+
+    jobs.append(engine.submit(replace(REQUEST, temperature=0.0), end, told.append))
+    beside = Asked(engine, REQUEST)
+    joined.set()
+    with pytest.raises(Fault) as caught:
+        beside.wait()
+    assert caught.value.code == "text.failed"
+    engine._kernel.gate = good
+    assert Asked(engine, REQUEST).wait().ended
+    assert [one.ended for one in told] == [False]
