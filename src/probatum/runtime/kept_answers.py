@@ -21,8 +21,10 @@ __all__ = ["KeptAnswers", "compute_question"]
 
 _NO_SALT: Final = make_salt(bytes(32))
 """Inside one process nothing is hidden from anybody by a salt."""
-_ENTRY_BYTES: Final = 1_024
-"""What keeping an answer takes beside its elements: names, shapes, digests, the table."""
+_ENTRY_BYTES: Final = 512
+"""What keeping an answer takes beside its tensors: digests, the table."""
+_TENSOR_BYTES: Final = 512
+"""What keeping a tensor takes beside its elements, of which it may have none: name, shape."""
 
 
 def compute_question(package: Digest, inputs: tuple[Tensor, ...]) -> Digest:
@@ -102,7 +104,7 @@ class KeptAnswers:
 
 
 def _measure(answer: tuple[Tensor, ...]) -> int:
-    return _ENTRY_BYTES + sum(len(tensor.data) for tensor in answer)
+    return _ENTRY_BYTES + sum(_TENSOR_BYTES + len(tensor.data) for tensor in answer)
 
 
 def _seal(question: Digest, answer: tuple[Tensor, ...]) -> Digest:

@@ -1,11 +1,13 @@
 """Answers kept for repeated questions: the same question's answer, whole, or none (EXACT-3)."""
 
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from probatum.protocol.primitives import make_digest
+from probatum.protocol.tensors import Tensor
 from probatum.runtime.kept_answers import KeptAnswers, compute_question
 from probatum.runtime.limits import PoolLimits
 from tests.unit.runtime.models import tensor_of
@@ -49,6 +51,38 @@ def test_what_is_kept_is_found_and_bounded():
     assert kept.find(questions[9]) == answer(1, 7)
     assert kept.held_bytes == 2 * 3 * KIB + KIB + 1
     assert kept.counts == (10 + 3 + 1, 7)
+
+
+@pytest.mark.parametrize("tensors", [1, 8, 64])
+def test_the_bound_holds_for_answers_of_many_tensors_without_elements(tensors):
+    """Names and shapes take memory too: once they were counted as if there were one tensor."""
+    kept = KeptAnswers(256 * KIB)
+
+    def keep(number):
+        kept.keep(
+            make_digest(number.to_bytes(32, "big")),
+            tuple(
+                Tensor(
+                    name=f"output {one}",
+                    dtype="uint8",
+                    shape=(0, *range(1_000, 1_007)),
+                    data=b"",
+                )
+                for one in range(tensors)
+            ),
+        )
+
+    tracemalloc.start()
+    try:
+        keep(0)
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(1, 400):
+            keep(number)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0 < kept.held_bytes <= 256 * KIB
+    assert after - before <= 256 * KIB
 
 
 def test_what_is_too_large_or_never_kept_is_not():
