@@ -7,9 +7,12 @@ loaded. Bounds and results are those of the numpy pages. Read `trial` for how it
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+
+import numpy as np
 
 from probatum.canon.evaluate.values import Array, Doubles
 
@@ -25,6 +28,12 @@ _SIGNATURES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "level": (ctypes.c_int, ()),
     **dict.fromkeys(("exp", "sigmoid", "tanh", "erf", "log"), _APPLY),
     "round": (_LONG, (_AT, _AT, _AT, _LONG, _LONG, _LONG, _LONG, _AT, _AT)),
+    "tall": (_LONG, ()),
+    "wide": (_LONG, ()),
+    "room": (_LONG, (_LONG,)),
+    "pack_left": (None, (_AT, _LONG, _LONG, _LONG, _AT, _AT)),
+    "pack_right": (None, (_AT, _LONG, _LONG, _LONG, _AT, _AT)),
+    "multiply": (_LONG, (_AT, _AT, _AT, _AT, _AT, _AT, _AT, _AT)),
     "widen": (None, (_AT, _LONG, _LONG, _AT, _AT)),
     "widen_flipped": (None, (_AT, _LONG, _LONG, _LONG, _AT, _LONG, _AT)),
 }
@@ -84,6 +93,10 @@ class Compiled:
     Args:
         library: Of `load_library`.
         level: Of `LEVELS`.
+
+    Attributes:
+        multiplies: Whether it multiplies faster than a BLAS.
+        wide: The columns of a product that a panel has.
     """
 
     def __init__(self, library: ctypes.CDLL, level: int) -> None:
@@ -94,6 +107,8 @@ class Compiled:
             for name, signature in _SIGNATURES.items()
             if signature is _APPLY
         }
+        self._tall, self.wide = int(library.probatum_tall()), int(library.probatum_wide())
+        self.multiplies = level > 0
 
     def has(self, name: str) -> bool:
         """Tell whether there is a function of one element of this name."""
@@ -165,3 +180,59 @@ class Compiled:
         self._library.probatum_widen_flipped(
             *(_find(x), count, rows, terms, _find(out), stride, _find(squares))
         )
+
+    def pack_left(self, x: Array, squares: Doubles, take: Callable[[int], Doubles]) -> Doubles:
+        """Lay out the left side of products, with the sums of rows' squares.
+
+        Args:
+            x: B, M, K.
+            squares: B, M; float64.
+            take: Gives an array of so many float64 for the result.
+        """
+        count, rows, terms = x.shape
+        panels = take(count * -(-rows // self._tall) * self._tall * terms)
+        self._library.probatum_pack_left(_find(x), *x.shape, _find(panels), _find(squares))
+        return panels
+
+    def pack_right(self, x: Array, squares: Doubles, take: Callable[[int], Array]) -> Array:
+        """Lay out the right side of products; see `pack_left`. `take` gives float32."""
+        count, rows, terms = x.shape
+        panels = take(count * self.count_panels(rows) * self.wide * terms)
+        self._library.probatum_pack_right(_find(x), *x.shape, _find(panels), _find(squares))
+        return panels
+
+    def count_panels(self, columns: int) -> int:
+        """Count the panels of a right side's rows, which are the product's columns."""
+        return -(-columns // self.wide)
+
+    def count_room(self, chunk: int) -> int:
+        """Count the float64 that `multiply` works in."""
+        return int(self._library.probatum_room(chunk))
+
+    def multiply(
+        self,
+        sides: tuple[Doubles, Array],
+        bounds: tuple[Doubles, Doubles],
+        terms: tuple[int, int],
+        panels: tuple[int, int],
+        out: Array,
+        room: tuple[Array, Doubles],
+    ) -> int:
+        """Compute left @ right.T, rounded where bounds[b, i] * norms[b, j] allow it.
+
+        Args:
+            sides: Of `pack_left` and `pack_right`.
+            bounds: B, M; and norms: B, N; float64.
+            terms: K, and how many of them are summed in one register.
+            panels: The first and the last but one of columns to be computed.
+            out: B, M, N.
+            room: Takes the undecided, flat places in out; and what `count_room` says.
+
+        Returns:
+            How many are undecided.
+        """
+        sizes = np.array((*out.shape, *terms, *panels), np.int64)
+        found = self._library.probatum_multiply(
+            *(_find(one) for one in (*sides, *bounds, sizes, out, *room))
+        )
+        return int(found)

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from probatum.canon.evaluate.fused import multiply_fused
 from probatum.canon.evaluate.products import multiply_rows
 from probatum.canon.evaluate.specials import mend_products
 from probatum.canon.evaluate.values import (
@@ -71,6 +72,8 @@ def multiply_integers(left: Array, right: Array, out: Array) -> None:
 
 def _multiply_narrow(left: Value, right: Value, out: Array, ws: Workspace) -> bool:
     """Multiply; tell whether the results are known to be finite."""
+    if (most := multiply_fused(left, right, out, ws)) is not None:
+        return most < 2.0 ** FINITE[left.dtype]
     ones, one_norms, one_finite = _prepare(left, ws, shared=True)
     twos, two_norms, two_finite = _prepare(right, ws)
     if right.array.ndim == 2:  # one matrix product, however many batches
@@ -127,7 +130,7 @@ def _prepare(value: Value, ws: Workspace, *, shared: bool = False) -> tuple[Doub
 
     if value.key >= 0:
         return ws.keep(("widened", shared, value.key), 8 * value.array.size, make)
-    return ws.remember(value, make) if shared else make()
+    return ws.remember(value, "rows", make) if shared else make()
 
 
 def _mend(left: Value, right: Value, out: Array) -> None:

@@ -20,7 +20,7 @@ from probatum.canon.evaluate.tiles import round_products
 from probatum.canon.evaluate.values import Array, Doubles, get_bits, widen
 from probatum.canon.evaluate.workspace import Scratch, Workspace
 
-__all__ = ["multiply_aligned", "multiply_rows"]
+__all__ = ["multiply_aligned", "multiply_rows", "settle_products"]
 
 FLOOD: Final = 1 / 32
 """Above this share of undecided elements a whole product is done by slices."""
@@ -95,6 +95,29 @@ def multiply_rows(
         out.reshape(-1)[undecided] = _climb(sides, norms, undecided, dtype, ws.scratch)
 
 
+def settle_products(
+    sides: tuple[Array, Array],
+    norms: tuple[Doubles, Doubles],
+    undecided: Indices,
+    out: Array,
+    ws: Workspace,
+) -> None:
+    """Decide float32 products that level 1 left open.
+
+    Args:
+        sides: B, M, K and B, N, K; float32, finite.
+        norms: Of their rows.
+        undecided: Flat places in out.
+        out: B, M, N.
+        ws: Where to work.
+    """
+    if len(undecided) > max(FLOOD_LEAST, FLOOD * out.size):
+        one, two = (widen(side, "float32") for side in sides)
+        undecided = _flood(one, two, "float32", out, ws)
+    if len(undecided):
+        out.reshape(-1)[undecided] = _climb(sides, norms, undecided, "float32", ws.scratch)
+
+
 def _flood(left: Doubles, right: Doubles, dtype: str, out: Array, ws: Workspace) -> Indices:
     """Do all by slices: flat indices of what even that leaves undecided."""
     found = []
@@ -106,13 +129,13 @@ def _flood(left: Doubles, right: Doubles, dtype: str, out: Array, ws: Workspace)
 
 
 def _climb(
-    sides: tuple[Doubles, Array],
+    sides: tuple[Array, Array],
     norms: tuple[Doubles, Doubles],
     undecided: Indices,
     dtype: str,
     scratch: Scratch,
 ) -> Array:
-    """Decide products by the ladder: those of the flat indices; the right side may be narrow."""
+    """Decide products by the ladder: those of the flat indices; a side may be narrow."""
     left, right = sides
     terms, columns = left.shape[-1], right.shape[-2]
     rows, others = np.divmod(undecided, columns)
@@ -136,7 +159,7 @@ def multiply_aligned(left: Doubles, right: Doubles, dtype: str) -> Array:
 
 
 def _climb_pairs(
-    sides: tuple[Doubles, Array],
+    sides: tuple[Array, Array],
     places: tuple[Indices, Indices],
     magnitudes: Doubles,
     dtype: str,

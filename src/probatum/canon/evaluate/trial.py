@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from probatum.canon.evaluate.compiled import LEVELS, Compiled, load_widest
+from probatum.canon.evaluate.fused import multiply_fused
 from probatum.canon.evaluate.products import multiply_rows
 from probatum.canon.evaluate.univariate.applying import FUNCTIONS, apply_univariate
 from probatum.canon.evaluate.values import Array, Value
@@ -83,6 +84,9 @@ def _multiply(shape: tuple[int, ...], ws: Workspace) -> bytes:
         out = np.empty((matrices, height, columns), np.float32)
         multiply_rows(ones, twos, (one_norms, two_norms), "float32", out, ws)
         found += out.tobytes() + ones.tobytes() + twos.tobytes()
+        one, two = (Value(side, "float32", finite=True) for side in (left, right))
+        multiply_fused(one, two, out, ws)
+        found += out.tobytes()
     return found
 
 

@@ -92,7 +92,7 @@ class Workspace:
         self._free: dict[int, list[Array]] = {}
         self._kept: dict[Hashable, Any] = {}
         self._kept_room = kept_bytes
-        self._last: tuple[Value, tuple[Doubles, Doubles, bool]] | None = None
+        self._last: tuple[Value, Hashable, tuple[Doubles, Doubles, bool]] | None = None
 
     @property
     def scratch(self) -> Scratch:
@@ -139,14 +139,14 @@ class Workspace:
         return found
 
     def remember(
-        self, value: Value, make: Callable[[], tuple[Doubles, Doubles, bool]]
+        self, value: Value, form: Hashable, make: Callable[[], tuple[Doubles, Doubles, bool]]
     ) -> tuple[Doubles, Doubles, bool]:
-        """Make what is derived from a tensor, unless it was the last tensor asked for."""
-        if self._last is None or self._last[0] is not value:
+        """Make a form of a tensor, unless it was the last that was asked for."""
+        if self._last is None or self._last[0] is not value or self._last[1] != form:
             if self._last is not None:
-                self.give_back(self._last[1][0])
-            self._last = (value, make())
-        return self._last[1]
+                self.give_back(self._last[2][0])
+            self._last = (value, form, make())
+        return self._last[2]
 
     def keep_exact(self, key: Hashable, make: Callable[[], int]) -> int:
         """Compute a hard result once; at most `EXACT_RESULTS` are kept."""

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from probatum.canon.evaluate import evaluating, trial
+from probatum.canon.evaluate import evaluating, fused, trial
 from probatum.canon.evaluate.compiled import Compiled, find_libraries, load_library
+from probatum.canon.evaluate.fused import multiply_fused
 from probatum.canon.evaluate.rounding import round_to
 from probatum.canon.evaluate.tiles import round_products
 from probatum.canon.evaluate.trial import explain_compiled, find_difference, make_floats
@@ -38,11 +39,14 @@ def kernels(tmp_path_factory):
     assert paths[-1].name == "kernel-0.so"
     most = load_library(paths[-1]).probatum_level()
     levels = [int(path.stem[7:]) for path in paths]
-    return [
+    made = [
         Compiled(load_library(path), level)
         for path, level in zip(paths, levels, strict=True)
         if level <= most
     ]
+    for kernel in made:
+        kernel.multiplies = True  # the narrowest too, which leaves that to the BLAS otherwise
+    return made
 
 
 def apply(name, x, dtype="float32", **settings):
@@ -162,11 +166,13 @@ def test_rows_are_widened_with_their_norms(kernels, shape, flipped):
         assert np.allclose(norms, want, rtol=2.0**-40, atol=0, equal_nan=True)
 
 
-def multiply(left, right, monkeypatch, kernel):
+def multiply(left, right, monkeypatch, kernel, **settings):
     monkeypatch.setattr(evaluating, "find_compiled", lambda: kernel)
     net = Network()
     x, weight = net.add_input(left.shape), net.add_weight(right)
-    (out,) = evaluating.Evaluator(net.finish(net.dot(x, weight)), net.arrays).evaluate([left])
+    evaluator = evaluating.Evaluator(net.finish(net.dot(x, weight)), net.arrays, **settings)
+    (out,) = evaluator.evaluate([left])
+    evaluator.close()
     return out.tobytes()
 
 
@@ -192,6 +198,36 @@ def test_products_are_numpys(kernels, kind, monkeypatch):
         want = multiply(left, right, monkeypatch, None)
         for kernel in kernels:
             assert multiply(left, right, monkeypatch, kernel) == want
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1, 1), (1, 7, 129, 25), (1, 300, 40, 23), (6, 9, 20, 50), (1, 520, 200, 600)]
+)
+def test_no_size_or_cut_changes_a_product(kernels, shape, monkeypatch):
+    count, rows, terms, columns = shape
+    rng = np.random.default_rng(16)
+    left = rng.standard_normal((count, rows, terms)).astype(np.float32)
+    right = rng.standard_normal((count, columns, terms)).astype(np.float32)
+    left, right = (left, right) if count > 1 else (left[0], right[0])
+    want = multiply(left, right, monkeypatch, None)
+    for kernel in kernels:
+        for settings in ({}, {"k_chunk": 17}, {"threads": 2}, {"kept_bytes": 0}):
+            assert multiply(left, right, monkeypatch, kernel, **settings) == want
+    monkeypatch.setattr(fused, "PLACES", 1)
+    assert multiply(left, right, monkeypatch, kernels[0]) == want
+
+
+def test_a_side_that_is_used_twice_in_other_shapes_is_laid_out_anew(kernels):
+    rng = np.random.default_rng(17)
+    x = Value(rng.standard_normal((3, 4, 5)).astype(np.float32), "float32", finite=True)
+    for kernel in kernels:
+        ws = Workspace(compiled=kernel)
+        for shape in ((6, 5), (3, 6, 5), (6, 5)):
+            other = Value(rng.standard_normal(shape).astype(np.float32), "float32", finite=True)
+            out = np.empty((3, 4, 6), np.float32)
+            assert multiply_fused(x, other, out, ws) is not None
+            exact = x.array.astype(np.float64) @ other.array.astype(np.float64).swapaxes(-1, -2)
+            assert np.allclose(out, exact, rtol=1e-6)
 
 
 def test_whole_networks_are_numpys(kernels, monkeypatch):
@@ -224,10 +260,10 @@ class Wrong(Compiled):
 
 
 class Careless(Compiled):
-    """A kernel that takes every element for decided."""
+    """A kernel that takes every product for decided."""
 
-    def round(self, *given):
-        super().round(*given)
+    def multiply(self, *given):
+        super().multiply(*given)
         return 0
 
 

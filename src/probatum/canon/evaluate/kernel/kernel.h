@@ -14,6 +14,13 @@
 #define LANES 4
 #else
 #define LANES 2
+/* Round a row within bound * norms[column]; the places of the undecided, from `first` on, follow
+ * the `found` ones. Returns how many there are then. */
+__attribute__((visibility("hidden"))) long round_row(const double *value, double bound,
+                                                     const double *norms, long columns, float *out,
+                                                     int64_t first, int64_t *undecided,
+                                                     long found);
+
 #endif
 
 typedef double vdouble __attribute__((vector_size(8 * LANES)));
@@ -59,5 +66,12 @@ static inline long list_open(const int32_t *open, long count, int64_t first, int
         if (open[at]) undecided[found++] = first + at;
     return found;
 }
+
+/* Round a row within bound * norms[column]; the places of the undecided, from `first` on, follow
+ * the `found` ones. Returns how many there are then. */
+__attribute__((visibility("hidden"))) long round_row(const double *value, double bound,
+                                                     const double *norms, long columns, float *out,
+                                                     int64_t first, int64_t *undecided,
+                                                     long found);
 
 #endif

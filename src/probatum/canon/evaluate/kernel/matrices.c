@@ -1,6 +1,35 @@
 /* Matrices of products: rounding within a bound, widening with norms. */
 #include "kernel.h"
 
+long round_row(const double *value, double bound, const double *norms, long columns, float *out,
+               int64_t first, int64_t *undecided, long found) {
+    for (long begin = 0; begin < columns; begin += BLOCK) {
+        long size = columns - begin < BLOCK ? columns - begin : BLOCK, at = 0;
+        const double *here = value + begin, *norm = norms + begin;
+        float *there = out + begin;
+        int32_t open[BLOCK], rest = 0;
+        vint any = {0};
+        for (; at + LANES <= size; at += LANES) {
+            vdouble some = load_double(here + at), slack = load_double(norm + at) * bound;
+            vfloat high = __builtin_convertvector(some + slack, vfloat);
+            vint differ = compare_ends(__builtin_convertvector(some - slack, vfloat), high);
+            *(vfloat_at *)(there + at) = high;
+            *(vint_at *)(open + at) = differ;
+            any |= differ;
+        }
+        for (; at < size; at++) {
+            double slack = norm[at] * bound;
+            float high = (float)(here[at] + slack), low = (float)(here[at] - slack);
+            int32_t bits[2];
+            memcpy(bits, (float[2]){low, high}, 8);
+            there[at] = high;
+            rest |= open[at] = bits[0] ^ bits[1];
+        }
+        if (rest || is_any(any)) found = list_open(open, size, first + begin, undecided, found);
+    }
+    return found;
+}
+
 /* Round value[rows][columns] within bounds[row] * norms[row / height][column]; undecided takes the
  * places, as many as there are elements at most. Returns how many.
  * `first`: the number of the first row among all rows, which norms belong to. */
@@ -8,35 +37,10 @@ EXPORT long probatum_round(const double *value, const double *bounds, const doub
                            long first, long height, long rows, long columns, float *out,
                            int64_t *undecided) {
     long found = 0;
-    for (long row = 0; row < rows; row++) {
-        const double *most = norms + (first + row) / height * columns;
-        double bound = bounds[row];
-        for (long begin = 0; begin < columns; begin += BLOCK) {
-            long size = columns - begin < BLOCK ? columns - begin : BLOCK, at = 0;
-            const double *here = value + row * columns + begin, *norm = most + begin;
-            float *there = out + row * columns + begin;
-            int32_t open[BLOCK], rest = 0;
-            vint any = {0};
-            for (; at + LANES <= size; at += LANES) {
-                vdouble some = load_double(here + at), slack = load_double(norm + at) * bound;
-                vfloat high = __builtin_convertvector(some + slack, vfloat);
-                vint differ = compare_ends(__builtin_convertvector(some - slack, vfloat), high);
-                *(vfloat_at *)(there + at) = high;
-                *(vint_at *)(open + at) = differ;
-                any |= differ;
-            }
-            for (; at < size; at++) {
-                double slack = norm[at] * bound;
-                float high = (float)(here[at] + slack), low = (float)(here[at] - slack);
-                int32_t bits[2];
-                memcpy(bits, (float[2]){low, high}, 8);
-                there[at] = high;
-                rest |= open[at] = bits[0] ^ bits[1];
-            }
-            if (rest || is_any(any))
-                found = list_open(open, size, row * columns + begin, undecided, found);
-        }
-    }
+    for (long row = 0; row < rows; row++)
+        found = round_row(value + row * columns, bounds[row],
+                          norms + (first + row) / height * columns, columns, out + row * columns,
+                          row * columns, undecided, found);
     return found;
 }
 
