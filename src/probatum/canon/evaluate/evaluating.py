@@ -29,6 +29,8 @@ Sink: TypeAlias = Callable[[int, Array], None]
 
 BOUND_GRAPHS: Final = 16
 """Choices of dims that are kept bound."""
+SMALL_BYTES: Final = 1 << 24
+"""Of all entries: where there are more, their memory is not kept for when the dims come again."""
 
 
 class Evaluator:
@@ -84,6 +86,7 @@ class Evaluator:
         )
         self._constants: dict[int, Value] = {}
         self._bound: OrderedDict[tuple[tuple[str, int], ...], BoundGraph] = OrderedDict()
+        self._last: BoundGraph | None = None
 
     def evaluate(self, inputs: Sequence[Array], *, sink: Sink | None = None) -> tuple[Array, ...]:
         """Compute the outputs.
@@ -150,10 +153,12 @@ class Evaluator:
                 raise Refusal("canon.wrong-dtype", f"{record.name!r} is not of {record.dtype}")
         key = tuple(sorted(dims.items()))
         bound = self._bound.pop(key, None)
-        if bound is None:
+        # Memory is used again by its size, so that each choice of dims would keep its own.
+        if bound is None or (bound is not self._last and _is_large(self._last)):
             self._ws.forget_free()
+        if bound is None:
             bound = bind_graph(self._graph, dims)
-        self._bound[key] = bound
+        self._bound[key] = self._last = bound
         if len(self._bound) > BOUND_GRAPHS:
             self._bound.popitem(last=False)
         return bound
@@ -161,6 +166,13 @@ class Evaluator:
     def close(self) -> None:
         """Let the threads go."""
         self._ws.close()
+
+
+def _is_large(bound: BoundGraph | None) -> bool:
+    if bound is None:
+        return False
+    sizes = (one.output.count * get_numpy_dtype(one.output.dtype).itemsize for one in bound.nodes)
+    return sum(sizes) > SMALL_BYTES
 
 
 def evaluate(
