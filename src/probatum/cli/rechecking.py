@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from probatum.evidence.receipt import VerifiedBundle
     from probatum.evidence.texts import TextFault
     from probatum.hub.package import Package
+    from probatum.protocol.manifests import UpstreamModel
     from probatum.protocol.primitives import Digest, Salt
     from probatum.protocol.receipts import Receipt
     from probatum.protocol.tensors import Tensor
@@ -72,6 +73,8 @@ def recheck(
     if outputs is not None:
         check_outputs(receipt, secret, outputs)
     found = _open(common, digest_from_hex(receipt.request.model.package), package)
+    if found.manifest.upstream is not None:
+        raise _refuse_upstream(found.manifest.upstream)
     if found.manifest.text is not None:
         fault = _check_text(verified, found, inputs, outputs)
         _report_text(common, receipt, outputs, fault)
@@ -105,6 +108,19 @@ def _open(common: Common, digest: Digest, folder: Path | None) -> Package:
     if folder is not None:
         return load_package(folder.expanduser(), digest)
     return open_store(common).open(digest)
+
+
+def _refuse_upstream(model: UpstreamModel) -> Refusal:
+    """Say what a receipt of another program's text proves, and what not (`TEXT-2`)."""
+    if model.engine == "relay":
+        why = "the node relayed a closed service, and no one can tell which model wrote it"
+    else:
+        why = f"{model.engine} chose its tokens by a rule of its own, in arithmetic of its own"
+    return Refusal(
+        "receipt.only-signed",
+        f"the receipt proves who said this text, and nothing else: {why}",
+        hint="ask a model of class exact where the answer itself must be checked",
+    )
 
 
 def _compute(

@@ -172,10 +172,10 @@ class Asker:
         max_price_units: int | None,
         hear: Callable[[Produced], None] | None,
     ) -> tuple[Answer, bytes]:
-        """Ask and check; return the package's manifest too, of class `exact`."""
+        """Ask and check; return the package's manifest too, of class `exact` and of texts."""
         try:
             reply = await self._pay_and_send(asked.message, timeout_s, max_price_units, hear)
-            return await self._take(asked, reply)
+            return await self._take(asked, reply, is_text=hear is not None)
         except (Refusal, Fault) as error:
             raise make_failure(error, asked.request_id) from None
         finally:
@@ -213,7 +213,7 @@ class Asker:
     ) -> Awaitable[Message]:
         return send(self._transport, self._gateway, message, timeout_s, hear)
 
-    async def _take(self, asked: Asked, reply: Message) -> tuple[Answer, bytes]:
+    async def _take(self, asked: Asked, reply: Message, *, is_text: bool) -> tuple[Answer, bytes]:
         if isinstance(reply, Refused):
             await self._keep_failed(asked, reply)
             raise make_failure(reply, asked.request_id)
@@ -222,7 +222,8 @@ class Asker:
         # Kept before it is checked: what fails a check is what one needs records of.
         self._keep(asked, reply.bundle, reply)
         verified, manifest = check_answer(asked, reply), b""
-        if (facts := verified.receipt.request).arithmetic == "exact":
+        facts = verified.receipt.request
+        if is_text or facts.arithmetic == "exact":
             asking = get_manifest(self._transport, self._gateway, facts.model.package, _LOOK_S)
             manifest = await asking
             check_canonical(verified.receipt, manifest)

@@ -117,6 +117,7 @@ class AsyncClient(Asker):
         timeout_s: float = 120.0,
         max_price_units: int | None = None,
         node: str | None = None,
+        arithmetic: ArithmeticClass = "exact",
     ) -> TextAnswer:
         """Have a language model write, hear its tokens as they come, check the answer (`TEXT-1`).
 
@@ -134,6 +135,8 @@ class AsyncClient(Asker):
             timeout_s: For the whole request.
             max_price_units: As for `ask`.
             node: As for `ask`.
+            arithmetic: ``float`` for a model that another program runs: nobody can compute its
+                texts again, and the nonce is no more than its seed (`TEXT-2`).
 
         Raises:
             RequestRefused: As `ask`; `client.altered-text` if the answer is not what was heard.
@@ -153,7 +156,7 @@ class AsyncClient(Asker):
                 nonce=None if nonce is None else make_nonce(nonce),
                 request_id=None,
                 timeout_ms=max(1, int(timeout_s * 1000)),
-                arithmetic="exact",
+                arithmetic=arithmetic,
                 node=None if node is None else address_from_hex(node),
                 stream=hear is not None,
             )

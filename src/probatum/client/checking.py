@@ -120,18 +120,20 @@ def check_answer(asked: Asked, answer: Answer) -> VerifiedBundle:
 
 
 def check_canonical(receipt: Receipt, manifest: bytes) -> None:
-    """Check that a receipt of class `exact` names its package's canonical digest (`EXACT-1`).
+    """Check that a manifest is the package's, and its meaning the receipt's in class `exact`.
 
     Args:
         receipt: Of an answer; `check_answer` has passed it.
         manifest: Said to be the package's; whoever said so, its digest tells.
 
     Raises:
-        Refusal: `client.other-manifest`, `client.wrong-canonical`, `encoding.*`,
+        Refusal: `client.other-manifest`, `client.wrong-canonical` (`EXACT-1`), `encoding.*`,
             `manifest.bad-form`.
     """
     if compute_package_digest(manifest).hex() != receipt.request.model.package:
         raise Refusal("client.other-manifest", "this is the manifest of another package")
+    if receipt.request.arithmetic != "exact":
+        return
     canonical = decode_manifest(manifest).canonical
     if canonical is None or canonical.digest != receipt.request.model.canonical:
         raise Refusal(

@@ -120,6 +120,7 @@ class Client:
         timeout_s: float = 120.0,
         max_price_units: int | None = None,
         node: str | None = None,
+        arithmetic: ArithmeticClass = "exact",
     ) -> TextAnswer:
         """Have a language model write; see `AsyncClient.ask_text`.
 
@@ -139,6 +140,7 @@ class Client:
                 timeout_s=timeout_s,
                 max_price_units=max_price_units,
                 node=node,
+                arithmetic=arithmetic,
             )
         )
 

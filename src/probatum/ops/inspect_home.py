@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from probatum.errors import ProbatumError, Refusal
-from probatum.hub.package import load_package
+from probatum.hub.package import Package, load_package
 from probatum.ledger.genesis import GENESIS_BYTES, compute_genesis_hash, decode_genesis
+from probatum.nodes.inference.upstreams import open_upstreams
 from probatum.nodes.shell.api_keys import load_keys
 from probatum.nodes.shell.config import (
     AnyConfig,
@@ -138,4 +139,23 @@ def _inspect_packages(folder: Path, config: InferenceConfig) -> list[Finding]:
         else:
             detail = f"{package.manifest.name} {package.manifest.version}, every byte verified"
             findings.append(Finding(check=check, status="ok", detail=detail))
+            findings += _inspect_upstream(package, config, folder.parent / "keys")
     return findings
+
+
+def _inspect_upstream(package: Package, config: InferenceConfig, keys: Path) -> list[Finding]:
+    """Ask the program that runs a package's model whether it is there (`TEXT-2`)."""
+    if package.manifest.upstream is None:
+        return []
+    check = f"upstream of {package.manifest.name}"
+    try:
+        engines = open_upstreams({package.digest: package.manifest}, config.upstreams, keys)
+        _, engine = engines[package.digest]
+        facts = engine.profile()
+    except ProbatumError as error:
+        return [from_error(check, error)]
+    if package.manifest.upstream.engine == "relay":
+        detail = "a closed service, asked nothing now; its key is readable by its owner alone"
+        return [Finding(check=check, status="ok", detail=detail)]
+    detail = f"{facts.name} by {facts.build or 'an engine'}, {facts.context} tokens"
+    return [Finding(check=check, status="ok", detail=detail)]

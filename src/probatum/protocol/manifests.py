@@ -23,6 +23,7 @@ from probatum.protocol.tensors import DtypeName, Tensor, check_tensor
 __all__ = [
     "MANIFEST_FORMAT",
     "MANIFEST_NAME",
+    "RELAY_END",
     "SIGNATURE_NAME",
     "TEXT_INPUTS",
     "TEXT_OUTPUTS",
@@ -30,10 +31,12 @@ __all__ = [
     "Canonical",
     "DimRange",
     "FileEntry",
+    "LanguageModel",
     "Manifest",
     "Parent",
     "TensorSpec",
     "TextModel",
+    "UpstreamModel",
     "check_dims_admitted",
     "check_tensors_match",
     "compute_package_digest",
@@ -172,6 +175,41 @@ class TextModel(Document, frozen=True, kw_only=True):
     template: PackagePath | None = None
 
 
+RELAY_END: Final = 256
+"""The token of a relay that ends a text; those below are bytes."""
+
+
+class UpstreamModel(Document, frozen=True, kw_only=True):
+    """A language model that another program runs, which nobody can recompute (`TEXT-2`).
+
+    Attributes:
+        engine: Which interface the program has; `relay` for a closed service.
+        served_as: The model's name there.
+        numeric: How it computes, as the publisher states: `F` float32, weights at least float16;
+            `B` bfloat16 anywhere; `Q` eight bits or fewer anywhere. Absent of a relay alone.
+        weights: SHA-256 of the file of weights, as the publisher states. Absent of a relay alone.
+        vocabulary: Number of tokens.
+        context: Most tokens of prompt and answer together.
+        stop_ids: Tokens that end an answer, ascending.
+        rule: The engine's own: nobody knows what it should have chosen.
+        top_k: Candidates at most, as the engine is asked.
+        template: Path of the chat template among the package's files, absent if it has none.
+    """
+
+    engine: Literal["llama.cpp", "vllm", "relay"]
+    served_as: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/+-]{0,127}\Z")]
+    numeric: Literal["F", "B", "Q"] | None
+    weights: HexDigest | None
+    vocabulary: _Size
+    context: Annotated[int, Meta(ge=2, le=1 << 20)]
+    stop_ids: Annotated[tuple[_TokenId, ...], Meta(min_length=1, max_length=16)]
+    rule: Literal["engine"]
+    top_k: Annotated[int, Meta(ge=1, le=256)]
+    template: PackagePath | None = None
+
+
+LanguageModel: TypeAlias = TextModel | UpstreamModel
+
 TEXT_INPUTS: Final = (
     TensorSpec(name="prompt", dtype="int64", shape=("p",)),
     TensorSpec(name="limit", dtype="int64", shape=(1,)),
@@ -191,7 +229,8 @@ class Manifest(Document, frozen=True, kw_only=True):
     """What a package is.
 
     Attributes:
-        model: Path of the ONNX file among `files`; of a text model, of its weights (safetensors).
+        model: Path of the ONNX file among `files`; of a text model, of its weights (safetensors);
+            of an upstream model, of a text that says what it is.
         batch_dim: Name of the dimension along which requests may be joined, absent if none may.
         licence: SPDX expression.
         labels: Path of a text file, one output label a line, if the model classifies.
@@ -201,6 +240,7 @@ class Manifest(Document, frozen=True, kw_only=True):
         canonical: What answers of class `exact` are held to, absent if it has none.
         text: There if it is a language model; its inputs and outputs are `TEXT_INPUTS` and
             `TEXT_OUTPUTS`, and it has a canonical meaning.
+        upstream: There if another program runs it: same inputs and outputs, no canonical meaning.
     """
 
     format: Literal["probatum-package/1"]
@@ -225,6 +265,12 @@ class Manifest(Document, frozen=True, kw_only=True):
     bound: Annotated[tuple[BoundInput, ...], Meta(max_length=16)] = ()
     canonical: Canonical | None = None
     text: TextModel | None = None
+    upstream: UpstreamModel | None = None
+
+    @property
+    def language(self) -> LanguageModel | None:
+        """The language model that it is, whoever runs it; None if it writes no text."""
+        return self.text or self.upstream
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -245,7 +291,7 @@ def decode_manifest(data: bytes) -> Manifest:
     if sum(entry.size for entry in manifest.files) > limits.PACKAGE_BYTES:
         raise Refusal("manifest.bad-form", f"a package holds at most {limits.PACKAGE_BYTES} bytes")
     graph = manifest.canonical.graph if manifest.canonical is not None else None
-    template = manifest.text.template if manifest.text is not None else None
+    template = manifest.language.template if manifest.language is not None else None
     for path in (manifest.model, manifest.labels, manifest.tokenizer, graph, template):
         if path is not None and path not in paths:
             raise Refusal("manifest.bad-form", f"{path!r} is not among the files")
@@ -285,23 +331,43 @@ def _check_canonical(manifest: Manifest) -> None:
 
 
 def _check_text(manifest: Manifest) -> None:
-    text = manifest.text
+    text = manifest.language
     if text is None:
         return
     if (manifest.inputs, manifest.outputs) != (TEXT_INPUTS, TEXT_OUTPUTS):
         raise Refusal("manifest.bad-form", "a text model has other inputs or outputs than TEXT-1's")
-    if manifest.canonical is None or manifest.bound or manifest.batch_dim is not None:
-        raise Refusal(
-            "manifest.bad-form", "a text model has a canonical meaning, and no bound inputs or rows"
-        )
+    if manifest.bound or manifest.batch_dim is not None:
+        raise Refusal("manifest.bad-form", "a text model has no bound inputs or rows")
+    ids = text.stop_ids
+    if ids != tuple(sorted(set(ids))) or ids[-1] >= text.vocabulary or text.top_k > text.vocabulary:
+        raise Refusal("manifest.bad-form", "stop ids stand once, ascending, in the vocabulary")
+    if manifest.upstream is not None:
+        _check_upstream(manifest, manifest.upstream)
+    if manifest.text is not None:
+        _check_canonical_text(manifest, manifest.text)
+
+
+def _check_canonical_text(manifest: Manifest, text: TextModel) -> None:
+    if manifest.canonical is None:
+        raise Refusal("manifest.bad-form", "a text model has a canonical meaning")
     most = {one.name: one.greatest for one in manifest.canonical.dims}
     if list(most) != ["a", "p"] or min(one.least for one in manifest.canonical.dims) < 1:
         raise Refusal("manifest.bad-form", "a text model's dims are a and p, each at least 1")
     if max(most.values()) >= text.context or text.heads % text.kv_heads or text.head_width % 2:
         raise Refusal("manifest.bad-form", "sizes of the text model do not fit one another")
-    ids = text.stop_ids
-    if ids != tuple(sorted(set(ids))) or ids[-1] >= text.vocabulary or text.top_k > text.vocabulary:
-        raise Refusal("manifest.bad-form", "stop ids stand once, ascending, in the vocabulary")
+
+
+def _check_upstream(manifest: Manifest, upstream: UpstreamModel) -> None:
+    if manifest.text is not None or manifest.canonical is not None:
+        raise Refusal("manifest.bad-form", "what another program runs has no canonical meaning")
+    is_relay = upstream.engine == "relay"
+    if is_relay is not (upstream.numeric is None) or is_relay is not (upstream.weights is None):
+        raise Refusal(
+            "manifest.bad-form", "an engine's weights and arithmetic are stated, a relay's are not"
+        )
+    bytes_and_end = (RELAY_END + 1, (RELAY_END,))
+    if is_relay and (upstream.vocabulary, upstream.stop_ids) != bytes_and_end:
+        raise Refusal("manifest.bad-form", "a relay's tokens are bytes, and 256 ends a text")
 
 
 def check_dims_admitted(manifest: Manifest, dims: Mapping[str, int]) -> None:

@@ -16,8 +16,8 @@ from probatum.errors import Refusal
 from probatum.protocol import limits
 from probatum.protocol.manifests import (
     TEXT_INPUTS,
+    LanguageModel,
     Manifest,
-    TextModel,
     check_dims_admitted,
     check_tensors_match,
 )
@@ -131,7 +131,8 @@ def read_question(manifest: Manifest, tensors: tuple[Tensor, ...]) -> TextQuesti
             f"a prompt of {dims['p']} tokens and {limit} more; the model reads {text.context}",
             hint="shorten the prompt, or ask for fewer tokens",
         )
-    check_dims_admitted(manifest, {**dims, "a": limit})
+    if manifest.canonical is not None:
+        check_dims_admitted(manifest, {**dims, "a": limit})
     prompt = _read_ids(tensors[0])
     unknown = next((one for one in prompt if not 0 <= one < text.vocabulary), None)
     if unknown is not None:
@@ -160,12 +161,12 @@ def read_answer(tensors: tuple[Tensor, ...]) -> Text:
     return Text(ids=_read_ids(answer), ended=ended.data == b"\x01")
 
 
-def is_ended(text: TextModel, limit: int, ids: tuple[int, ...]) -> bool:
+def is_ended(text: LanguageModel, limit: int, ids: tuple[int, ...]) -> bool:
     """Tell whether an answer has ended: its last token stops or is the last (`TEXT-1`)."""
     return len(ids) == limit or (bool(ids) and ids[-1] in text.stop_ids)
 
 
-def check_text(model: TextModel, limit: int, answer: Text, *, cancelled: bool) -> None:
+def check_text(model: LanguageModel, limit: int, answer: Text, *, cancelled: bool) -> None:
     """Check what of an answer shows without the model's weights.
 
     It has a token, none outside the vocabulary; none before the last one stops; it has ended
@@ -198,11 +199,11 @@ def check_text(model: TextModel, limit: int, answer: Text, *, cancelled: bool) -
         )
 
 
-def get_text(manifest: Manifest) -> TextModel:
+def get_text(manifest: Manifest) -> LanguageModel:
     """Get the language model that a package is. Raises Refusal `text.no-model`."""
-    if manifest.text is None:
+    if manifest.language is None:
         raise Refusal("text.no-model", f"{manifest.name} {manifest.version} writes no text")
-    return manifest.text
+    return manifest.language
 
 
 def _read_ids(tensor: Tensor) -> tuple[int, ...]:

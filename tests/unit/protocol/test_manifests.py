@@ -13,6 +13,7 @@ from probatum.protocol.manifests import (
     Manifest,
     TensorSpec,
     TextModel,
+    UpstreamModel,
     check_tensors_match,
     decode_manifest,
     encode_manifest,
@@ -148,3 +149,57 @@ def test_a_text_models_contradictions_are_refused(change):
     with pytest.raises(Refusal) as caught:
         decode_manifest(encode_manifest(msgspec.structs.replace(TEXT_MANIFEST, **change)))
     assert caught.value.code == "manifest.bad-form"
+
+
+UPSTREAM = UpstreamModel(
+    engine="llama.cpp",
+    served_as="org/model:Q4_K_M",
+    numeric="Q",
+    weights="ab" * 32,
+    vocabulary=300,
+    context=32,
+    stop_ids=(2, 5),
+    rule="engine",
+    top_k=16,
+)
+RELAY = msgspec.structs.replace(
+    UPSTREAM, engine="relay", numeric=None, weights=None, vocabulary=257, stop_ids=(256,)
+)
+UPSTREAM_MANIFEST = msgspec.structs.replace(
+    MANIFEST, inputs=TEXT_INPUTS, outputs=TEXT_OUTPUTS, upstream=UPSTREAM
+)
+
+
+@pytest.mark.parametrize("model", [UPSTREAM, RELAY])
+def test_an_upstream_models_manifest_reads_back(model):
+    """TEXT-2."""
+    manifest = msgspec.structs.replace(UPSTREAM_MANIFEST, upstream=model)
+    assert decode_manifest(encode_manifest(manifest)) == manifest
+    assert manifest.language == model
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"inputs": SPECS},
+        {"outputs": SPECS},
+        {"batch_dim": "p"},
+        {"canonical": CANONICAL},
+        {"canonical": CANONICAL, "text": TEXT},
+        {"upstream": msgspec.structs.replace(UPSTREAM, numeric=None)},
+        {"upstream": msgspec.structs.replace(UPSTREAM, weights=None)},
+        {"upstream": msgspec.structs.replace(UPSTREAM, stop_ids=(5, 2))},
+        {"upstream": msgspec.structs.replace(UPSTREAM, vocabulary=4)},
+        {"upstream": msgspec.structs.replace(UPSTREAM, template="chat.jinja")},
+        {"upstream": msgspec.structs.replace(UPSTREAM, served_as="-x y")},
+        {"upstream": msgspec.structs.replace(UPSTREAM, engine="other")},
+        {"upstream": msgspec.structs.replace(RELAY, numeric="F")},
+        {"upstream": msgspec.structs.replace(RELAY, weights="ab" * 32)},
+        {"upstream": msgspec.structs.replace(RELAY, vocabulary=258)},
+        {"upstream": msgspec.structs.replace(RELAY, stop_ids=(0,))},
+    ],
+)
+def test_an_upstream_models_contradictions_are_refused(change):
+    manifest = msgspec.structs.replace(UPSTREAM_MANIFEST, **change)
+    with pytest.raises(Refusal):
+        decode_manifest(encode_manifest(manifest))

@@ -17,7 +17,7 @@ from probatum.nodes.gateway.branches import Branch
 from probatum.nodes.gateway.settings import GatewaySettings
 from probatum.protocol.dsse import Envelope
 from probatum.protocol.encoding import encode_document
-from probatum.protocol.manifests import TextModel
+from probatum.protocol.manifests import LanguageModel
 from probatum.protocol.messages import CancelWork, GivenPrefix, Produced
 from probatum.protocol.prefixes import (
     Cancellation,
@@ -65,7 +65,7 @@ class Reading:
         cancelled: The signed cancellation and the digest of its statement, once there is one.
     """
 
-    model: TextModel
+    model: LanguageModel
     limit: int
     told: array[int] = field(default_factory=lambda: array("I"))
     differs: bool = False

@@ -176,12 +176,18 @@ def check_inputs(manifest: Manifest, ask: Ask) -> None:
         Refusal: `schema.*`, `text.*`.
     """
     dims = check_tensors_match(manifest.inputs, ask.inputs)
-    if manifest.text is not None:
-        if ask.arithmetic != "exact":
+    if manifest.language is not None:
+        if manifest.text is not None and ask.arithmetic != "exact":
             raise Refusal(
                 "text.not-float",
                 "a language model of this kind answers in the class exact alone",
                 hint="ask for the class exact",
+            )
+        if manifest.upstream is not None and ask.arithmetic != "float":
+            raise Refusal(
+                "text.not-exact",
+                "another program runs this language model: nobody can compute its texts again",
+                hint="ask for the class float, which proves who said it, or another model",
             )
         read_question(manifest, ask.inputs)
     elif ask.arithmetic == "exact":
@@ -228,7 +234,7 @@ def make_request(
         nonce_by="client" if ask.nonce else "gateway",
     )
     facts_bytes = encode_document(facts)
-    longest_ms = settings.text_timeout_ms if manifest.text else settings.request_timeout_ms
+    longest_ms = settings.text_timeout_ms if manifest.language else settings.request_timeout_ms
     timeout_ms = min(ask.timeout_ms or longest_ms, longest_ms)
     return OpenRequest(
         request_id=request_id,
@@ -250,11 +256,11 @@ def make_request(
 
 def _begin_reading(ask: Ask, manifest: Manifest, asker: Asker) -> Reading | None:
     """Make what a text is heard with. Raises Refusal as `read_question`."""
-    if manifest.text is None:
+    if manifest.language is None:
         return None
     limit = read_question(manifest, ask.inputs).limit
     streams: dict[str, None] = {asker.conversation: None} if ask.stream else {}
-    return Reading(model=manifest.text, limit=limit, streams=streams)
+    return Reading(model=manifest.language, limit=limit, streams=streams)
 
 
 def _find_cancellation(request: OpenRequest, receipt: Receipt | None) -> Envelope | None:

@@ -47,7 +47,8 @@ def examine_package(package: Package, bounds: SandboxBounds | None = None) -> Ve
 
     Returns:
         What was found of an ONNX file; None of a language model's weights, of which nothing is
-        parsed but a bounded list of tensors (`TEXT-1`).
+        parsed but a bounded list of tensors (`TEXT-1`), and of what another program runs
+        (`TEXT-2`).
 
     Raises:
         Refusal: As `examine_packages`; `package.other-canonical`, `canon.*`.
@@ -55,6 +56,8 @@ def examine_package(package: Package, bounds: SandboxBounds | None = None) -> Ve
     """
     if package.manifest.text is not None:
         check_text_meaning(package)
+        return None
+    if package.manifest.upstream is not None:
         return None
     with open_regular(package.folder / package.manifest.model) as descriptor:
         verdict = examine_model(descriptor, bounds)

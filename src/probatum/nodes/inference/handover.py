@@ -205,7 +205,7 @@ def check_work(
         raise Refusal("handover.wrong-inputs", "the inputs do not have the roots of the facts")
     # 11
     dims = check_tensors_match(manifest.inputs, message.inputs)
-    if manifest.text is not None:
+    if manifest.language is not None:
         read_question(manifest, message.inputs)
     elif facts.arithmetic == "exact":
         check_dims_admitted(manifest, dims)

@@ -88,7 +88,7 @@ def begin_work(
 def _begin_text(handed: HandedOver, message: HandOverWork, manifest: Manifest) -> Writing | None:
     """Begin a text, or go on with one; None of any other model."""
     given = check_given_prefix(handed, message)
-    if manifest.text is None:
+    if manifest.language is None:
         if given:
             raise Refusal("text.no-model", "this model writes no text")
         return None
@@ -96,7 +96,7 @@ def _begin_text(handed: HandedOver, message: HandOverWork, manifest: Manifest) -
     if len(given) > question.limit:
         raise Refusal("text.other-prefix", "the prefix is longer than the answer may be")
     return Writing(
-        model=manifest.text,
+        model=manifest.language,
         prompt=len(question.prompt),
         limit=question.limit,
         request_id=handed.record.request_id,

@@ -26,6 +26,7 @@ from probatum.nodes.inference.examining import examine_packages
 from probatum.nodes.inference.machine import InferenceNode
 from probatum.nodes.inference.settings import InferenceSettings
 from probatum.nodes.inference.text_shelf import LIMITS, TextShelf, weigh_text
+from probatum.nodes.inference.upstreams import open_upstreams
 from probatum.nodes.shell.config import (
     InferenceConfig,
     load_node_key,
@@ -95,7 +96,8 @@ def _build(site: Site[InferenceConfig]) -> Party:
         if any(package.manifest.text is not None for package in packages.values()):
             # Engines hold the interpreter between products; tokens should not wait for a turn.
             sys.setswitchinterval(_TURN_S)
-        texts = TextShelf(packages, threads=config.threads)
+        upstreams = open_upstreams(settings.packages, config.upstreams, site.home / "keys")
+        texts = TextShelf(packages, upstreams, threads=config.threads)
         held.callback(texts.close)
         close = held.pop_all().close
     return Party(
@@ -153,7 +155,7 @@ def _start_pool(
     pool = ComputePool(load, threads=config.threads, pool_limits=kept)
     try:
         for digest, package in packages.items():
-            if package.manifest.text is not None:
+            if package.manifest.language is not None:
                 continue  # engines of their own write texts
             for arithmetic in settings.list_classes(digest):
                 pool.warm(digest, exact=arithmetic == "exact")

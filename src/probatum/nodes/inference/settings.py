@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from probatum.protocol import limits
 from probatum.protocol.ed25519 import OperatingSigner
 from probatum.protocol.eip712 import Domain
-from probatum.protocol.manifests import Manifest, TextModel
+from probatum.protocol.manifests import LanguageModel, Manifest
 from probatum.protocol.parties import ArithmeticClass, Party
 from probatum.protocol.primitives import UNITS_PER_TOKEN, Address, Digest, address_to_hex
 from probatum.protocol.secp256k1 import AccountSigner
@@ -61,7 +61,7 @@ class InferenceSettings:
     open_bytes: int = 1024 * limits.MIB
     open_texts: int = 64
     text_bytes: int = 1024 * limits.MIB
-    weigh_text: Callable[[TextModel, int], int] = lambda model, tokens: 0  # noqa: ARG005
+    weigh_text: Callable[[LanguageModel, int], int] = lambda model, tokens: 0  # noqa: ARG005
     recent_bytes: int = 64 * limits.MIB
     settle_every_blocks: int = 2
     retry_blocks: int = 3
@@ -73,7 +73,8 @@ class InferenceSettings:
     def list_classes(self, package: Digest) -> tuple[ArithmeticClass, ...]:
         """List the classes in which this node offers a package; none if it does not.
 
-        A language model has the class `exact` alone (`TEXT-1`).
+        A language model has the class `exact` alone (`TEXT-1`), or `float` alone if another
+        program runs it (`TEXT-2`).
         """
         manifest = self.packages.get(package)
         if manifest is None:

@@ -17,7 +17,7 @@ from probatum.nodes.inference.journal_records import PrefixRecord
 from probatum.protocol import limits
 from probatum.protocol.ed25519 import OperatingSigner
 from probatum.protocol.hexes import digest_from_hex
-from probatum.protocol.manifests import TextModel
+from probatum.protocol.manifests import LanguageModel, TextModel
 from probatum.protocol.messages import Produced
 from probatum.protocol.parties import Party
 from probatum.protocol.prefixes import Cancellation, Prefix, compute_prefix_root, sign_prefix
@@ -81,7 +81,7 @@ class Writing:
         curtailed: Whether the engine was told so.
     """
 
-    model: TextModel
+    model: LanguageModel
     prompt: int
     limit: int
     request_id: RequestId
@@ -115,7 +115,8 @@ class Writing:
             Fault: `node.other-text`.
         """
         count = len(self.ids) - len(self.ids) % limits.TEXT_PREFIX_TOKENS
-        if count <= self.signed:
+        # Of what another program chose nobody could check a beginning, to go on with it.
+        if count <= self.signed or not isinstance(self.model, TextModel):
             return None
         digest = digest_from_hex(self.request_digest)
         promises.check(digest, self.salt, self.ids)

@@ -11,18 +11,13 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from probatum.errors import Fault, Refusal
 from probatum.nodes.shell.config_text import change_text, decode_text, encode_text
+from probatum.nodes.shell.gateway_settings import GatewayConfig
 from probatum.nodes.shell.keys import load_account_key, load_operating_key
-from probatum.nodes.shell.node_settings import (
-    AnyConfig,
-    FullConfig,
-    GatewayConfig,
-    InferenceConfig,
-    NodeConfig,
-)
+from probatum.nodes.shell.node_settings import FullConfig, InferenceConfig, NodeConfig
 from probatum.protocol import limits
 from probatum.protocol.ed25519 import OperatingSigner
 from probatum.protocol.secp256k1 import AccountSigner
@@ -44,6 +39,7 @@ __all__ = [
     "write_config",
 ]
 
+AnyConfig: TypeAlias = FullConfig | InferenceConfig | GatewayConfig
 FILE_NAME: Final = "node.toml"
 _CONFIG_BYTES: Final = 256 * limits.KIB
 _KINDS: Final[Mapping[str, type[AnyConfig]]] = MappingProxyType(

@@ -30,6 +30,7 @@ __all__ = [
     "load_account_key",
     "load_operating_key",
     "load_publisher_key",
+    "load_secret_line",
     "lock_keys",
     "save_account_key",
     "save_operating_key",
@@ -203,6 +204,24 @@ def _save(
         ) from None
     except OSError as error:
         raise Fault("key.unwritable", f"cannot write {path}: {error.strerror}") from None
+
+
+def load_secret_line(path: Path) -> str:
+    """Load somebody else's key from a file that only its owner may read: one line of ASCII.
+
+    Raises:
+        Refusal: `key.missing`, `key.loose-permissions`, `key.malformed`.
+    """
+    data = _read_private(path)
+    try:
+        line = data.decode("ascii").strip()
+    except UnicodeDecodeError:
+        line = ""
+    if not line or len(data) > _FILE_BYTES or not line.isprintable():
+        raise Refusal(
+            "key.malformed", f"{path} holds no key of one line", hint="write the key alone into it"
+        )
+    return line
 
 
 def _load(path: Path, kind: str) -> _KeyFile:

@@ -13,9 +13,9 @@ from probatum.protocol.manifests import Manifest, check_tensors_match
 from probatum.protocol.prefixes import Cancellation
 from probatum.protocol.receipts import Receipt
 from probatum.protocol.tensors import Tensor
-from probatum.protocol.texts import get_text, read_answer, read_question
+from probatum.protocol.texts import read_answer, read_question
 from probatum.runtime.text.engine import TextEngine
-from probatum.runtime.text.requests import TextRequest
+from probatum.runtime.text.requests import TextRequest, get_text_model
 
 __all__ = ["recheck_text"]
 
@@ -48,7 +48,7 @@ def recheck_text(
         Refusal: `receipt.other-meaning`, `schema.*`, `text.*`.
         Fault: `text.*`, `canon.unsound-arithmetic`.
     """
-    model = get_text(manifest)
+    model = get_text_model(manifest)
     if manifest.canonical is None or receipt.request.model.canonical != manifest.canonical.digest:
         raise Refusal(
             "receipt.other-meaning", "the receipt names another canonical digest than its package"
