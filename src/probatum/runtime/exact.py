@@ -102,7 +102,7 @@ class ExactSession:
         self._limits = limits or RequestLimits()
         threads = (options or EngineOptions()).threads
         self._evaluator = Evaluator(expanded.graph, expanded.weights, threads=threads)
-        self.joining = _find_joining(expanded.graph, manifest.batch_dim, self._limits.rows)
+        self.joining = _find_joining(expanded.graph, manifest, self._limits.rows)
         self.turn: AbstractContextManager[object] = threading.Lock()
 
     def check_inputs(self, tensors: tuple[Tensor, ...]) -> dict[str, int]:
@@ -156,11 +156,14 @@ class ExactSession:
         return tuple(map(make_tensor, self.manifest.outputs, outputs))
 
 
-def _find_joining(graph: CanonicalGraph, named: str | None, most_rows: int) -> Joining | None:
+def _find_joining(graph: CanonicalGraph, manifest: Manifest, most_rows: int) -> Joining | None:
     try:
-        dim, axes = find_row_dim(graph, named)
+        dim, axes = find_row_dim(graph, manifest.batch_dim)
     except Refusal:
         return None  # such requests run one by one
+    pairs = zip(manifest.inputs, axes.inputs, strict=True)
+    if any(spec.shape[axis : axis + 1] != (dim,) for spec, axis in pairs):
+        return None  # a manifest that fixes the graph's dim, or calls it otherwise, counts no rows
     most = next(one.greatest for one in graph.dims if one.name == dim)
     return Joining(
         dim=dim, inputs=axes.inputs, outputs=axes.outputs, most_rows=min(most_rows, most)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec.structs import replace as replace_struct
 from onnx import TensorProto, helper
 
 from probatum.errors import Fault
@@ -111,6 +112,26 @@ def test_a_publisher_s_word_joins_nothing():
     assert ExactSession(liar, model).joining is None
     modest = make_rows(ROW_WISE)
     assert ExactSession(make_exact(modest, {"n": (1, 8)}), modest).joining.dim == "n"
+
+
+@pytest.mark.parametrize("shape", [(2, 3), ("k", 3)])
+def test_a_manifest_that_does_not_name_the_rows_is_answered_alone(shape):
+    """Nothing told how many rows a request has: every answer was an internal fault."""
+    model = make_rows(ROW_WISE)
+    honest = make_exact(model, {"n": (1, 8)})
+    manifest = replace_struct(honest, inputs=(replace_struct(honest.inputs[0], shape=shape),))
+    session = ExactSession(manifest, model)
+    assert session.joining is None
+    x, got, told = np.ones((2, 3), np.float32), [], threading.Event()
+    pool = ComputePool(lambda _: (manifest, model))
+    try:
+        pool.submit_exact(
+            session.package, (tensor_of("x", x),), lambda one: (got.append(one), told.set())
+        )
+        assert told.wait(20)
+    finally:
+        pool.close()
+    assert got == [session.run((tensor_of("x", x),))]
 
 
 class Runs:
