@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from probatum.errors import Refusal
+from probatum.hub.importing.gguf_head import check_head
 from probatum.hub.importing.licences import find_licence
 from probatum.hub.importing.sources import (
     Array,
     ModelSource,
     Weight,
     as_float32,
+    check_sizes,
     refuse_source,
     split_rows,
 )
@@ -51,6 +53,7 @@ _WHOLE: Final = {
 _UNUSED: Final = frozenset({"rope_freqs.weight"})
 _STOPS: Final = ("eos_token_id", "eot_token_id", "eom_token_id")
 _FLOAT_BYTES: Final = 4
+_BASE: Final = 1e30
 
 
 def read_gguf(path: Path, *, top_k: int) -> ModelSource:
@@ -64,6 +67,15 @@ def read_gguf(path: Path, *, top_k: int) -> ModelSource:
         Refusal: `import.needs-gguf`, `import.unsupported-model`.
     """
     reader = _open(path)
+    try:
+        return _read_source(path, reader, top_k)
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise refuse_source(f"{path.name} says odd things: {error}") from None
+    except struct.error as error:
+        raise refuse_source(f"{path.name} says a number that is too great: {error}") from None
+
+
+def _read_source(path: Path, reader: GGUFReader, top_k: int) -> ModelSource:
     facts = _Facts(reader)
     if facts.get("general.architecture") != "llama":
         raise refuse_source(
@@ -76,10 +88,13 @@ def read_gguf(path: Path, *, top_k: int) -> ModelSource:
         raise refuse_source("its positions are scaled (rope scaling), which is not done here")
     tensors = {tensor.name: tensor for tensor in reader.tensors}
     text = _read_sizes(facts, tensors, top_k)
+    base = facts.get("llama.rope.freq_base") or 10000.0
+    if not isinstance(base, int | float) or not 1 <= base <= _BASE:
+        raise refuse_source("the base of its positions is no number from 1 on")
     template = facts.get("tokenizer.chat_template")
     return ModelSource(
         text=text,
-        rope_base=float(facts.get("llama.rope.freq_base") or 10000.0),
+        rope_base=float(base),
         weights={
             _rename(name): _make_weight(tensor, _count_pairs(name, text))
             for name, tensor in tensors.items()
@@ -101,10 +116,14 @@ def _open(path: Path) -> GGUFReader:
             hint="pip install 'probatum[import]'",
         ) from None
     try:
+        if not path.is_file():
+            raise refuse_source(f"{path} is no file")
+        with path.open("rb") as file:
+            check_head(file, path.stat().st_size)
         return GGUFReader(path)
     except OSError as error:
         raise refuse_source(f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, KeyError, IndexError, TypeError, OverflowError, MemoryError) as error:
+    except (ValueError, LookupError, TypeError, ArithmeticError, MemoryError) as error:
         raise refuse_source(f"{path.name} is no whole GGUF file: {error}") from None
 
 
@@ -147,7 +166,7 @@ def _read_sizes(facts: _Facts, tensors: dict[str, ReaderTensor], top_k: int) -> 
     ids = tuple(sorted({one for one in stops if isinstance(one, int)}))
     if not isinstance(epsilon, float) or not ids:
         raise refuse_source("it names no epsilon of its norms, or no token that ends an answer")
-    return TextModel(
+    sizes = TextModel(
         architecture="llama",
         layers=facts.get_count("llama.block_count"),
         width=width,
@@ -163,6 +182,7 @@ def _read_sizes(facts: _Facts, tensors: dict[str, ReaderTensor], top_k: int) -> 
         rule="GUMBEL-1",
         top_k=top_k,
     )
+    return check_sizes(sizes)
 
 
 def _rename(name: str) -> str:

@@ -6,6 +6,7 @@ folder is run, and no file but those named here is opened.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -23,6 +24,7 @@ from probatum.hub.importing.sources import (
     ModelSource,
     Weight,
     as_float32,
+    check_sizes,
     refuse_source,
     split_rows,
 )
@@ -35,6 +37,8 @@ __all__ = ["read_folder"]
 _CONFIG_BYTES: Final = limits.MIB
 _TOKENIZER_BYTES: Final = 24 * limits.MIB
 _SHARDS: Final = 64
+_BASE: Final = 1e30
+_SHARD_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _STORED: Final[Mapping[str, str]] = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _Count: TypeAlias = Annotated[int, Meta(ge=1, lt=1 << 24)]
 
@@ -121,8 +125,8 @@ def _find_base(config: _Config) -> float:
     if scaling.get("rope_type", scaling.get("type", "default")) != "default":
         raise refuse_source("its positions are scaled (rope_scaling), which is not done here")
     base = scaling.get("rope_theta", config.rope_theta)
-    if not isinstance(base, int | float):
-        raise refuse_source("the base of its positions is no number")
+    if not isinstance(base, int | float) or not 1 <= base <= _BASE:
+        raise refuse_source("the base of its positions is no number from 1 on")
     return float(base)
 
 
@@ -140,7 +144,9 @@ def _read_sizes(config: _Config, folder: Path, top_k: int) -> TextModel:
     ids = tuple(sorted(one for one in stops if one is not None and one >= 0))
     if not ids:
         raise refuse_source("it names no token that ends an answer (eos_token_id)")
-    return TextModel(
+    if not 0 < config.rms_norm_eps <= 1:
+        raise refuse_source("the epsilon of its norms is none")
+    sizes = TextModel(
         architecture="llama",
         layers=config.num_hidden_layers,
         width=config.hidden_size,
@@ -156,6 +162,7 @@ def _read_sizes(config: _Config, folder: Path, top_k: int) -> TextModel:
         rule="GUMBEL-1",
         top_k=top_k,
     )
+    return check_sizes(sizes)
 
 
 def _read_template(folder: Path) -> str | None:
@@ -172,7 +179,7 @@ def _read_template(folder: Path) -> str | None:
 def _read_weights(folder: Path) -> dict[str, Weight]:
     index = _read_json(folder / "model.safetensors.index.json", _Index)
     names = ["model.safetensors"] if index is None else sorted(set(index.weight_map.values()))
-    if len(names) > _SHARDS or any("/" in name or name.startswith(".") for name in names):
+    if len(names) > _SHARDS or not all(map(_SHARD_NAME.fullmatch, names)):
         raise refuse_source("its index names too many files, or files elsewhere")
     found: dict[str, Weight] = {}
     for name in names:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -22,6 +23,7 @@ __all__ = [
     "ModelSource",
     "Weight",
     "as_float32",
+    "check_sizes",
     "check_weights",
     "list_stored",
     "refuse_source",
@@ -31,6 +33,7 @@ __all__ = [
 Array: TypeAlias = npt.NDArray[Any]
 PIECE_BYTES: Final = 16 << 20
 """About what a weight's piece has in float32."""
+_CONTEXT: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +70,23 @@ class ModelSource:
     template: str | None
     name: str
     licence: str
+
+
+def check_sizes(text: TextModel) -> TextModel:
+    """Check the sizes that files tell, before anything is made that is as large.
+
+    Raises:
+        Refusal: `import.unsupported-model`.
+    """
+    # A context may be longer than any package's: who imports it says how much is admitted.
+    try:
+        cut = msgspec.structs.replace(text, context=min(text.context, _CONTEXT))
+        msgspec.convert(msgspec.to_builtins(cut), TextModel)
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise refuse_source(f"a size is out of bounds: {error}") from None
+    if text.heads % text.kv_heads or text.head_width % 2:
+        raise refuse_source("its heads do not share keys evenly, or have no two halves")
+    return text
 
 
 def list_stored(text: TextModel) -> dict[str, tuple[int, ...]]:

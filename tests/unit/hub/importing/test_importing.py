@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 
 import gguf
 import ml_dtypes
@@ -194,3 +195,37 @@ def test_gguf_files_of_other_kinds_are_refused(tmp_path):
         with pytest.raises(Refusal) as caught:
             read_gguf(path, top_k=8)
         assert caught.value.code == "import.unsupported-model"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"num_hidden_layers": (1 << 24) - 1},
+        {"rms_norm_eps": 1e39},
+        {"rms_norm_eps": -1.0},
+        {"rope_theta": 0},
+        {"rope_theta": -1.0},
+        {"rope_theta": 1e300},
+        {"num_attention_heads": HEADS + 1},
+        {"head_dim": 3},
+        {"eos_token_id": 1 << 60},
+    ],
+)
+def test_sizes_that_no_package_may_have_are_refused_at_once(tmp_path, config):
+    """A folder that says millions of layers has nobody list their weights."""
+    folder = write_folder(tmp_path / "hf", make_weights(), config=config)
+    start = time.monotonic()
+    with pytest.raises(Refusal) as caught:
+        read_folder(folder, top_k=8)
+    assert caught.value.code == "import.unsupported-model"
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", ".x", "a\0b", "", "x" * 300])
+def test_shards_elsewhere_are_refused(tmp_path, name):
+    folder = write_folder(tmp_path / "hf", make_weights())
+    index = {"weight_map": {"model.norm.weight": name}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(Refusal) as caught:
+        read_folder(folder, top_k=8)
+    assert caught.value.code == "import.unsupported-model"
