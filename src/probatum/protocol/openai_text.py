@@ -16,6 +16,7 @@ from probatum.errors import Refusal
 from probatum.protocol import limits
 from probatum.protocol.openai import BODY_BYTES, Body, ErrorBody
 from probatum.protocol.primitives import Nonce, make_nonce
+from probatum.protocol.texts import TextClass
 
 __all__ = [
     "CHOICES",
@@ -317,7 +318,7 @@ class TextEvidence(Body, frozen=True, kw_only=True):
     receipt: str
     salt: str
     package: str
-    text_class: Literal["text-exact"] = msgspec.field(default="text-exact", name="class")
+    text_class: TextClass = msgspec.field(name="class")
     rule: str
     nonce: str
     nonce_by: str

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from probatum.errors import Refusal
 from probatum.protocol import limits
@@ -18,16 +18,21 @@ from probatum.protocol.manifests import (
     TEXT_INPUTS,
     LanguageModel,
     Manifest,
+    TextModel,
     check_dims_admitted,
     check_tensors_match,
 )
+from probatum.protocol.parties import ArithmeticClass
 from probatum.protocol.tensors import Tensor
 
 __all__ = [
     "Text",
+    "TextClass",
     "TextQuestion",
     "check_text",
     "get_text",
+    "get_text_arithmetic",
+    "get_text_class",
     "is_ended",
     "make_answer",
     "make_ids",
@@ -38,6 +43,7 @@ __all__ = [
     "unpack_ids",
 ]
 
+TextClass: TypeAlias = Literal["text-exact", "text-signed", "text-relayed"]
 _CHOICES: Final = 1 << 31
 
 
@@ -204,6 +210,18 @@ def get_text(manifest: Manifest) -> LanguageModel:
     if manifest.language is None:
         raise Refusal("text.no-model", f"{manifest.name} {manifest.version} writes no text")
     return manifest.language
+
+
+def get_text_class(model: LanguageModel) -> TextClass:
+    """Get what a model's texts are called in what people read: by what a receipt proves."""
+    if isinstance(model, TextModel):
+        return "text-exact"
+    return "text-relayed" if model.engine == "relay" else "text-signed"
+
+
+def get_text_arithmetic(model: LanguageModel) -> ArithmeticClass:
+    """Get the one class in which a model writes: `exact`, or `float` if it is another program's."""
+    return "exact" if isinstance(model, TextModel) else "float"
 
 
 def _read_ids(tensor: Tensor) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ EVIDENCE = text.TextEvidence(
     receipt="r",
     salt="00",
     package="11",
+    text_class="text-exact",
     rule="GUMBEL-1",
     nonce="22",
     nonce_by="client",

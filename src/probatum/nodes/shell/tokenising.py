@@ -125,7 +125,7 @@ class ChatShelf(_Shelf["ChatTokenizer"]):
 
     def _list_files(self, manifest: Manifest) -> tuple[FileEntry, ...]:
         tokenizer = _find_tokenizer(manifest)
-        path = manifest.text.template if manifest.text else None
+        path = manifest.language.template if manifest.language else None
         template = next((one for one in manifest.files if one.path == path), None)
         if template is None:
             return (tokenizer,)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Protocol
 
 from msgspec import UNSET, UnsetType
 
@@ -31,10 +31,9 @@ from probatum.protocol.openai_text import (
     encode_event,
     make_chat_choice,
 )
+from probatum.protocol.texts import TextClass
 
 __all__ = ["ChatForm", "CompletionForm", "Ending", "Form", "Head", "Pieces"]
-
-_CLASS: Final = "text-exact"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +45,7 @@ class Head:
         created: Seconds since 1970.
         model: As the client named it.
         package: The package's digest, in hex.
+        text_class: What its answers prove (docs/spec/text.md).
         rule: How tokens are chosen.
     """
 
@@ -53,12 +53,13 @@ class Head:
     created: int
     model: str
     package: str
+    text_class: TextClass
     rule: str
 
     @property
     def fingerprint(self) -> str:
         """What answers equal by seed have in common: weights, class, rule."""
-        return f"{self.package[:8]}-{_CLASS}-{self.rule}"
+        return f"{self.package[:8]}-{self.text_class}-{self.rule}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

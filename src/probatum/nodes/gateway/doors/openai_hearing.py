@@ -18,7 +18,7 @@ from probatum.nodes.shell.conversations import Conversation
 from probatum.nodes.shell.problems import PartyRefusal
 from probatum.protocol.bundles import decode_bundle
 from probatum.protocol.dsse import decode_payload
-from probatum.protocol.manifests import TextModel
+from probatum.protocol.manifests import LanguageModel
 from probatum.protocol.messages import Answer, Produced, Refused
 from probatum.protocol.openai_text import FinishReason, TextEvidence
 from probatum.protocol.receipts import decode_receipt
@@ -48,13 +48,13 @@ class Hearing:
     """Hears one answer.
 
     Attributes:
-        text: The model.
+        language: The model.
         prompt: What it goes on from.
         place: Which of the response's answers.
         run: Does what takes a while.
     """
 
-    text: TextModel
+    language: LanguageModel
     tokenizer: ChatTokenizer
     stops: tuple[str, ...]
     prompt: tuple[int, ...]
@@ -116,7 +116,7 @@ class Hearing:
 
     def _find_reason(self, text: Text, *, is_stopped: bool) -> FinishReason:
         # A text that was cancelled was cut by who asked for it, here or with its salt.
-        if is_stopped or not text.ended or text.ids[-1] in self.text.stop_ids:
+        if is_stopped or not text.ended or text.ids[-1] in self.language.stop_ids:
             return "stop"
         return "length"
 
@@ -130,6 +130,7 @@ class Hearing:
             receipt=answer.request_id,
             salt=answer.salt.hex(),
             package=self.head.package,
+            text_class=self.head.text_class,
             rule=self.head.rule,
             nonce=facts.nonce,
             nonce_by=facts.nonce_by,

@@ -1,4 +1,4 @@
-"""The OpenAI API's chats and completions, over models whose every token is determined (`TEXT-1`).
+"""The OpenAI API's chats and completions, over models that write text (`TEXT-1`, `TEXT-2`).
 
 A request becomes one question for each answer that is wanted: each has its own receipt, and a
 client finds under ``probatum`` what holds its text to it. The gateway turns text into tokens and
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from probatum.errors import Misuse, ProbatumError, Refusal
+from probatum.errors import ProbatumError, Refusal
 from probatum.nodes.gateway.doors.asking import DoorParts
 from probatum.nodes.gateway.doors.headers import RECEIPT, Said, read_said
 from probatum.nodes.gateway.doors.openai_answers import (
@@ -33,7 +33,7 @@ from probatum.nodes.shell.problems import get_status
 from probatum.nodes.shell.side_by_side import EventStream, Names, converse_all
 from probatum.nodes.shell.tokenising import ChatShelf
 from probatum.protocol import openai
-from probatum.protocol.manifests import Manifest, TextModel
+from probatum.protocol.manifests import LanguageModel, Manifest
 from probatum.protocol.messages import Ask
 from probatum.protocol.openai_text import (
     Chat,
@@ -43,7 +43,14 @@ from probatum.protocol.openai_text import (
     encode_error_event,
     make_seed_nonce,
 )
-from probatum.protocol.texts import TextQuestion, make_question, read_question
+from probatum.protocol.tensors import Tensor
+from probatum.protocol.texts import (
+    TextQuestion,
+    get_text_arithmetic,
+    get_text_class,
+    make_question,
+    read_question,
+)
 
 if TYPE_CHECKING:
     from probatum.runtime.text.chat import ChatTokenizer
@@ -75,7 +82,7 @@ class _Plan:
     head: Head
     asks: tuple[Ask, ...]
     prompts: tuple[tuple[int, ...], ...]
-    text: TextModel
+    language: LanguageModel
     tokenizer: ChatTokenizer
     drawing: Drawing
 
@@ -120,7 +127,8 @@ class _TextEndpoint:
         models, drawing = self._parts.models, asked.drawing
         model = models.get(*read_name(asked.model))
         manifest = await models.get_manifest(scope, model)
-        if manifest.text is None:
+        language = manifest.language
+        if language is None:
             raise Refusal(
                 "openai.no-text",
                 f"{manifest.name} {manifest.version} writes no text",
@@ -141,9 +149,9 @@ class _TextEndpoint:
             Ask(
                 model=model.name,
                 version=model.version,
-                inputs=make_question(_make_question(manifest, drawing, prompt, choice)),
+                inputs=_make_inputs(manifest, language, drawing, prompt, choice),
                 assurance="signed",
-                arithmetic="exact",
+                arithmetic=get_text_arithmetic(language),
                 salt=said.salt,
                 nonce=nonce,
                 request_id=said.request_id or self._names.draw(),
@@ -160,7 +168,8 @@ class _TextEndpoint:
             created=self._names.tell_time_s(),
             model=asked.model,
             package=model.package.hex(),
-            rule=manifest.text.rule,
+            text_class=get_text_class(language),
+            rule=language.rule,
         )
         for place in range(0, len(asks), drawing.choices):
             read_question(manifest, asks[place].inputs)  # one no for all
@@ -168,7 +177,7 @@ class _TextEndpoint:
             head=head,
             asks=asks,
             prompts=prompts,
-            text=manifest.text,
+            language=language,
             tokenizer=tokenizer,
             drawing=drawing,
         )
@@ -186,7 +195,7 @@ class _TextEndpoint:
 
     def _make_hearing(self, plan: _Plan, place: int) -> Hearing:
         return Hearing(
-            text=plan.text,
+            language=plan.language,
             tokenizer=plan.tokenizer,
             stops=plan.drawing.stops,
             prompt=plan.prompts[place // plan.drawing.choices],
@@ -235,22 +244,26 @@ class _TextEndpoint:
         await stream.end(pieces.encode_last(_count(plan, endings)))
 
 
-def _make_question(
-    manifest: Manifest, drawing: Drawing, prompt: tuple[int, ...], choice: int
-) -> TextQuestion:
+def _make_inputs(
+    manifest: Manifest,
+    language: LanguageModel,
+    drawing: Drawing,
+    prompt: tuple[int, ...],
+    choice: int,
+) -> tuple[Tensor, ...]:
     """Make one answer's question; what was left open is as much as the package admits."""
-    if manifest.text is None:
-        raise Misuse("door.no-text", "a question for a model that writes no text")
-    most = manifest.text.context - len(prompt)
     admitted = manifest.canonical.dims if manifest.canonical else ()
-    most = min([most, *(one.greatest for one in admitted if one.name == "a")])
-    return TextQuestion(
+    most = min(
+        [language.context - len(prompt), *(one.greatest for one in admitted if one.name == "a")]
+    )
+    question = TextQuestion(
         prompt=prompt,
         limit=drawing.limit or max(1, most),
         temperature=drawing.temperature,
-        top_k=drawing.top_k or manifest.text.top_k,
+        top_k=drawing.top_k or language.top_k,
         choice=choice,
     )
+    return make_question(question)
 
 
 def _count(plan: _Plan, endings: tuple[Ending, ...]) -> TextUsage:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 
+import msgspec
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
@@ -18,6 +19,7 @@ from probatum.nodes.shell.conversations import Conversation
 from probatum.nodes.shell.front import ON_HANG_UP, FrontDoor
 from probatum.nodes.shell.gate import Gate
 from probatum.nodes.shell.intake import Intake
+from probatum.protocol.manifests import UpstreamModel
 from probatum.protocol.messages import Answer, Answered, Produced
 from probatum.protocol.openai_text import make_seed_nonce
 from probatum.protocol.primitives import make_salt
@@ -101,11 +103,13 @@ class Bridge:
 class Door:
     """The door, and the world behind it."""
 
-    def __init__(self, nodes=("a", "b"), manifest=text_model.MANIFEST, **more):
+    def __init__(
+        self, nodes=("a", "b"), manifest=text_model.MANIFEST, pen=text_model.write, **more
+    ):
         self.network = Network(nodes, manifest=manifest)
         self.network.register("gateway", "gateway")
         for name in nodes:
-            self.network.start_ready_node(name, pen=text_model.write)
+            self.network.start_ready_node(name, pen=pen)
         party = self.network.start_gateway(**more)
         self.network.world.run(500)
         self.bridge = Bridge(self.network)
@@ -429,6 +433,30 @@ def test_a_model_that_writes_no_text_is_named():
     status, _, pieces = door.chat(model="doubler")
     assert status == 400
     assert json.loads(b"".join(pieces))["error"]["code"] == "openai.no-text"
+
+
+def test_what_another_program_writes_is_labelled_as_signed_alone():
+    upstream = UpstreamModel(
+        engine="llama.cpp",
+        served_as="hasher",
+        numeric="F",
+        weights="ab" * 32,
+        vocabulary=64,
+        context=192,
+        stop_ids=(0,),
+        rule="engine",
+        top_k=8,
+    )
+    manifest = msgspec.structs.replace(
+        text_model.MANIFEST, text=None, canonical=None, upstream=upstream
+    )
+    door = Door(manifest=manifest, pen=lambda *_: IDS)
+    _, _, pieces = door.chat(CONTENT)
+    made = json.loads(b"".join(pieces))
+    assert made["choices"][0]["message"]["content"] == SAID
+    (said,) = made["probatum"]
+    assert (said["class"], said["rule"]) == ("text-signed", "engine")
+    assert made["system_fingerprint"].endswith("-text-signed-engine")
 
 
 @pytest.mark.parametrize("seed", [0, 7, 2**63 - 1, -1, -(2**63)])
