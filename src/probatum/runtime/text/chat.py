@@ -6,8 +6,10 @@ characters: a token may hold a part of one. Must not know models. Read next: `te
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
+import msgspec
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
@@ -31,14 +33,25 @@ class ChatTokenizer:
         self._spelling = guard_tokenizer(lambda: _load(tokenizer, literal=False))
         self._literal = guard_tokenizer(lambda: _load(tokenizer, literal=True))
         added = self._spelling.get_added_tokens_decoder()
-        self._special = tuple(sorted(one.content for one in added.values() if one.special))
+        special = {number: one for number, one in added.items() if one.special}
+        self._special = tuple(sorted(one.content for one in special.values()))
+        # Of these a text that is normalised first may have further spellings.
+        folded = self._spelling.normalizer is not None
+        unknown = _find_unknown(self._spelling, tokenizer)
+        self._folded = frozenset(
+            number
+            for number, one in special.items()
+            if folded and one.normalized and number != unknown
+        )
+        self._longest = tuple(sorted(self._special, key=len, reverse=True))
         self._template = None if template is None else ChatTemplate(template)
 
     def encode_chat(self, messages: Sequence[ChatMessage]) -> tuple[int, ...]:
         """Turn a conversation into the tokens that the model goes on from.
 
         Raises:
-            Refusal: `text.no-template`, `tokens.too-large`, `tokens.bad-tokenizer`, `template.*`.
+            Refusal: `text.no-template`, `text.hidden-token`, `tokens.too-large`,
+                `tokens.bad-tokenizer`, `template.*`.
         """
         if self._template is None:
             raise Refusal(
@@ -50,7 +63,9 @@ class ChatTokenizer:
             raise _too_large()
         ids: list[int] = []
         for part in self._template.render_parts(messages, self._special):
-            ids += self._encode(part.text, is_literal=part.is_literal)
+            found = self._encode(part.text, is_literal=part.is_literal)
+            self._check_folded(part.text, found, is_literal=part.is_literal)
+            ids += found
         return tuple(ids)
 
     def encode_text(self, text: str) -> tuple[int, ...]:
@@ -75,6 +90,21 @@ class ChatTokenizer:
     def start_stream(self) -> TextStream:
         """Begin to turn tokens into text as they come."""
         return TextStream(self._spelling)
+
+    def _check_folded(self, text: str, ids: list[int], *, is_literal: bool) -> None:
+        """Check that a text has no more special tokens than it spells, letter by letter."""
+        found = sum(one in self._folded for one in ids)
+        if not found:
+            return
+        spelled = (
+            0 if is_literal else len(re.findall("|".join(map(re.escape, self._longest)), text))
+        )
+        if found > spelled:
+            raise Refusal(
+                "text.hidden-token",
+                "a message spells one of the model's special tokens in other characters",
+                hint="leave it out",
+            )
 
     def _encode(self, text: str, *, is_literal: bool) -> list[int]:
         tokenizer = self._literal if is_literal else self._spelling
@@ -121,6 +151,25 @@ def _load(data: bytes, *, literal: bool) -> Tokenizer:
     tokenizer.no_truncation()
     tokenizer.encode_special_tokens = literal
     return tokenizer
+
+
+class _Unknown(msgspec.Struct, frozen=True):
+    unk_token: str | None = None
+    unk_id: int | None = None
+
+
+class _File(msgspec.Struct, frozen=True):
+    model: _Unknown
+
+
+def _find_unknown(tokenizer: Tokenizer, data: bytes) -> int | None:
+    """Find the token that stands for what the vocabulary lacks: any text may make it."""
+    try:
+        model = msgspec.json.decode(data, type=_File).model
+    except msgspec.MsgspecError:
+        return None
+    found: int | None = model.unk_id
+    return tokenizer.token_to_id(model.unk_token) if model.unk_token else found
 
 
 def _too_large() -> Refusal:
