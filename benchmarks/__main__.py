@@ -25,6 +25,7 @@ NAMES = (
     "request_path",
     "startup_memory",
     "text",
+    "text_door",
 )
 
 
