@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 from tokenizers import Tokenizer
@@ -18,6 +19,11 @@ from probatum.runtime.text.template import ChatMessage, ChatTemplate
 from probatum.runtime.tokens import TEXT_CHARS, check_tokenizer, guard_tokenizer
 
 __all__ = ["ChatTokenizer", "TextStream"]
+
+_SPECIAL: Final = 4_096
+"""Special tokens of one model: published ones have some hundred."""
+_PATIENCE: Final = 16
+"""Tokens that one character is waited for as they come; four make any."""
 
 
 class ChatTokenizer:
@@ -35,6 +41,11 @@ class ChatTokenizer:
         added = self._spelling.get_added_tokens_decoder()
         special = {number: one for number, one in added.items() if one.special}
         self._special = tuple(sorted(one.content for one in special.values()))
+        if len(special) > _SPECIAL or "" in self._special:
+            raise Refusal(
+                "tokens.bad-tokenizer",
+                f"the package's tokenizer has more than {_SPECIAL} special tokens, or an empty one",
+            )
         # Of these a text that is normalised first may have further spellings.
         folded = self._spelling.normalizer is not None
         unknown = _find_unknown(self._spelling, tokenizer)
@@ -122,6 +133,8 @@ class TextStream:
         self._tokenizer = tokenizer
         self._stream = DecodeStream(skip_special_tokens=True)
         self._ids: list[int] = []
+        self._held: list[int] = []
+        self._late = self._until = 0
         self._given = 0
 
     def push(self, token: int) -> str:
@@ -131,7 +144,17 @@ class TextStream:
             Refusal: `tokens.bad-tokenizer`.
         """
         self._ids.append(token)
-        piece: str | None = guard_tokenizer(lambda: self._stream.step(self._tokenizer, token))
+        self._held.append(token)
+        self._late += 1
+        if self._late < self._until:
+            return ""
+        held, self._held = self._held, []
+        piece: str | None = guard_tokenizer(lambda: self._stream.step(self._tokenizer, held))
+        if piece:
+            self._late = self._until = 0
+        elif self._late >= _PATIENCE:
+            # Every try reads again what never became whole: so tries become rare.
+            self._until = 2 * self._late
         self._given += len(piece or "")
         return piece or ""
 

@@ -1,9 +1,11 @@
 """Conversations become the tokens that the model knows, and tokens whole characters."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, models, normalizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from probatum.errors import Refusal
 from probatum.runtime.text.chat import ChatTokenizer
@@ -100,3 +102,34 @@ def test_texts_are_bounded():
         with pytest.raises(Refusal) as caught:
             use("a" * 100_001)
         assert caught.value.code == "tokens.too-large"
+
+
+def test_a_stream_that_never_becomes_text_costs_what_it_is_long():
+    """Some node may send half a character for ever: a try reads again all that it waits for."""
+    tokenizer = make_bytes()
+    chat = ChatTokenizer(tokenizer.to_str().encode(), None)
+    half = tokenizer.encode("\U0001f600").ids[1]
+    stream, start = chat.start_stream(), time.monotonic()
+    pieces = [stream.push(half) for _ in range(20_000)]
+    pieces += [stream.push(one) for one in tokenizer.encode("hello" * 10_000).ids]
+    pieces.append(stream.finish())
+    assert time.monotonic() - start < 10
+    assert "".join(pieces) == "\ufffd" * 20_000 + "hello" * 10_000
+
+
+def test_special_tokens_are_few():
+    tokenizer = make_bytes()
+    tokenizer.add_special_tokens([AddedToken(f"<{one}>", special=True) for one in range(5_000)])
+    with pytest.raises(Refusal) as caught:
+        ChatTokenizer(tokenizer.to_str().encode(), None)
+    assert caught.value.code == "tokens.bad-tokenizer"
+
+
+def make_bytes():
+    """Make a tokenizer whose tokens are bytes."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {letter: number for number, letter in enumerate(letters)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
