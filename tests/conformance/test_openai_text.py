@@ -27,6 +27,7 @@ from probatum.runtime.text.requests import TextRequest
 from probatum.runtime.text.template import ChatMessage
 from tests.conformance.test_openai import make_doubler
 from tests.e2e.processes import wait_for
+from tests.languages import QUESTION_GOES_ON, open_smollm2
 from tests.unit.hub.importing import foreign_models as foreign
 
 openai = pytest.importorskip("openai")
@@ -327,3 +328,20 @@ def test_langchain_invokes_and_streams(network, writer, seed, monkeypatch):
     assert "".join(chunk.content for chunk in model.stream("hello")) == right
     with pytest.raises(openai.BadRequestError):
         model.bind(tools=[{"type": "function", "function": {"name": "f"}}]).invoke("hello")
+
+
+@pytest.mark.nightly
+def test_the_real_model_answers_a_chat(tmp_path):
+    package = open_smollm2()
+    plan = NetworkPlan(nodes=1, models=(package.folder,))
+    with Network.open(tmp_path / "n", plan) as network:
+        network.start()
+        base = network.endpoints.gateway + "/v1"
+        with openai.OpenAI(api_key="none", base_url=base, max_retries=5) as client:
+            turns = [{"role": "user", "content": "What is the capital of France?"}]
+            wishes = {"model": "smollm2", "messages": turns, "temperature": 0}
+            made = client.chat.completions.create(**wishes)
+            chunks = list(client.chat.completions.create(stream=True, **wishes))
+    assert made.choices[0].message.content == join(chunks) == "The capital of France is Paris."
+    assert made.choices[0].finish_reason == "stop"
+    assert tuple(made.probatum[0]["tokens"]) == QUESTION_GOES_ON
