@@ -18,12 +18,12 @@ BIN := $(VENV)/bin
 export VENV
 export PYTHON
 
-.PHONY: help demo test check nightly soak bench lock models environment environment-test clean
+.PHONY: help demo demo-chat test check nightly soak bench lock models environment environment-test clean
 
 help: ## Say what there is
 	@echo "Probatum: an AI network where nobody has to be believed."
 	@echo
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 	@echo
 	@echo "Assumed: Linux, Python >= 3.11 with venv (Debian: python3-venv), a Python package"
 	@echo "index that pip can reach, and about 2 GB of disk. Nothing outside this folder changes."
@@ -42,6 +42,10 @@ demo: environment ## Start a small network, ask real models, lose a node, verify
 	@[ "$(DEMO)" = short ] || \
 		$(BIN)/python models/fetch.py --optional sp500-volatility all-minilm-l6-v2
 	@$(BIN)/probatum demo $(ARGS)
+
+demo-chat: environment ## Talk with a language model, recheck it, kill its node in mid-stream
+	@$(BIN)/python models/fetch.py smollm2-135m-instruct
+	@$(BIN)/probatum demo chat $(ARGS)
 
 check: environment-test ## Lint, types, import contracts
 	@$(BIN)/ruff format --check --quiet . || \

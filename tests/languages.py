@@ -5,20 +5,17 @@ A test of it is skipped by name where the model cannot be had (`models/fetch.py`
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from probatum.hub.importing.gguf_file import read_gguf
-from probatum.hub.importing.writing import ImportFacts, write_text_package
-from probatum.hub.package import Package, load_package
+from probatum.hub.package import Package
+from probatum.ops.demo import smollm2
 
 ROOT = Path(__file__).resolve().parents[1]
-RECIPE = "smollm2-135m-instruct"
+RECIPE = smollm2.RECIPE
 CANONICAL = "c464ac63b3ecb852fa400185f6587535dd6fe0cdc525a10f7dc629cfccea0d0b"
 """Of the package with a context of 2,048 and 64 candidates."""
 
@@ -42,24 +39,7 @@ def open_smollm2() -> Package:
         text=True,
         check=False,
     )
-    source = ROOT / ".cache" / "models" / RECIPE / "model.gguf"
-    if fetch.returncode or not source.is_file():
+    if fetch.returncode:
         pytest.skip(f"{RECIPE} was not fetched: {fetch.stderr.strip()[-200:]}")
-    pages = sorted((ROOT / "src/probatum/hub/importing").glob("*.py"))
-    pages += sorted((ROOT / "src/probatum/canon/expand/language").glob("*.py"))
-    state = hashlib.sha256(b"".join(page.read_bytes() for page in pages)).hexdigest()[:16]
-    folder = ROOT / ".cache" / "imported" / f"{RECIPE}-{state}"
-    if folder.is_dir():
-        return load_package(folder)
-    for old in folder.parent.glob(f"{RECIPE}-*"):
-        shutil.rmtree(old)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    facts = ImportFacts(
-        name="smollm2",
-        version="1",
-        licence="Apache-2.0",
-        description="SmolLM2-135M-Instruct",
-        context=2048,
-    )
-    found = read_gguf(source, top_k=64)
-    return write_text_package(found, facts, folder, lambda _done, _total: None)
+    cache = ROOT / ".cache"
+    return smollm2.open_smollm2(cache / "models", cache / "imported", lambda _done, _total: None)

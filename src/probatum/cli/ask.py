@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 
 from probatum.cli.amounts import format_units
 from probatum.cli.connecting import connect
-from probatum.cli.drawing import DRAWING, Drawing
+from probatum.cli.drawing import DRAWING, SAYING, Drawing, Saying
 from probatum.cli.fetching import fetch_labels, fetch_manifest, find_sources
 from probatum.cli.inputs import build_tensors, parse_input
 from probatum.cli.output import print_json, print_lines, waiting
@@ -37,6 +37,22 @@ _ANSWER_S = 30
 _TEXT_S = 280
 
 
+Files = Annotated[
+    tuple[str, ...], Parameter(help="name=path of a .npy or .json file; may be given again.")
+]
+Oip = Annotated[
+    Path | None, Parameter(help="The inputs as a request of the Open Inference Protocol.")
+]
+Node = Annotated[
+    str | None,
+    Parameter(help="Account of the one operator who may answer; nobody else is asked."),
+]
+Timeout = Annotated[
+    int | None,
+    Parameter(help="How long to wait for the answer, in seconds; else 30, for a text 280."),
+]
+
+
 @app.default
 def ask(  # noqa: PLR0913 - one parameter for each option
     model: Annotated[str, Parameter(help="NAME, or NAME@VERSION; the newest if absent.")],
@@ -46,12 +62,8 @@ def ask(  # noqa: PLR0913 - one parameter for each option
     ] = (),
     /,
     *,
-    file: Annotated[
-        tuple[str, ...], Parameter(help="name=path of a .npy or .json file; may be given again.")
-    ] = (),
-    oip: Annotated[
-        Path | None, Parameter(help="The inputs as a request of the Open Inference Protocol.")
-    ] = None,
+    file: Files = (),
+    oip: Oip = None,
     save: Annotated[
         Path | None, Parameter(help="Folder to write the outputs to, as .npy files.")
     ] = None,
@@ -61,20 +73,9 @@ def ask(  # noqa: PLR0913 - one parameter for each option
     exact: Annotated[
         bool, Parameter(help="Ask for the canonical answer, which anybody can compute again.")
     ] = False,
-    node: Annotated[
-        str | None,
-        Parameter(help="Account of the one operator who may answer; nobody else is asked."),
-    ] = None,
-    timeout_s: Annotated[
-        int | None,
-        Parameter(help="How long to wait for the answer, in seconds; else 30, for a text 280."),
-    ] = None,
-    text: Annotated[
-        str | None, Parameter(help="What a language model is to go on from, in place of inputs.")
-    ] = None,
-    chat: Annotated[
-        bool, Parameter(help="With --text: it is a message, put as the model's template says.")
-    ] = False,
+    node: Node = None,
+    timeout_s: Timeout = None,
+    saying: Saying = SAYING,
     drawing: Drawing = DRAWING,
     spend: Spend = NOTHING,
     common: Common = DEFAULTS,
@@ -88,18 +89,12 @@ def ask(  # noqa: PLR0913 - one parameter for each option
 
     Example: probatum ask my-net x=[0.5,1.5]
     """
-    if text is not None:
+    if saying.text is not None:
         if inputs or file or oip or save or exact:
-            raise Refusal(
-                "input.twice",
-                "a text is asked for by its words alone, and is exact always",
-                hint="leave inputs, --file, --oip, --save and --exact out",
-            )
-        from probatum.cli.asking_text import TextWish, ask_text  # noqa: PLC0415 - brings numpy
+            raise _refuse_both()
+        from probatum.cli.asking_text import ask_text  # noqa: PLC0415 - brings numpy along
 
-        wish = TextWish(
-            text=text, is_chat=chat, is_settled=settle, node=node, timeout_s=timeout_s or _TEXT_S
-        )
+        wish = saying.make_wish(is_settled=settle, node=node, timeout_s=timeout_s or _TEXT_S)
         ask_text(common, model, wish, drawing, spend)
         return
     name, version = split_model(model)
@@ -126,6 +121,14 @@ def ask(  # noqa: PLR0913 - one parameter for each option
     if save is not None:
         _save(save, answer.outputs)
     _report(common, answer, checks, labels, is_settled=settle)
+
+
+def _refuse_both() -> Refusal:
+    return Refusal(
+        "input.twice",
+        "a text is asked for by its words alone",
+        hint="leave inputs, --file, --oip, --save and --exact out",
+    )
 
 
 def _learn(common: Common, model: str) -> tuple[str, tuple[TensorSpec, ...], tuple[str, ...]]:

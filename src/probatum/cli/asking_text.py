@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 import unicodedata
-from dataclasses import dataclass
 from pathlib import Path
 
 from probatum.cli.connecting import connect
-from probatum.cli.drawing import Drawing
+from probatum.cli.drawing import Drawing, TextWish
 from probatum.cli.output import print_json, print_lines, waiting
 from probatum.cli.settings import Common
 from probatum.cli.spending import Spend
@@ -23,26 +22,7 @@ from probatum.cli.texting import (
 from probatum.errors import Refusal
 from probatum.runtime.text.template import ChatMessage
 
-__all__ = ["TextWish", "ask_text", "check_words", "show_piece"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextWish:
-    """What is asked.
-
-    Attributes:
-        text: What the model is to go on from, or with `is_chat` to answer to.
-        is_chat: Whether the model's chat template is applied.
-        is_settled: Whether to wait until the receipt is settled.
-        node: Who alone may answer.
-        timeout_s: For the answer.
-    """
-
-    text: str
-    is_chat: bool
-    is_settled: bool
-    node: str | None
-    timeout_s: float
+__all__ = ["ask_text", "check_words", "show_piece"]
 
 
 def ask_text(common: Common, model: str, wish: TextWish, drawing: Drawing, spend: Spend) -> None:

@@ -12,8 +12,10 @@ from cyclopts import App, Parameter
 
 from probatum.cli.output import print_facts, print_json, print_lines
 from probatum.cli.settings import DEFAULTS, Common
+from probatum.ops.demo.chat_story import run_chat_demo
 from probatum.ops.demo.magika import make_input, read_features
 from probatum.ops.demo.packages import FETCHED, MODELS, build_real, get_source
+from probatum.ops.demo.smollm2 import IMPORTED
 from probatum.ops.demo.story import run_demo
 from probatum.protocol.oip import InferRequest, encode_infer_request
 
@@ -36,6 +38,23 @@ def demo(
     out, and it says so; without magika there is no story.
     """
     return run_demo(keep=keep, models=files)
+
+
+@app.command
+def chat(
+    *,
+    files: Annotated[
+        Path, Parameter(help="Folder with the fetched models, one folder each (models/fetch.py).")
+    ] = FETCHED,
+    imported: Annotated[
+        Path, Parameter(help="Folder where the imported model is kept for the next time.")
+    ] = IMPORTED,
+) -> int:
+    """Watch a language model write, be rechecked, and lose its node unnoticed; a minute or two.
+
+    It needs SmolLM2-135M-Instruct (100 MB): `make demo-chat` fetches it first.
+    """
+    return run_chat_demo(models=files, imported=imported)
 
 
 @app.command

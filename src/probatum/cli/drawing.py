@@ -13,7 +13,7 @@ from cyclopts import Group, Parameter
 
 from probatum.errors import Refusal
 
-__all__ = ["DRAWING", "Drawing"]
+__all__ = ["DRAWING", "SAYING", "Drawing", "Saying", "TextWish"]
 
 _TEXT: Final = Group("Text", sort_key=40)
 
@@ -56,3 +56,53 @@ class Drawing:
 
 
 DRAWING: Final = Drawing()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextWish:
+    """What is asked.
+
+    Attributes:
+        text: What the model is to go on from, or with `is_chat` to answer to.
+        is_chat: Whether the model's chat template is applied.
+        is_settled: Whether to wait until the receipt is settled.
+        node: Who alone may answer.
+        timeout_s: For the answer.
+    """
+
+    text: str
+    is_chat: bool
+    is_settled: bool
+    node: str | None
+    timeout_s: float
+
+
+@Parameter(name="*", group=_TEXT)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saying:
+    """What is said to a language model.
+
+    Attributes:
+        text: None where no text is asked for.
+        chat: Whether it is a message.
+    """
+
+    text: Annotated[
+        str | None, Parameter(help="What a language model is to go on from, in place of inputs.")
+    ] = None
+    chat: Annotated[
+        bool, Parameter(help="With --text: it is a message, put as the model's template says.")
+    ] = False
+
+    def make_wish(self, *, is_settled: bool, node: str | None, timeout_s: float) -> TextWish:
+        """Make what is asked; arguments as in `TextWish`."""
+        return TextWish(
+            text=self.text or "",
+            is_chat=self.chat,
+            is_settled=is_settled,
+            node=node,
+            timeout_s=timeout_s,
+        )
+
+
+SAYING: Final = Saying()

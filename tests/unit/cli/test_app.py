@@ -14,7 +14,7 @@ from probatum.cli.failures import report_error
 from probatum.errors import Fault, Misuse, Refusal
 
 COMMANDS = """
-    up | demo | demo package | demo question | doctor | ask | chat | blame
+    up | demo | demo chat | demo package | demo question | doctor | ask | chat | blame
     receipt accuse | receipt list | receipt show | receipt verify | receipt fetch | receipt settle
     receipt recheck
     account new | account list | account show | account balance | account send | account stake
