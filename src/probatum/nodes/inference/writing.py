@@ -45,15 +45,20 @@ class Promises:
         if known is None or known[0] <= record.count:
             self._kept.put(record.request_digest, (record.count, record.root))
 
-    def check(self, request_digest: Digest, salt: Salt, ids: array[int]) -> None:
+    def check(self, request_digest: Digest, salt: Salt, ids: array[int]) -> bool:
         """Check that a text does not begin otherwise than was signed before.
+
+        Returns:
+            Whether that can be said: of fewer tokens than were signed it cannot.
 
         Raises:
             Fault: `node.other-text`.
         """
         known = self._kept.get(request_digest)
-        if known is None or known[0] > len(ids):
-            return
+        if known is None:
+            return True
+        if known[0] > len(ids):
+            return False
         count, root = known
         if compute_prefix_root(salt, tuple(ids[:count])) != root.hex():
             raise Fault(
@@ -62,6 +67,7 @@ class Promises:
                 hint="the model or its weights changed, or the machine computes wrongly",
                 retryable=False,
             )
+        return True
 
 
 @dataclass(slots=True, kw_only=True)
@@ -119,7 +125,8 @@ class Writing:
         if count <= self.signed or not isinstance(self.model, TextModel):
             return None
         digest = digest_from_hex(self.request_digest)
-        promises.check(digest, self.salt, self.ids)
+        if not promises.check(digest, self.salt, self.ids):
+            return None  # an earlier life signed more: a shorter beginning might not be its own
         root = compute_prefix_root(self.salt, tuple(self.ids[:count]))
         prefix = Prefix(
             request_id=self.request_id,
