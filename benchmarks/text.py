@@ -1,5 +1,8 @@
 """Exact decoding against ONNX Runtime's: SmolLM2-135M, float32, caches of keys and values.
 
+Weights in blocks (Q4_1, Q8_0) are the same model, decoded as they are read; the peer's stay
+float32.
+
 Every round times both, one after the other, at the same lengths: with one thread in CPU seconds, so
 that other load disturbs less, with two by the clock. Figures are medians of the rounds' ratios. The
 engine chooses its tokens by the rule with noise; the peer takes the greatest logit.
@@ -9,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import statistics
 import subprocess
 import sys
@@ -28,10 +32,19 @@ CONTEXT = 66
 """Tokens that are read before the clock starts."""
 GENERATED = 24
 AUDITED = 256
-GOALS = {("numpy", 1): 30, ("numpy", 8): 25, ("compiled", 1): 75, ("compiled", 8): 55}
 COPIED = "compiled, weights copied"
+BLOCKS = "compiled, weights in blocks"
+NUMPY_BLOCKS = "numpy, weights in blocks"
+GOALS = {
+    ("numpy", 1): 30,
+    ("numpy", 8): 25,
+    ("compiled", 1): 75,
+    ("compiled", 8): 55,
+    (BLOCKS, 1): 100,
+}
 """Percent of ONNX Runtime's tokens a second, by kernel and batch."""
 AUDIT_GOAL = 0.35
+RESIDENT_MB_GOAL = 250
 
 
 def run(*, quick: bool = False) -> list[Row]:
@@ -52,6 +65,12 @@ def open_package() -> Package:
     kept = sorted((ROOT / ".cache" / "imported").glob(f"{RECIPE}-*"))
     if kept:
         return load_package(kept[-1])
+    folder = SCRATCH / "bench-smollm2"
+    return load_package(folder) if folder.is_dir() else import_package(folder, keeps_blocks=False)
+
+
+def import_package(folder: Path, *, keeps_blocks: bool) -> Package:
+    """Import the model, its weights as float32 or in the blocks that it was fetched in."""
     fetch = [sys.executable, str(ROOT / "models" / "fetch.py"), RECIPE]
     subprocess.run(fetch, check=True, stdout=sys.stderr)
     from probatum.hub.importing.gguf_file import read_gguf  # noqa: PLC0415 - seldom
@@ -63,11 +82,10 @@ def open_package() -> Package:
     facts = ImportFacts(
         name="smollm2", version="1", licence="Apache-2.0", description=RECIPE, context=2048
     )
-    folder = SCRATCH / "bench-smollm2"
-    if folder.is_dir():
-        return load_package(folder)
     source = read_gguf(ROOT / ".cache" / "models" / RECIPE / "model.gguf", top_k=64)
-    return write_text_package(source, facts, folder, lambda _done, _total: None)
+    return write_text_package(
+        source, facts, folder, lambda _done, _total: None, keeps_blocks=keeps_blocks
+    )
 
 
 def measure(*, rounds: int) -> list[Row]:
@@ -80,24 +98,72 @@ def measure(*, rounds: int) -> list[Row]:
     weights = package.folder / manifest.model
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(dir=weights.parent.parent) as folder:
-        bench = _Bench(weights, text, Path(folder), rounds)
+        blocks = import_package(Path(folder) / "blocks", keeps_blocks=True)
+        bench = _Bench(weights, blocks.folder / blocks.manifest.model, text, Path(folder), rounds)
         for threads in (1, 2):
             for batch in (1, 8):
                 rows += bench.compare_generating(threads, batch)
         rows += bench.compare_audit()
+        rows.append(compare_resident(blocks.folder, package.folder))
     return rows
+
+
+def compare_resident(blocks: Path, floats: Path) -> Row:
+    """Compare what processes hold at most that open the model and write, by the kernel's books."""
+    most = []
+    for folder in (blocks, floats):
+        command = [sys.executable, "-m", "benchmarks.text", "--resident", str(folder)]
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
+        most.append(int(done.stdout) / 1000)
+    return make_row(
+        "text resident memory, weights in blocks",
+        most[0],
+        "MB",
+        peer=f"weights as float32 {most[1]:.0f} MB",
+        against=most[1],
+        goal=RESIDENT_MB_GOAL,
+    )
+
+
+def measure_resident(folder: Path) -> int:
+    """Write 64 tokens to a prompt of 64 in this process: the most that it held, in kB."""
+    from probatum.runtime.text.engine import TextEngine  # noqa: PLC0415 - counted
+    from probatum.runtime.text.requests import TextRequest  # noqa: PLC0415
+
+    package = load_package(folder)
+    engine = TextEngine(package.manifest, folder / package.manifest.model)
+    request = TextRequest(
+        prompt=tuple(range(100, 164)),
+        limit=64,
+        temperature=0.8,
+        top_k=64,
+        choice=0,
+        nonce=bytes(32),
+    )
+    told: queue.SimpleQueue = queue.SimpleQueue()
+    engine.submit(request, lambda _: None, told.put)
+    told.get(timeout=300)
+    engine.close()
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 class _Bench:
     """One model, both engines."""
 
-    def __init__(self, weights: Path, text: object, folder: Path, rounds: int) -> None:
+    def __init__(
+        self, weights: Path, blocks: Path, text: object, folder: Path, rounds: int
+    ) -> None:
         from benchmarks.text_peer import make_session  # noqa: PLC0415 - after the BLAS is bound
         from probatum.runtime.text.weights import open_weights  # noqa: PLC0415
 
         self.text, self.rounds = text, rounds
         self.weights = open_weights(weights, text)
-        self.copied = open_weights(weights, text, copied=True)
+        self.others = {
+            COPIED: open_weights(weights, text, copied=True),
+            BLOCKS: open_weights(blocks, text),
+        }
+        self.others[NUMPY_BLOCKS] = self.others[BLOCKS]
         self.sessions = {
             threads: make_session(weights, text, folder, threads=threads, rows=1)
             for threads in (1, 2)
@@ -161,9 +227,7 @@ class _Bench:
         from probatum.runtime.text.scheduler import Scheduler, Text  # noqa: PLC0415
 
         limits = TextLimits(chunk=128 * len(prompts), chunk_beside=128 * len(prompts))
-        scheduler = Scheduler(
-            Decoder(self.copied if name == COPIED else self.weights, kernel), limits
-        )
+        scheduler = Scheduler(Decoder(self.others.get(name, self.weights), kernel), limits)
         texts = []
         for number, prompt in enumerate(prompts):
             request = TextRequest(
@@ -222,13 +286,16 @@ def _make_kernels(threads: int) -> dict:
     from probatum.runtime.text.kernels import make_kernel  # noqa: PLC0415
     from probatum.runtime.text.pure import PureKernel  # noqa: PLC0415
 
-    kernels = {"numpy": PureKernel(threads)}
+    kernels = {"numpy": PureKernel(threads), NUMPY_BLOCKS: PureKernel(threads)}
     fastest = make_kernel(threads)
     if fastest.name != "numpy":
         kernels["compiled"] = fastest
         kernels[COPIED] = make_kernel(threads)
+        kernels[BLOCKS] = make_kernel(threads)
     return kernels
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and "--resident" in sys.argv:
+    print(measure_resident(Path(sys.argv[-1])))
+elif __name__ == "__main__":
     print(json.dumps(measure(rounds=2 if "--quick" in sys.argv else 5)))

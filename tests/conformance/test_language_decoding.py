@@ -13,6 +13,8 @@ import pytest
 from probatum.canon.evaluate.evaluating import Evaluator
 from probatum.canon.expand.language.llama import build_llama_graph
 from probatum.canon.trace.roots import compute_weight_root
+from probatum.hub.importing.gguf_file import read_gguf
+from probatum.hub.importing.writing import ImportFacts, write_text_package
 from probatum.runtime.text.cache import KeyValueCache
 from probatum.runtime.text.decoder import Decoder, Reading
 from probatum.runtime.text.engine import TextEngine
@@ -22,10 +24,13 @@ from probatum.runtime.text.requests import TextRequest
 from probatum.runtime.text.sampling import choose_token, make_rule
 from probatum.runtime.text.weights import open_weights
 from tests.languages import (
+    CANONICAL,
     CAPITAL,
     CAPITAL_GOES_ON,
     QUESTION,
     QUESTION_GOES_ON,
+    RECIPE,
+    ROOT,
     open_smollm2,
 )
 from tests.unit.canon.expand.language import small
@@ -67,6 +72,49 @@ def test_without_noise_the_tokens_are_the_golden_ones(package, kernel):
     assert two.ids == QUESTION_GOES_ON
     assert engine.score(make_request(QUESTION, 20), two.ids).chosen == two.ids
     engine.close()
+
+
+@pytest.fixture(scope="module")
+def blocks(package, tmp_path_factory):
+    """The same model, its weights kept as they were quantised."""
+    source = read_gguf(ROOT / ".cache" / "models" / RECIPE / "model.gguf", top_k=64)
+    facts = ImportFacts(
+        name="smollm2", version="1", licence="Apache-2.0", description="", context=2048
+    )
+    folder = tmp_path_factory.mktemp("blocks") / "smollm2"
+    return write_text_package(source, facts, folder, lambda _done, _total: None, keeps_blocks=True)
+
+
+def test_kept_in_blocks_the_model_means_and_says_the_same(package, weights, blocks):
+    """The same graph, tokens and logits, of a fifth of the bytes."""
+    assert blocks.manifest.canonical.digest == CANONICAL == package.manifest.canonical.digest
+    file = blocks.folder / blocks.manifest.model
+    assert file.stat().st_size < 100_000_000
+    engine = TextEngine(blocks.manifest, file, threads=2)
+    one, two = ask(engine, [make_request(CAPITAL, 24), make_request(QUESTION, 20)])
+    engine.close()
+    assert (one.ids, two.ids) == (CAPITAL_GOES_ON, QUESTION_GOES_ON)
+    kept = open_weights(file, blocks.manifest.text)
+    for kernel in (make_kernel(2), PureKernel(2)):
+        found = []
+        for held in (kept, weights):
+            cache = KeyValueCache(held.text, 40)
+            decoder = Decoder(held, kernel)
+            (prompt,) = decoder.read([Reading(cache=cache, tokens=QUESTION, wanted=len(QUESTION))])
+            (step,) = decoder.read([Reading(cache=cache, tokens=(504,), wanted=1)])
+            found.append((prompt.tobytes(), step.tobytes()))
+        assert found[0] == found[1]
+        kernel.close()
+
+
+@pytest.mark.nightly
+def test_many_texts_in_blocks_are_those_of_float32(weights, blocks):
+    kept = open_weights(blocks.folder / blocks.manifest.model, blocks.manifest.text)
+    prompts = draw_prompts(8)
+    ids, logits = check_bits(kept, prompts, NIGHTLY_TOKENS)
+    wanted, others = check_bits(weights, prompts, NIGHTLY_TOKENS)
+    assert ids == wanted
+    assert [one.tobytes() for one in logits] == [one.tobytes() for one in others]
 
 
 def draw_prompts(count):
@@ -157,7 +205,7 @@ def _list_arrays(weights):
     text = weights.text
     keys = text.kv_heads * text.head_width
     queries = text.heads * text.head_width
-    found = [weights.embedding]
+    found = [weights.embedding.rows]
     for layer in weights.layers:
         rows = layer.project.rows
         found += [layer.attention_norm, rows[:queries], rows[queries : queries + keys]]

@@ -1,7 +1,8 @@
 """Holds a language model's canonical graph to its weights (`TEXT-1`, `EXACT-1`).
 
 The graph follows from the sizes in the manifest and the roots of the weights, so checking is one
-pass over the file, a piece at a time; no weight is computed with. Must not know engines.
+pass over the file, a piece at a time. Roots are those of float32: quantised blocks are decoded.
+Must not know engines.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import os
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 from blake3 import blake3
 
+from probatum.canon.expand.language.blocks import WeightForm, decode_blocks, match_weights
 from probatum.canon.expand.language.llama import build_llama_graph
-from probatum.canon.expand.language.weights import list_llama_weights
+from probatum.canon.expand.language.weights import WeightSpec, list_llama_weights
 from probatum.canon.graph.packing import encode_graph
 from probatum.canon.graph.records import CanonicalGraph, compute_canonical_digest
 from probatum.canon.trace.roots import derive_weight_key
@@ -78,28 +81,45 @@ def compute_weight_roots(text: TextModel, path: Path) -> tuple[Root, ...]:
     """
     with disk_faults(f"cannot read {path}"), open_regular(path) as descriptor:
         size = read_size(os.read(descriptor, PREFIX_BYTES))
-        head = b""
-        while len(head) < size and (piece := os.read(descriptor, size - len(head))):
-            head += piece
-        tensors = decode_head(head, os.fstat(descriptor).st_size)
-        have = [(one.name, one.dtype, one.shape) for one in tensors]
-        want = [(spec.name, "F32", spec.shape) for spec in list_llama_weights(text)]
-        if have != want:
-            raise _wrong("its tensors are not those of the manifest's sizes, in order, as F32")
-        return tuple(_compute_root(descriptor, one) for one in tensors)
+        tensors = decode_head(_read_whole(descriptor, size), os.fstat(descriptor).st_size)
+        forms = match_weights(text, tensors, _wrong)
+        return tuple(
+            _compute_root(descriptor, *one)
+            for one in zip(list_llama_weights(text), forms, tensors, strict=True)
+        )
 
 
-def _compute_root(descriptor: int, tensor: StoredTensor) -> Root:
-    """Compute the root of the tensor that the file is read up to."""
-    root = blake3(key=derive_weight_key("float32", tensor.shape))
+def _compute_root(
+    descriptor: int, spec: WeightSpec, form: WeightForm, tensor: StoredTensor
+) -> Root:
+    """Compute the root of the weight that the file is read up to."""
+    root = blake3(key=derive_weight_key("float32", spec.shape))
+    row_bytes = 1 if form is WeightForm.FLOAT32 else tensor.shape[1]
+    piece_bytes = row_bytes * max(1, _PIECE_BYTES // row_bytes)
     left = tensor.size
     while left:
-        piece = os.read(descriptor, min(left, _PIECE_BYTES))
+        piece = _read_whole(descriptor, min(left, piece_bytes))
+        left -= len(piece)
+        root.update(piece if form is WeightForm.FLOAT32 else _decode(form, piece, row_bytes))
+    return make_root(root.digest())
+
+
+def _read_whole(descriptor: int, size: int) -> bytes:
+    found = b""
+    while len(found) < size:
+        piece = os.read(descriptor, size - len(found))
         if not piece:
             raise _wrong("it has become shorter")
-        root.update(piece)
-        left -= len(piece)
-    return make_root(root.digest())
+        found += piece
+    return found
+
+
+def _decode(form: WeightForm, piece: bytes, row_bytes: int) -> bytes:
+    rows = decode_blocks(form, np.frombuffer(piece, np.uint8).reshape(-1, row_bytes))
+    # Which NaN comes of a scale that is none is the processor's.
+    if not np.isfinite(rows).all():
+        raise _wrong("a scale of its blocks is not finite")
+    return rows.astype("<f4", copy=False).tobytes()
 
 
 def _wrong(why: str) -> Refusal:

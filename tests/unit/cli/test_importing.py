@@ -2,6 +2,7 @@
 
 import json
 
+import gguf
 import pytest
 
 from probatum.cli import main
@@ -24,6 +25,25 @@ def test_a_gguf_file_becomes_a_package(tmp_path, capsys):
     assert package.manifest.text.context == 32
     assert package.manifest.tokenizer == "tokenizer.json"
     assert main(["model", "check", "tiny-1"]) == 0
+
+
+def test_quantised_weights_can_stay_so(tmp_path, capsys):
+    def quantise(weight):
+        kind = gguf.GGMLQuantizationType.Q8_0
+        if weight.shape[1] % 32:
+            return weight, None
+        return gguf.quants.quantize(weight, kind), kind
+
+    write_gguf(tmp_path / "q.gguf", make_weights(), quantise=quantise)
+    arguments = ["q.gguf", "--name", "tiny", "--licence", "MIT", "--keep-blocks"]
+    assert main(["model", "import", *arguments]) == 0
+    assert main(["model", "check", "tiny-1"]) == 0
+    assert b"up_proj.weight.Q8_0" in (tmp_path / "tiny-1" / "model.safetensors").read_bytes()
+    capsys.readouterr()
+    write_gguf(tmp_path / "f.gguf", make_weights())
+    arguments = ["f.gguf", "--name", "other", "--licence", "MIT", "--keep-blocks"]
+    assert main(["model", "import", *arguments]) != 0
+    assert "import.unsupported-model" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

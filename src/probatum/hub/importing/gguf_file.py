@@ -14,6 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
+from probatum.canon.expand.language.blocks import WeightForm, is_form_taken
 from probatum.errors import Refusal
 from probatum.hub.importing.gguf_head import check_head
 from probatum.hub.importing.licences import find_licence
@@ -202,7 +205,32 @@ def _make_weight(tensor: ReaderTensor, heads: int) -> Weight:
     shape = tuple(int(size) for size in reversed(tensor.shape.tolist()))
     if heads and shape[0] % (2 * heads):
         raise refuse_source(f"{tensor.name} does not divide into {heads} heads")
-    return Weight(shape=shape, read=partial(_read_weight, tensor, shape, heads))
+    form = WeightForm.__members__.get(tensor.tensor_type.name, WeightForm.FLOAT32)
+    if not is_form_taken(form, shape):
+        form = WeightForm.FLOAT32
+    return Weight(
+        shape=shape,
+        read=partial(_read_weight, tensor, shape, heads),
+        form=form,
+        read_blocks=None
+        if form is WeightForm.FLOAT32
+        else partial(_read_blocks, tensor, shape[0], heads),
+    )
+
+
+def _read_blocks(tensor: ReaderTensor, rows: int, heads: int) -> Iterator[Array]:
+    blocks = np.asarray(tensor.data).reshape(rows, -1)
+    if heads:
+        yield _part_halves(blocks, heads)
+        return
+    for some in split_rows(rows, blocks.shape[1]):
+        yield blocks[some]
+
+
+def _part_halves(rows: Array, heads: int) -> Array:
+    """Put rows that lie in pairs into halves of each head."""
+    pairs = rows.reshape(heads, len(rows) // heads // 2, 2, *rows.shape[1:])
+    return pairs.swapaxes(1, 2).reshape(rows.shape)
 
 
 def _read_weight(tensor: ReaderTensor, shape: tuple[int, ...], heads: int) -> Iterator[Array]:
@@ -216,10 +244,7 @@ def _read_weight(tensor: ReaderTensor, shape: tuple[int, ...], heads: int) -> It
 
     if heads or len(shape) == 1:
         whole = widen(tensor.data).reshape(shape)
-        if heads:
-            pairs = whole.reshape(heads, shape[0] // heads // 2, 2, *shape[1:])
-            whole = as_float32(pairs.swapaxes(1, 2).reshape(shape))
-        yield whole
+        yield as_float32(_part_halves(whole, heads)) if heads else whole
         return
     for rows in split_rows(shape[0], _FLOAT_BYTES * shape[1]):
         yield widen(tensor.data[rows]).reshape(-1, *shape[1:])

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from probatum.canon.expand.language.blocks import WeightForm
 from probatum.canon.expand.language.weights import list_llama_weights
 from probatum.errors import Refusal
 from probatum.protocol.manifests import TextModel
@@ -43,10 +44,14 @@ class Weight:
     Attributes:
         shape: Of the whole.
         read: Gives it as float32 in pieces along the first axis.
+        form: In which the source stores it, if a package can hold that too.
+        read_blocks: Gives it in that form, uint8 [rows, bytes], in pieces; of float32 absent.
     """
 
     shape: tuple[int, ...]
     read: Callable[[], Iterator[Array]]
+    form: WeightForm = WeightForm.FLOAT32
+    read_blocks: Callable[[], Iterator[Array]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Writes the package of a language model, weight after weight (`TEXT-1`).
 
 One pass over the weights makes the file, its digest and each weight's root; sizes and roots make
-the canonical graph. The same source and facts make the same bytes.
+the canonical graph. The same source and facts make the same bytes; kept in blocks, weights make
+another file of the same meaning.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -18,7 +19,15 @@ import msgspec
 import numpy as np
 from blake3 import blake3
 
+from probatum.canon.expand.language.blocks import (
+    BLOCK_TERMS,
+    WeightForm,
+    decode_blocks,
+    describe_weight,
+    group_weights,
+)
 from probatum.canon.expand.language.llama import build_llama_graph
+from probatum.canon.expand.language.weights import list_llama_weights
 from probatum.canon.graph.packing import decode_graph, encode_graph
 from probatum.canon.graph.records import compute_canonical_digest
 from probatum.canon.trace.roots import derive_weight_key
@@ -30,8 +39,8 @@ from probatum.hub.importing.sources import (
     Array,
     ModelSource,
     Weight,
+    as_float32,
     check_weights,
-    list_stored,
     refuse_source,
 )
 from probatum.hub.package import MANIFEST_NAME, Package, load_package
@@ -78,7 +87,12 @@ class ImportFacts:
 
 
 def write_text_package(
-    source: ModelSource, facts: ImportFacts, folder: Path, progress: Progress
+    source: ModelSource,
+    facts: ImportFacts,
+    folder: Path,
+    progress: Progress,
+    *,
+    keeps_blocks: bool = False,
 ) -> Package:
     """Write a package into a new folder, all or nothing.
 
@@ -87,6 +101,7 @@ def write_text_package(
         facts: What is said of it.
         folder: Must not exist yet; its parent must.
         progress: Is called after every piece.
+        keeps_blocks: Whether weights that the source holds quantised stay so, where that can be.
 
     Returns:
         The package, loaded and checked like a stranger's.
@@ -108,8 +123,7 @@ def write_text_package(
     ):
         fresh = Path(work) / "package"
         fresh.mkdir()
-        weights = _list_weights(source, text)
-        writing = _Writing(weights, progress)
+        writing = _Writing(_list_weights(source, text, keeps_blocks=keeps_blocks), text, progress)
         write_flushed(fresh / WEIGHTS_NAME, writing.write())
         files = _make_files(source, text, writing.roots)
         entries = [
@@ -131,31 +145,30 @@ def write_text_package(
 class _Writing:
     """One pass over the weights: the file's bytes, its digest, the weights' roots."""
 
-    def __init__(self, weights: Mapping[str, Weight], progress: Progress) -> None:
+    def __init__(self, weights: Mapping[str, Weight], text: TextModel, progress: Progress) -> None:
         self.digest = hashlib.sha256()
         self.roots: list[Root] = []
         self.size = 0
         self._weights = weights
         self._progress = progress
-        self._total = 4 * sum(prod(weight.shape) for weight in weights.values())
+        specs = list_llama_weights(text)
+        self._kinds = [describe_weight(spec, weights[spec.name].form) for spec in specs]
 
     def write(self) -> Iterator[bytes]:
         """Give the file's bytes, piece by piece."""
-        kinds = [(name, "F32", weight.shape) for name, weight in self._weights.items()]
-        yield self._count(encode_head(kinds))
-        done = 0
+        head = encode_head(self._kinds)
+        yield self._count(head)
+        total = sum(prod(shape) * (4 if kind == "F32" else 1) for _, kind, shape in self._kinds)
         for name, weight in self._weights.items():
             root = blake3(key=derive_weight_key("float32", weight.shape))
             left = prod(weight.shape)
-            for piece in weight.read():
+            for stored, piece in _read(weight):
                 if not np.isfinite(piece).all():
                     raise refuse_source(f"{name} holds a number that is not finite")
-                data = piece.tobytes()
-                root.update(data)
+                root.update(piece.tobytes())
                 left -= piece.size
-                done += len(data)
-                yield self._count(data)
-                self._progress(done, self._total)
+                yield self._count(stored.tobytes())
+                self._progress(self.size - len(head), total)
             if left:
                 raise refuse_source(f"{name} has not the elements of its shape")
             self.roots.append(make_root(root.digest()))
@@ -166,11 +179,41 @@ class _Writing:
         return data
 
 
-def _list_weights(source: ModelSource, text: TextModel) -> dict[str, Weight]:
+def _read(weight: Weight) -> Iterator[tuple[Array, Array]]:
+    """Read a weight: what is stored of a piece, and the float32 that it stands for."""
+    if weight.read_blocks is None:
+        yield from ((piece, piece) for piece in weight.read())
+        return
+    for blocks in weight.read_blocks():
+        yield blocks, as_float32(decode_blocks(weight.form, blocks))
+
+
+def _list_weights(source: ModelSource, text: TextModel, *, keeps_blocks: bool) -> dict[str, Weight]:
     """List all weights in the package's order, tables of positions last."""
     cosines, sines = make_rope_tables(source.rope_base, text.head_width, text.context)
-    stored = {name: source.weights[name] for name in list_stored(text)}
-    return {**stored, "rope.cos": _hold(cosines), "rope.sin": _hold(sines)}
+    held = {**source.weights, "rope.cos": _hold(cosines), "rope.sin": _hold(sines)}
+    found: dict[str, Weight] = {}
+    for group in group_weights(text):
+        weights = {spec.name: held[spec.name] for spec in group}
+        stays = keeps_blocks and _are_kept(list(weights.values()))
+        found |= weights if stays else {name: _widen(one) for name, one in weights.items()}
+    if keeps_blocks and all(one.form is WeightForm.FLOAT32 for one in found.values()):
+        raise refuse_source(
+            "the file holds no blocks that a package can keep",
+            "import it without --keep-blocks: its weights become float32",
+        )
+    return found
+
+
+def _are_kept(weights: list[Weight]) -> bool:
+    """Tell whether weights that are read as one have one form, and end where floats may begin."""
+    form = weights[0].form
+    sizes = [prod(one.shape) // BLOCK_TERMS * form.block_bytes for one in weights]
+    return all(one.form is form for one in weights) and not any(size % 4 for size in sizes)
+
+
+def _widen(weight: Weight) -> Weight:
+    return replace(weight, form=WeightForm.FLOAT32, read_blocks=None)
 
 
 def _hold(table: Array) -> Weight:

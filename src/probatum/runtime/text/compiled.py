@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probatum.canon.evaluate.values import Array
+from probatum.runtime.text.matrices import AnyMatrix, Matrix
 from probatum.runtime.text.products import settle_products
 from probatum.runtime.text.pure import PureKernel
 from probatum.runtime.text.steps import Floats, Heads, Marks, Part
-from probatum.runtime.text.weights import Matrix
 
 __all__ = ["CompiledKernel", "find_libraries", "load_library"]
 
@@ -38,6 +38,13 @@ _SIGNATURES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
         _LONG,
         (
             *(_POINTER, _POINTER, _POINTER, _LONG, _LONG, _POINTER, _LONG),
+            *(_POINTER, _POINTER, _POINTER, _LONG, _POINTER),
+        ),
+    ),
+    "probatum_multiply_blocks": (
+        _LONG,
+        (
+            *(_POINTER, _LONG, _POINTER, _POINTER, _LONG, _LONG, _POINTER, _LONG),
             *(_POINTER, _POINTER, _POINTER, _LONG, _POINTER),
         ),
     ),
@@ -144,23 +151,28 @@ class CompiledKernel:
             out[rows] = self._pure.norm(x[rows], weight, epsilon)
         return out
 
-    def multiply(self, x: Floats, matrix: Matrix, marks: Marks) -> Floats:
+    def multiply(self, x: Floats, matrix: AnyMatrix, marks: Marks) -> Floats:
         """Multiply by a matrix; see `Kernel`."""
         count, terms = x.shape
-        columns = len(matrix.rows)
+        columns = len(matrix.norms)
         out = np.empty((count, columns), np.float32)
         if self._scratch.size < count + terms:
             self._scratch = np.empty(count + terms)
-        found = self._library.probatum_multiply(
-            *(self._pool, self._keep(matrix.rows), self._keep(matrix.norms), columns, terms),
-            *(_find(x), count, _find(out), _find(marks)),
+        rest = (
+            *(self._keep(matrix.norms), columns, terms, _find(x), count, _find(out), _find(marks)),
             *(self._undecided_at, self._undecided.size, _find(self._scratch)),
         )
+        if isinstance(matrix, Matrix):
+            found = self._library.probatum_multiply(self._pool, self._keep(matrix.rows), *rest)
+        else:
+            found = self._library.probatum_multiply_blocks(
+                self._pool, matrix.form.value, self._keep(matrix.blocks), *rest
+            )
         if found > self._undecided.size:
             return self._pure.multiply(x, matrix, marks)
         if found:
             at = np.divmod(self._undecided[:found], columns)
-            settle_products(x.astype(np.float64), matrix.rows, out, at)
+            settle_products(x.astype(np.float64), matrix.read, out, at)
         return out
 
     def attend(

@@ -87,7 +87,7 @@ class Decoder:
         tokens = np.fromiter((token for one in readings for token in one.tokens), np.intp, count)
         marks = np.zeros(count, np.int32)
         with np.errstate(all="ignore"), limit_blas(1):
-            x = self._read_layers(self._weights.embedding[tokens], tuple(parts), marks)
+            x = self._read_layers(self._weights.embedding.read(tokens), tuple(parts), marks)
             wanted = np.concatenate(
                 [
                     np.arange(part.begin + part.count - one.wanted, part.begin + part.count)

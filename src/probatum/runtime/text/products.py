@@ -1,10 +1,11 @@
 """Products of float32 rows, rounded once: the test of what BLAS sums, and the ladder after it.
 
-Weights are float32 where they lie: what is undecided has its rows widened again (`CANON-2`).
+Weights stay where they lie: what is undecided has its rows decoded and widened again (`CANON-2`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -44,19 +45,24 @@ def round_products(
     return differ.nonzero() if differ.any() else None
 
 
-def settle_products(left: Doubles, right: Array, out: Floats, at: tuple[Indices, ...]) -> None:
+def settle_products(
+    left: Doubles,
+    read: Callable[[tuple[Indices, ...]], Array],
+    out: Floats,
+    at: tuple[Indices, ...],
+) -> None:
     """Settle single products by the ladder.
 
     Args:
         left: [.., M, K], float64 of float32.
-        right: [.., N, K], float32; its rows are widened as they are needed.
+        read: Gives rows of the other, [.., N, K], as float32 where they are needed.
         out: [.., M, N].
         at: Where it is undecided, an array for each axis.
     """
     step = max(1, _SETTLED // left.shape[-1])
     for begin in range(0, len(at[0]), step):
         *stack, row, column = (one[begin : begin + step] for one in at)
-        out[(*stack, row, column)] = climb_pairs(left[(*stack, row)], right[(*stack, column)])
+        out[(*stack, row, column)] = climb_pairs(left[(*stack, row)], read((*stack, column)))
 
 
 def climb_pairs(left: Doubles, right: Array) -> Floats:

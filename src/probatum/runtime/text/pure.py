@@ -1,9 +1,9 @@
 """The steps of a decoder in numpy alone: what other kernels are held to, bit for bit.
 
-Weights stay float32: blocks of rows are widened as they are needed, so that the products run from
-the cache. Every product is exact in float64; sums have order-free bounds, and what these leave open
-goes down the evaluator's ladder with its rows decoded again (`CANON-2`). What is not finite is
-never computed with: the row is marked, and its text ends with a fault.
+Weights stay as they are stored: blocks of rows are widened as they are needed, so that the products
+run from the cache. Every product is exact in float64; sums have order-free bounds, and what these
+leave open goes down the evaluator's ladder with its rows decoded again (`CANON-2`). What is not
+finite is never computed with: the row is marked, and its text ends with a fault.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from probatum.canon.evaluate.univariate.applying import FUNCTIONS, apply_univari
 from probatum.canon.evaluate.values import Doubles, Value
 from probatum.canon.evaluate.workspace import Workspace
 from probatum.runtime.text.cache import KeyValueCache
+from probatum.runtime.text.matrices import AnyMatrix
 from probatum.runtime.text.products import round_products, settle_products
 from probatum.runtime.text.steps import Floats, Heads, Marks, Part
-from probatum.runtime.text.weights import Matrix
 
 __all__ = ["PureKernel", "store_rows"]
 
@@ -64,7 +64,7 @@ class PureKernel:
         out: Floats = x / root[:, None] * weight
         return out
 
-    def multiply(self, x: Floats, matrix: Matrix, marks: Marks) -> Floats:
+    def multiply(self, x: Floats, matrix: AnyMatrix, marks: Marks) -> Floats:
         """Multiply by a matrix; see `Kernel`."""
         wide = x.astype(np.float64)
         norms = np.sqrt(np.vecdot(wide, wide))
@@ -72,8 +72,8 @@ class PureKernel:
             bad = ~np.isfinite(norms)
             marks[bad] = 1
             wide[bad], norms[bad] = 0.0, 0.0
-        out = np.empty((len(x), len(matrix.rows)), np.float32)
-        columns = len(matrix.rows)
+        columns = len(matrix.norms)
+        out = np.empty((len(x), columns), np.float32)
         if self._pool is None:
             left = [self._multiply_columns(wide, norms, matrix, out, 0, 0, columns)]
         else:
@@ -93,14 +93,14 @@ class PureKernel:
             ]
             left = [future.result() for future in futures]
         for rows, places in (one for share in left for one in share):
-            settle_products(wide, matrix.rows, out, (rows, places))
+            settle_products(wide, matrix.read, out, (rows, places))
         return out
 
     def _multiply_columns(
         self,
         wide: Doubles,
         norms: Doubles,
-        matrix: Matrix,
+        matrix: AnyMatrix,
         out: Floats,
         thread: int,
         begin: int,
@@ -118,7 +118,7 @@ class PureKernel:
         for first in range(begin, end, block):
             last = min(end, first + block)
             here = room[: (last - first) * terms].reshape(-1, terms)
-            np.copyto(here, matrix.rows[first:last])
+            matrix.widen(first, last, here)
             if height == 1:
                 np.matmul(here, wide[0], out=value[0, first - begin : last - begin])
             else:
@@ -193,7 +193,7 @@ class PureKernel:
         if undecided is not None:
             head, row, place = undecided
             which = good[head, row] & (place <= first + row // group)
-            settle_products(wide, keys, scores, (head[which], row[which], place[which]))
+            settle_products(wide, keys.__getitem__, scores, (head[which], row[which], place[which]))
         if hidden is not None:
             scores[:, hidden] = -np.inf
         mixed = self._mix(self._soften(scores), cache, layer)
@@ -228,7 +228,7 @@ class PureKernel:
             head, row, place = undecided
             which = ~np.isnan(shares[head, row, 0])
             at = (head[which], row[which], place[which])
-            settle_products(shares, values.swapaxes(1, 2), mixed, at)
+            settle_products(shares, values.swapaxes(1, 2).__getitem__, mixed, at)
         return mixed
 
     def _sum(self, rows: Floats, divisor: int) -> Floats:

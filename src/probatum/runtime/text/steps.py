@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probatum.runtime.text.cache import KeyValueCache
-from probatum.runtime.text.weights import Matrix
+from probatum.runtime.text.matrices import AnyMatrix
 
 __all__ = ["Floats", "Heads", "Kernel", "Marks", "Part"]
 
@@ -66,7 +66,7 @@ class Kernel(Protocol):
         """Divide rows by the root of their mean square and epsilon, times a weight: [R, D]."""
         ...
 
-    def multiply(self, x: Floats, matrix: Matrix, marks: Marks) -> Floats:
+    def multiply(self, x: Floats, matrix: AnyMatrix, marks: Marks) -> Floats:
         """Compute the products of rows [R, K] with a matrix's: [R, N]."""
         ...
 

@@ -9,12 +9,14 @@ from typing import Final
 
 import numpy as np
 
+from probatum.canon.expand.language.blocks import BLOCK_TERMS, WeightForm
 from probatum.protocol.manifests import TextModel
 from probatum.runtime.text.cache import KeyValueCache
+from probatum.runtime.text.matrices import AnyMatrix
+from probatum.runtime.text.matrices import make_matrix as make_stored
 from probatum.runtime.text.steps import Floats, Heads, Kernel, Part
-from probatum.runtime.text.weights import Matrix
 
-__all__ = ["draw_hostile", "find_difference", "make_matrix"]
+__all__ = ["BLOCK_FORMS", "draw_blocks", "draw_hostile", "find_difference", "make_matrix"]
 
 _EPSILON: Final = np.float32(1e-5)
 _SEED: Final = 20_240_229
@@ -72,10 +74,38 @@ def draw_hostile(rng: np.random.Generator, shape: tuple[int, ...], kind: str) ->
 KINDS: Final = ("plain", "small-integers", "wide", "tiny", "huge", "cancelling", "zeros")
 
 
-def make_matrix(rows: Floats) -> Matrix:
+def make_matrix(rows: Floats) -> AnyMatrix:
     """Make a matrix of finite rows."""
-    wide = rows.astype(np.float64)
-    return Matrix(rows, np.sqrt(np.vecdot(wide, wide)))
+    return make_stored(WeightForm.FLOAT32, rows)
+
+
+BLOCK_FORMS: Final = (WeightForm.Q4_1, WeightForm.Q8_0)
+"""The forms of which there are blocks."""
+_BLOCK_SHAPES: Final = ((1, 2, 203), (5, 3, 97), (17, 1, 13))
+"""Rows, blocks in a row, and columns of products."""
+
+
+def draw_blocks(
+    rng: np.random.Generator, form: WeightForm, rows: int, blocks: int, kind: str
+) -> AnyMatrix:
+    """Draw a matrix of blocks, with scales and offsets of a kind.
+
+    Args:
+        rng: Where from.
+        form: Of the blocks.
+        rows: Of the matrix.
+        blocks: In each row.
+        kind: As of `draw_hostile`; beyond a float16 they have its greatest size, or none.
+    """
+    made = rng.integers(0, 256, (rows, blocks, form.block_bytes), np.uint8)
+    halves = 2 if form is WeightForm.Q4_1 else 1
+    drawn = np.nan_to_num(draw_hostile(rng, (rows, blocks, halves), kind))
+    if kind == "tiny":
+        drawn *= np.float32(2.0**120)  # about the least that a float16 is
+    most = float(np.finfo(np.float16).max)
+    scales = np.clip(drawn, -most, most).astype("<f2")
+    made[..., : 2 * halves] = scales.view(np.uint8)
+    return make_stored(form, made.reshape(rows, blocks * form.block_bytes))
 
 
 def find_difference(kernel: Kernel, other: Kernel) -> str | None:
@@ -86,21 +116,28 @@ def find_difference(kernel: Kernel, other: Kernel) -> str | None:
             for rows, terms, columns in _SHAPES:
                 x = np.nan_to_num(draw_hostile(rng, (rows, terms), kind))
                 w = np.nan_to_num(draw_hostile(rng, (columns, terms), kind))
+                matrix = make_matrix(w)
                 even = np.ascontiguousarray(x[:, : terms // 2 * 2])
                 for step, pair in (
-                    ("multiply", [_multiply(one, x, w) for one in (kernel, other)]),
+                    ("multiply", [_multiply(one, x, matrix) for one in (kernel, other)]),
                     ("norm", [one.norm(x, w[0], _EPSILON) for one in (kernel, other)]),
                     ("gate", [one.gate(even) for one in (kernel, other)]),
                 ):
                     if not _are_equal(*pair):
                         return f"{step} of {kind} values"
+            for form in BLOCK_FORMS:
+                for rows, blocks, columns in _BLOCK_SHAPES:
+                    x = np.nan_to_num(draw_hostile(rng, (rows, blocks * BLOCK_TERMS), kind))
+                    matrix = draw_blocks(rng, form, columns, blocks, kind)
+                    if not _are_equal(*[_multiply(one, x, matrix) for one in (kernel, other)]):
+                        return f"multiply by {form.name} of {kind} values"
             if not _are_equal(*[_attend(one, kind) for one in (kernel, other)]):
                 return f"attend of {kind} values"
     return None
 
 
-def _multiply(kernel: Kernel, x: Floats, w: Floats) -> Floats:
-    return kernel.multiply(x, make_matrix(w), np.zeros(len(x), np.int32))
+def _multiply(kernel: Kernel, x: Floats, matrix: AnyMatrix) -> Floats:
+    return kernel.multiply(x, matrix, np.zeros(len(x), np.int32))
 
 
 def _attend(kernel: Kernel, kind: str) -> Floats:

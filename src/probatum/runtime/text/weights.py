@@ -1,8 +1,9 @@
 """The weights of a language model: a safetensors file mapped into memory, and held to its sizes.
 
 Processes that open one file share its pages; a copy has greater pages, which a processor that must
-read all of them for every token finds faster. A stranger made the file: head, names, shapes and
-order are checked, and every element is finite. Must not know what is computed with them.
+read all of them for every token finds faster. Matrices may be blocks that were born quantised, and
+stay so. A stranger made the file: head, names, shapes and order are checked, and every element is
+finite. Must not know what is computed with them.
 """
 
 from __future__ import annotations
@@ -17,31 +18,28 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from probatum.canon.evaluate.values import Array, Doubles
+from probatum.canon.evaluate.values import Array
+from probatum.canon.expand.language.blocks import WeightForm, match_weights
 from probatum.canon.expand.language.weights import list_layer_weights, list_llama_weights
 from probatum.errors import Fault, Refusal
 from probatum.protocol.manifests import TextModel
 from probatum.protocol.safetensors import PREFIX_BYTES, StoredTensor, decode_head, read_size
+from probatum.runtime.text.matrices import AnyMatrix, make_matrix
 
-__all__ = ["Layer", "Matrix", "TextWeights", "open_weights"]
+__all__ = ["Layer", "TextWeights", "open_weights"]
 
 Floats = NDArray[np.float32]
 
-_NORM_CHUNK: Final = 1 << 20
-"""Elements that are widened at a time."""
+_CHUNK: Final = 1 << 20
+"""Elements that are looked at together."""
 
 
 @dataclass(frozen=True, slots=True)
-class Matrix:
-    """A matrix whose rows products are taken with.
+class _Stored:
+    """A weight as it lies in the file: float32 of its shape, or bytes, a row of blocks each."""
 
-    Attributes:
-        rows: float32 [N, K], C-contiguous, finite.
-        norms: Euclidean norms of the rows, [N]: the true ones times at most 1 ± 2**-20.
-    """
-
-    rows: Floats
-    norms: Doubles
+    form: WeightForm
+    array: Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +56,11 @@ class Layer:
     """
 
     attention_norm: Floats
-    project: Matrix
-    merge: Matrix
+    project: AnyMatrix
+    merge: AnyMatrix
     feed_norm: Floats
-    expand: Matrix
-    contract: Matrix
+    expand: AnyMatrix
+    contract: AnyMatrix
 
 
 class TextWeights:
@@ -70,7 +68,7 @@ class TextWeights:
 
     Attributes:
         text: The sizes that they have.
-        embedding: [V, D].
+        embedding: A matrix too, [V, D], of which rows are read.
         layers: In order.
         final_norm: [D].
         head: Makes logits of states; the embedding where the model is tied.
@@ -79,17 +77,15 @@ class TextWeights:
         file_bytes: Of the file.
     """
 
-    def __init__(self, text: TextModel, file_bytes: int, tensors: dict[str, Floats]) -> None:
+    def __init__(self, text: TextModel, file_bytes: int, stored: dict[str, _Stored]) -> None:
         self.text = text
         self.file_bytes = file_bytes
-        self.embedding = tensors["model.embed_tokens.weight"]
-        self.final_norm = tensors["model.norm.weight"]
-        self.cosines = tensors["rope.cos"]
-        self.sines = tensors["rope.sin"]
-        self.layers = tuple(_make_layer(text, number, tensors) for number in range(text.layers))
-        self.head = _make_matrix(
-            self.embedding if text.is_tied else tensors["lm_head.weight"],
-        )
+        self.embedding = _make_matrix("model.embed_tokens.weight", stored)
+        self.final_norm: Floats = stored["model.norm.weight"].array
+        self.cosines: Floats = stored["rope.cos"].array
+        self.sines: Floats = stored["rope.sin"].array
+        self.layers = tuple(_make_layer(text, number, stored) for number in range(text.layers))
+        self.head = self.embedding if text.is_tied else _make_matrix("lm_head.weight", stored)
 
     def __enter__(self) -> Self:
         return self
@@ -127,19 +123,25 @@ def open_weights(path: Path, text: TextModel, *, copied: bool = False) -> TextWe
             size = path.stat().st_size
             head_bytes = read_size(stream.read(PREFIX_BYTES))
             stored = decode_head(stream.read(head_bytes), size)
-            _check_tensors(stored, text)
+            forms = match_weights(text, stored, _wrong)
             file = _copy(stream, size) if copied else _map(stream)
     except OSError as error:
         raise Fault("text.disk", f"cannot read {path}: {error.strerror}") from error
-    tensors = {
-        one.name: np.frombuffer(
-            file, np.dtype("<f4"), count=one.size // 4, offset=one.begin
-        ).reshape(one.shape)
-        for one in stored
+    found = {
+        spec.name: _Stored(form, _view(file, one))
+        for spec, form, one in zip(list_llama_weights(text), forms, stored, strict=True)
     }
-    for name, array in tensors.items():
-        _check_finite(name, array)
-    return TextWeights(text, size, tensors)
+    for name, one in found.items():
+        if one.form is WeightForm.FLOAT32:
+            _check_finite(name, one.array)
+    return TextWeights(text, size, found)
+
+
+def _view(file: mmap.mmap | memoryview, tensor: StoredTensor) -> Array:
+    dtype = np.dtype("<f4" if tensor.dtype == "F32" else np.uint8)
+    count = tensor.size // dtype.itemsize
+    flat: Array = np.frombuffer(file, dtype, count=count, offset=tensor.begin)
+    return flat.reshape(tensor.shape)
 
 
 def _map(stream: BufferedReader) -> mmap.mmap:
@@ -155,24 +157,6 @@ def _copy(stream: BufferedReader, size: int) -> memoryview:
     return memory.toreadonly()
 
 
-def _check_tensors(stored: tuple[StoredTensor, ...], text: TextModel) -> None:
-    """Check that a file holds what the graph reads, in its order, and nothing else."""
-    want = [(spec.name, "F32", spec.shape) for spec in list_llama_weights(text)]
-    have = [(one.name, one.dtype, one.shape) for one in stored]
-    for place, (here, there) in enumerate(zip(have, want, strict=False)):
-        if here != there:
-            raise _wrong(f"tensor {place} is {_show(here)}, and should be {_show(there)}")
-    if len(have) != len(want):
-        raise _wrong(f"there are {len(have)} tensors, and should be {len(want)}")
-    if any(one.begin % 4 for one in stored):
-        raise _wrong("tensors do not begin at multiples of four bytes")
-
-
-def _show(tensor: tuple[str, str, tuple[int, ...]]) -> str:
-    name, dtype, shape = tensor
-    return f"{name[:60]!r} {dtype} {list(shape)}"
-
-
 def _wrong(why: str) -> Refusal:
     return Refusal(
         "text.wrong-weights", f"not the weights of this model: {why}", hint="import it again"
@@ -181,41 +165,34 @@ def _wrong(why: str) -> Refusal:
 
 def _check_finite(name: str, array: Floats) -> None:
     flat = array.reshape(-1)
-    for begin in range(0, flat.size, _NORM_CHUNK):
-        if not np.isfinite(flat[begin : begin + _NORM_CHUNK]).all():
+    for begin in range(0, flat.size, _CHUNK):
+        if not np.isfinite(flat[begin : begin + _CHUNK]).all():
             raise _wrong(f"{name!r} holds an infinity or no number")
 
 
-def _make_layer(text: TextModel, number: int, tensors: dict[str, Floats]) -> Layer:
+def _make_layer(text: TextModel, number: int, stored: dict[str, _Stored]) -> Layer:
     names = [spec.name for spec in list_layer_weights(text, number)]
-    one, query, key, value, merge, two, gate, up, contract = (tensors[name] for name in names)
+    one, query, key, value, merge, two, gate, up, contract = names
     return Layer(
-        attention_norm=one,
-        project=_make_matrix(_join(query, key, value)),
-        merge=_make_matrix(merge),
-        feed_norm=two,
-        expand=_make_matrix(_join(gate, up)),
-        contract=_make_matrix(contract),
+        attention_norm=stored[one].array,
+        project=_make_matrix(query, stored, key, value),
+        merge=_make_matrix(merge, stored),
+        feed_norm=stored[two].array,
+        expand=_make_matrix(gate, stored, up),
+        contract=_make_matrix(contract, stored),
     )
 
 
-def _join(*parts: Floats) -> Floats:
-    """See neighbours in the file as one matrix: nothing is copied."""
-    rows = sum(len(part) for part in parts)
-    return np.lib.stride_tricks.as_strided(
-        parts[0], (rows, parts[0].shape[1]), parts[0].strides, writeable=False
-    )
-
-
-def _make_matrix(rows: Floats) -> Matrix:
-    step = max(1, _NORM_CHUNK // rows.shape[1])
-    squares = [
-        np.vecdot(wide, wide)
-        for begin in range(0, len(rows), step)
-        for wide in (_widen(rows[begin : begin + step]),)
-    ]
-    return Matrix(rows, np.sqrt(np.concatenate(squares)))
-
-
-def _widen(rows: Array) -> Doubles:
-    return rows.astype(np.float64)
+def _make_matrix(name: str, stored: dict[str, _Stored], *joined: str) -> AnyMatrix:
+    """Make a matrix; neighbours in the file are seen as one with it: nothing is copied."""
+    first = stored[name]
+    rows = first.array
+    if joined:
+        count = len(rows) + sum(len(stored[one].array) for one in joined)
+        rows = np.lib.stride_tricks.as_strided(
+            rows, (count, rows.shape[1]), rows.strides, writeable=False
+        )
+    matrix = make_matrix(first.form, rows)
+    if not np.isfinite(matrix.norms).all():
+        raise _wrong(f"{name!r} or a neighbour has a scale that is not finite")
+    return matrix

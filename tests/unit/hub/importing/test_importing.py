@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from dataclasses import replace
 
 import gguf
 import ml_dtypes
@@ -17,11 +18,14 @@ from probatum.hub.importing.hf_folder import read_folder
 from probatum.hub.importing.rope import make_rope_tables
 from probatum.hub.importing.writing import ImportFacts, write_text_package
 from probatum.hub.package import load_package
-from probatum.hub.texts import check_text_meaning
+from probatum.hub.texts import check_text_meaning, compute_weight_roots
+from probatum.protocol.safetensors import decode_head
+from probatum.runtime.text.weights import open_weights
 from tests.unit.hub.importing.foreign_models import (
     CONTEXT,
     HEADS,
     TEMPLATE,
+    TOKENS,
     make_weights,
     pair_rows,
     write_folder,
@@ -127,6 +131,121 @@ def test_quantised_weights_are_what_the_format_says(tmp_path):
     stored = gguf.quants.quantize(pair_rows(weights[name], HEADS), kind)
     assert np.array_equal(pair_rows(found, HEADS), gguf.quants.dequantize(stored, kind))
     write(source, tmp_path / "package")
+
+
+def quantise_as(**kinds):
+    """Store matrices whose rows are whole blocks in a kind; by number, in the file's order."""
+    count = iter(range(1000))
+
+    def quantise(weight):
+        kind = kinds.get(f"at_{next(count)}", kinds["others"])
+        if kind is None or weight.shape[1] % 32:
+            return weight, None
+        kind = gguf.GGMLQuantizationType[kind]
+        return gguf.quants.quantize(weight, kind), kind
+
+    return quantise
+
+
+def list_kinds(package):
+    stored = safetensors.numpy.load_file(package.folder / "model.safetensors")
+    return {name: array.dtype == np.uint8 for name, array in stored.items()}
+
+
+@pytest.mark.parametrize("kind", ["Q4_1", "Q8_0"])
+def test_blocks_are_kept_and_mean_the_same(tmp_path, kind):
+    """Rows of queries and keys are put in order, whole blocks with them."""
+    quantise = quantise_as(others=kind)
+    path = write_gguf(tmp_path / "q.gguf", make_weights(), quantise=quantise)
+    floats = write(read_gguf(path, top_k=8), tmp_path / "floats")
+    told = []
+    kept = write_text_package(
+        read_gguf(path, top_k=8),
+        FACTS,
+        tmp_path / "kept",
+        lambda done, total: told.append((done, total)),
+        keeps_blocks=True,
+    )
+    assert kept.manifest.canonical == floats.manifest.canonical
+    assert kept.manifest.text == floats.manifest.text
+    assert kept.digest != floats.digest
+    check_text_meaning(kept)
+    kinds = list_kinds(kept)
+    assert kinds[f"model.layers.1.self_attn.q_proj.weight.{kind}"]
+    assert kinds[f"model.layers.0.mlp.up_proj.weight.{kind}"]
+    assert not kinds["model.layers.0.mlp.down_proj.weight"]  # its rows are no whole blocks
+    # What lies behind an odd number of pairs of bytes could be no float32.
+    assert ("model.embed_tokens.weight" in kinds) == (kind == "Q8_0" and len(TOKENS) % 2 == 1)
+    assert told[-1][0] == told[-1][1]
+    with open_weights(kept.folder / "model.safetensors", kept.manifest.text) as weights:
+        stored = safetensors.numpy.load_file(floats.folder / "model.safetensors")
+        rows = weights.layers[1].project.read(np.arange(64))
+        names = [f"model.layers.1.self_attn.{part}_proj.weight" for part in "qkv"]
+        assert (rows == np.concatenate([stored[name] for name in names])).all()
+
+
+def test_neighbours_of_several_kinds_become_float32(tmp_path):
+    quantise = quantise_as(others="Q4_1", at_3="Q8_0")
+    path = write_gguf(tmp_path / "q.gguf", make_weights(), quantise=quantise)
+    source = read_gguf(path, top_k=8)
+    kept = write_text_package(
+        source, FACTS, tmp_path / "kept", lambda _done, _total: None, keeps_blocks=True
+    )
+    kinds = list_kinds(kept)
+    for part in "qkv":
+        assert not kinds[f"model.layers.0.self_attn.{part}_proj.weight"]
+        assert kinds[f"model.layers.1.self_attn.{part}_proj.weight.Q4_1"]
+    assert kinds["model.layers.0.self_attn.o_proj.weight.Q4_1"]
+    assert kept.manifest.canonical == write(source, tmp_path / "floats").manifest.canonical
+
+
+@pytest.mark.parametrize("others", [None, "Q4_0"])
+def test_a_file_without_such_blocks_keeps_none(tmp_path, others):
+    path = write_gguf(tmp_path / "q", make_weights(), quantise=quantise_as(others=others))
+    with pytest.raises(Refusal) as caught:
+        write_text_package(
+            read_gguf(path, top_k=8),
+            FACTS,
+            tmp_path / "kept",
+            lambda _done, _total: None,
+            keeps_blocks=True,
+        )
+    assert caught.value.code == "import.unsupported-model"
+    assert "--keep-blocks" in caught.value.hint
+    assert not (tmp_path / "kept").exists()
+
+
+def test_scales_that_are_not_finite_are_refused(tmp_path):
+    """By the importer, and by who checks a package whose publisher wrote it otherwise."""
+    source = read_gguf(
+        write_gguf(tmp_path / "q", make_weights(), quantise=quantise_as(others="Q8_0")), top_k=8
+    )
+    write_text_package(
+        source, FACTS, tmp_path / "kept", lambda _done, _total: None, keeps_blocks=True
+    )
+    file = tmp_path / "kept" / "model.safetensors"
+    data = bytearray(file.read_bytes())
+    size = 8 + int.from_bytes(data[:8], "little")
+    stored = decode_head(bytes(data[8:size]), len(data))
+    at = next(one.begin for one in stored if one.name.endswith("1.mlp.up_proj.weight.Q8_0"))
+    data[at : at + 2] = np.array([np.inf], "<f2").tobytes()
+    file.write_bytes(data)
+    with pytest.raises(Refusal) as caught:
+        compute_weight_roots(source.text, file)
+    assert caught.value.code == "package.wrong-weights"
+
+    name = "model.layers.0.mlp.gate_proj.weight"
+    bad = np.concatenate(list(source.weights[name].read_blocks()))
+    bad[3, :2] = 0xFF
+    weights = {**source.weights, name: replace(source.weights[name], read_blocks=lambda: [bad])}
+    with pytest.raises(Refusal, match="not finite"):
+        write_text_package(
+            replace(source, weights=weights),
+            FACTS,
+            tmp_path / "bad",
+            lambda _done, _total: None,
+            keeps_blocks=True,
+        )
 
 
 def test_an_untied_head_is_a_weight_of_its_own(tmp_path):

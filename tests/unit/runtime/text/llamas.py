@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gguf
+import msgspec
 import numpy as np
 
+from probatum.canon.expand.language.blocks import WeightForm, decode_blocks, describe_weight
 from probatum.canon.expand.language.weights import list_llama_weights
 from probatum.protocol.manifests import TextModel
 from probatum.protocol.safetensors import encode_head
@@ -24,6 +27,9 @@ TINY = TextModel(
     rule="GUMBEL-1",
     top_k=16,
 )
+
+BLOCKY = msgspec.structs.replace(TINY, width=64, head_width=16, hidden=96)
+"""Its matrices can be stored in blocks of 32."""
 
 
 def draw_weights(text, seed=0, scale=1.0):
@@ -49,4 +55,35 @@ def write_weights(path, weights):
     """Write a file of weights."""
     head = encode_head([(name, "F32", array.shape) for name, array in weights])
     path.write_bytes(head + b"".join(array.astype("<f4").tobytes() for _, array in weights))
+    return path
+
+
+def quantise(text, weights, choose):
+    """Store weights in blocks, and as the float32 that these stand for.
+
+    `choose` gives the form of each spec; returned are the tensors of a file, and weights.
+    """
+    stored, decoded = [], []
+    for spec, (name, array) in zip(list_llama_weights(text), weights, strict=True):
+        form = choose(spec)
+        name_there, kind, shape = describe_weight(spec, form)
+        kept = array
+        if form is not WeightForm.FLOAT32:
+            kept = gguf.quants.quantize(array, gguf.GGMLQuantizationType[form.name])
+        stored.append((name_there, kind, shape, kept))
+        decoded.append((name, decode_blocks(form, kept.view(np.uint8)).reshape(array.shape)))
+    return stored, decoded
+
+
+def choose_forms(spec):
+    """Choose as the usual files do: Q8_0 for the embedding, Q4_1 for all other matrices."""
+    if len(spec.shape) == 1 or spec.name.startswith("rope."):
+        return WeightForm.FLOAT32
+    return WeightForm.Q8_0 if "embed" in spec.name else WeightForm.Q4_1
+
+
+def write_stored(path, stored):
+    """Write a file of tensors of several kinds."""
+    head = encode_head([(name, kind, shape) for name, kind, shape, _ in stored])
+    path.write_bytes(head + b"".join(array.tobytes() for *_, array in stored))
     return path

@@ -6,14 +6,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from probatum.canon.expand.language.blocks import WeightForm
 from probatum.runtime.text import compiled, kernels
 from probatum.runtime.text.cache import KeyValueCache
 from probatum.runtime.text.compiled import CompiledKernel, find_libraries, load_library
 from probatum.runtime.text.decoder import Decoder, Reading
+from probatum.runtime.text.matrices import make_matrix as make_stored
 from probatum.runtime.text.pure import PureKernel
-from probatum.runtime.text.trial import KINDS, draw_hostile, find_difference, make_matrix
+from probatum.runtime.text.trial import (
+    BLOCK_FORMS,
+    KINDS,
+    draw_blocks,
+    draw_hostile,
+    find_difference,
+    make_matrix,
+)
 from probatum.runtime.text.weights import open_weights
-from tests.unit.runtime.text.llamas import TINY, draw_weights, write_weights
+from tests.unit.runtime.text.llamas import (
+    BLOCKY,
+    TINY,
+    choose_forms,
+    draw_weights,
+    quantise,
+    write_stored,
+    write_weights,
+)
 
 ROOT = Path(__file__).resolve().parents[4]
 EPSILON = np.float32(1e-5)
@@ -72,6 +89,73 @@ def test_products_of_hostile_values_are_numpys(compiled_kernels, kind, terms):
             marks = np.zeros(rows, np.int32)
             assert same(kernel.multiply(x, w, marks), wanted)
             assert not marks.any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", BLOCK_FORMS)
+@pytest.mark.parametrize("blocks", [1, 3, 48])
+def test_products_of_blocks_are_those_of_their_float32(compiled_kernels, form, kind, blocks):
+    """By numpy and by every library, as many rows as there are ways to share decoded ones."""
+    rng = np.random.default_rng(blocks)
+    w = draw_blocks(rng, form, 203, blocks, kind)
+    floats = make_matrix(w.read(np.arange(203)))
+    assert kind == "zeros" or floats.rows.any()
+    for rows in (1, 2, 3, 8, 13):
+        x = np.nan_to_num(draw_hostile(rng, (rows, 32 * blocks), kind))
+        wanted = PureKernel().multiply(x, floats, np.zeros(rows, np.int32))
+        for kernel in [PureKernel(), *compiled_kernels]:
+            marks = np.zeros(rows, np.int32)
+            assert same(kernel.multiply(x, w, marks), wanted)
+            assert not marks.any()
+
+
+@pytest.mark.parametrize("form", BLOCK_FORMS)
+def test_every_element_of_a_block_is_the_references(compiled_kernels, form):
+    """A row of zeros and a one picks out single weights: of all scales, all codes."""
+    rng = np.random.default_rng(7)
+    w = draw_blocks(rng, form, 500, 3, "plain")
+    halves = rng.integers(0, 1 << 16, (500, 3, 2), np.uint16)
+    halves[(halves & 0x7C00) == 0x7C00] &= 0x83FF  # subnormal in place of not finite
+    w.blocks.reshape(500, 3, -1)[..., :4] = halves.view(np.uint8)
+    w = make_stored(form, w.blocks)
+    assert np.isfinite(w.norms).all()
+    wanted = w.read(np.arange(500)).T
+    ones = np.eye(96, dtype=np.float32)
+    for kernel in compiled_kernels:
+        found = kernel.multiply(ones, w, np.zeros(96, np.int32))
+        alone = np.concatenate(
+            [kernel.multiply(ones[at : at + 1], w, np.zeros(1, np.int32)) for at in range(96)]
+        )
+        assert (found == wanted).all()
+        assert (alone == wanted).all()
+
+
+def test_open_products_of_blocks_are_decoded_again(compiled_kernels):
+    """Ties of every kind within one block: each goes down to the exact sums."""
+    blocks = np.zeros((300, 34), np.uint8)
+    blocks[:, :2] = np.array([2.0**-12], "<f2").view(np.uint8)
+    rng = np.random.default_rng(3)
+    blocks[:, 2:] = rng.integers(-2, 3, (300, 32)).astype(np.int8).view(np.uint8)
+    w = make_stored(WeightForm.Q8_0, blocks)
+    x = (2.0 ** rng.choice([0, -24, -48, -60], (3, 32))).astype(np.float32)
+    wanted = PureKernel().multiply(x, make_matrix(w.read(np.arange(300))), np.zeros(3, np.int32))
+    for kernel in [PureKernel(), *compiled_kernels]:
+        for rows in (1, 2, 3):
+            found = kernel.multiply(x[:rows], w, np.zeros(rows, np.int32))
+            assert same(found, wanted[:rows])
+
+
+def test_rows_that_are_not_finite_are_marked_beside_blocks(compiled_kernels):
+    rng = np.random.default_rng(0)
+    w = draw_blocks(rng, WeightForm.Q4_1, 50, 2, "plain")
+    x = rng.standard_normal((9, 64)).astype(np.float32)
+    wanted = PureKernel().multiply(x, w, np.zeros(9, np.int32))
+    x[3, 5], x[8, 0] = np.nan, -np.inf
+    for kernel in [*compiled_kernels, PureKernel()]:
+        marks = np.zeros(9, np.int32)
+        found = kernel.multiply(x, w, marks)
+        assert marks.tolist() == [0, 0, 0, 1, 0, 0, 0, 0, 1]
+        assert same(found[marks == 0], wanted[marks == 0])
 
 
 def test_exact_ties_and_their_neighbours_go_to_even(compiled_kernels):
@@ -133,16 +217,25 @@ def test_small_steps_of_hostile_values_are_numpys(compiled_kernels, kind):
                 assert same(kernel.gate(x), gated)
 
 
-@pytest.mark.parametrize("scale", [1.0, 3.0, 1e12])
+@pytest.mark.parametrize("scale", [1.0, 3.0, 1e12, "blocks"])
 def test_whole_texts_are_numpys(compiled_kernels, tmp_path, scale):
     """Three prompts and sixteen tokens, step by step and together, by every kernel."""
-    weights = open_weights(write_weights(tmp_path / "m", draw_weights(TINY, scale=scale)), TINY)
+    if scale == "blocks":
+        text = BLOCKY
+        stored, decoded = quantise(text, draw_weights(text), choose_forms)
+        floats = open_weights(write_weights(tmp_path / "f", decoded), text)
+        weights = open_weights(write_stored(tmp_path / "m", stored), text)
+    else:
+        text = TINY
+        floats = weights = open_weights(
+            write_weights(tmp_path / "m", draw_weights(text, scale=scale)), text
+        )
     rng = np.random.default_rng(1)
     texts = [tuple(rng.integers(0, 67, size).tolist()) for size in (20, 27, 46)]
 
-    def read(kernel, *, cut):
+    def read(kernel, *, cut, weights=weights):
         decoder = Decoder(weights, kernel)
-        caches = [KeyValueCache(TINY, 46) for _ in texts]
+        caches = [KeyValueCache(text, 46) for _ in texts]
         whole = [
             Reading(cache=cache, tokens=text[: len(text) - 16 * cut], wanted=1)
             for cache, text in zip(caches, texts, strict=True)
@@ -156,7 +249,8 @@ def test_whole_texts_are_numpys(compiled_kernels, tmp_path, scale):
             found += [decoder.read(step)]
         return [[None if one is None else one.tobytes() for one in step] for step in found]
 
-    wanted = read(PureKernel(), cut=1)
+    wanted = read(PureKernel(), cut=1, weights=floats)
+    assert read(PureKernel(), cut=1) == wanted
     assert wanted[-1] == read(PureKernel(), cut=0)[-1]
     for kernel in compiled_kernels:
         assert read(kernel, cut=1) == wanted

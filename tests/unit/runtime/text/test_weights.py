@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from probatum.errors import Fault, Refusal
 from probatum.runtime.text.weights import open_weights
-from tests.unit.runtime.text.llamas import TINY, draw_weights, write_weights
+from tests.unit.runtime.text.llamas import (
+    BLOCKY,
+    TINY,
+    choose_forms,
+    draw_weights,
+    quantise,
+    write_stored,
+    write_weights,
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +44,7 @@ def test_weights_are_seen_where_they_lie(good, copied):
         assert (joined.rows[-12:] == tensors[prefix + "self_attn.v_proj.weight"]).all()
         assert (weights.layers[1].expand.rows[40:] == tensors[prefix + "mlp.up_proj.weight"]).all()
         assert np.allclose(joined.norms, np.linalg.norm(joined.rows.astype(float), axis=1))
-        assert weights.head.rows is weights.embedding
+        assert weights.head is weights.embedding
         assert not joined.rows.flags.writeable
         assert weights.file_bytes == good.stat().st_size
 
@@ -66,6 +74,45 @@ def test_what_is_not_finite_is_refused(tmp_path, value):
     tensors = draw_weights(TINY)
     tensors[5][1][3, 2] = value
     assert refused(write_weights(tmp_path / "m", tensors)) == "text.wrong-weights"
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_blocks_stay_blocks_and_stand_for_float32(tmp_path, copied):
+    stored, decoded = quantise(BLOCKY, draw_weights(BLOCKY), choose_forms)
+    tensors = dict(decoded)
+    path = write_stored(tmp_path / "m", stored)
+    assert path.stat().st_size < write_weights(tmp_path / "f", decoded).stat().st_size / 3
+    prefix = "model.layers.1."
+    with (
+        open_weights(path, BLOCKY, copied=copied) as weights,
+        open_weights(tmp_path / "f", BLOCKY) as floats,
+    ):
+        project = weights.layers[1].project
+        assert project.blocks.dtype == np.uint8
+        assert not project.blocks.flags.writeable
+        whole = project.read(np.arange(len(project.norms)))
+        assert (whole == floats.layers[1].project.rows).all()
+        wide = np.empty((5, BLOCKY.width))
+        weights.layers[1].expand.widen(94, 99, wide)
+        assert (wide[2:] == tensors[prefix + "mlp.up_proj.weight"][:3]).all()
+        for one in ("project", "merge", "expand", "contract"):
+            mine, theirs = getattr(weights.layers[0], one), getattr(floats.layers[0], one)
+            assert (mine.norms == theirs.norms).all()
+        assert weights.head is weights.embedding
+        places = np.array([5, 66, 5])
+        found = weights.embedding.read(places)
+        assert (found == tensors["model.embed_tokens.weight"][places]).all()
+
+
+@pytest.mark.parametrize("scale", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize(("number", "at"), [(0, 0), (2, 0), (2, 2), (8, 22)])
+def test_scales_that_are_not_finite_are_refused(tmp_path, scale, number, at):
+    """Even where all that they multiply is zero."""
+    stored, _ = quantise(BLOCKY, draw_weights(BLOCKY), choose_forms)
+    blocks = stored[number][3]
+    blocks[-1] = 0
+    blocks[-1, at : at + 2] = np.array([scale], "<f2").view(np.uint8)
+    assert refused(write_stored(tmp_path / "m", stored), BLOCKY) == "text.wrong-weights"
 
 
 def test_a_head_that_ends_at_an_odd_byte_is_refused(good, tmp_path):

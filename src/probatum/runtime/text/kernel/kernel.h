@@ -90,6 +90,14 @@ int dot_strided(const float *one, const float *two, long stride, long terms, flo
 /* Sum of squares in float64: not finite only where an element is not. */
 double sum_squares(const float *x, long count);
 
+/* How a matrix is stored: as float32, or in the blocks that ggml calls so. */
+enum { FLOATS, Q4_1, Q8_0 };
+
+long count_row_bytes(long kind, long terms);
+
+/* Decode rows that lie one after another; terms is a multiple of 32. */
+void decode_rows(long kind, const uint8_t *blocks, long rows, long terms, float *out);
+
 typedef void (*work_fn)(void *argument, long item);
 struct pool;
 void run_all(struct pool *pool, work_fn work, void *argument, long items);
