@@ -62,8 +62,8 @@ nightly: environment-test ## Long tests and endless seeds, BUDGET=2h; goes on wh
 	@$(BIN)/python models/fetch.py
 	@$(BIN)/python tools/nightly.py --budget $(BUDGET)
 
-soak: environment-test ## Kill and restart under load for BUDGET=30m; nothing is lost, memory is flat
-	@$(BIN)/python tools/nightly.py --soak $(if $(filter file,$(origin BUDGET)),30m,$(BUDGET))
+soak: environment-test ## Kill and restart under load for BUDGET=30m; ARGS='--of texts' for streams
+	@$(BIN)/python tools/nightly.py --soak $(if $(filter file,$(origin BUDGET)),30m,$(BUDGET)) $(ARGS)
 
 bench: environment-test ## Measure; prints tables and writes bench.json
 	@$(BIN)/python models/fetch.py

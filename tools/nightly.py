@@ -4,7 +4,7 @@
 one, then rounds of all property tests and simulations, every round with a new seed, until the
 budget is spent. What is done is kept in ``.cache/nightly/state.json`` for this very state of the
 source, so the next run goes on; failures are run again first. Exit 1 where anything failed.
-``--soak 30m`` runs the soak alone, for that long, and shows its table.
+``--soak 30m`` runs a soak alone, for that long, and shows its table; ``--of texts`` that of streams.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ FOLDER = ROOT / ".cache" / "nightly"
 STATE = FOLDER / "state.json"
 SEEDED = ("tests/property", "tests/simulation")
 SECONDS = {"s": 1, "m": 60, "h": 3600}
-SOAK = "tests/e2e/test_soak.py"
+SOAKS = {"answers": "tests/e2e/test_soak.py", "texts": "tests/e2e/test_text_soak.py"}
 SOAK_S = 1800.0
 SOAK_SHARE = 0.25
-"""How much of a budget the soak may take: what is cut short would be cut short every night."""
+"""How much of a budget a soak may take: what is cut short would be cut short every night."""
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider")
 
 
@@ -88,26 +88,27 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def list_nightly_tests(budget_s: float = 4 * SOAK_S) -> list[Step]:
-    """One step for each test that is marked ``nightly``; the soak last, and as long as may be."""
+    """One step for each test that is marked ``nightly``; soaks last, and as long as may be."""
     command = [*PYTEST, "--collect-only", "-m", "nightly", "tests"]
     listed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     if listed.returncode not in {0, 5}:  # 5: none is marked
         raise RuntimeError(f"the tests cannot be collected:\n{listed.stdout[-3000:]}")
     names = [line for line in listed.stdout.splitlines() if "::" in line]
     soak = {"PROBATUM_SOAK_S": str(min(SOAK_S, SOAK_SHARE * budget_s))}
+    soaks = tuple(SOAKS.values())
     return [
         Step(
             name=name,
             command=(*PYTEST, "-m", "nightly", name),
-            environment=soak if name.startswith(SOAK) else {},
+            environment=soak if name.startswith(soaks) else {},
         )
-        for name in sorted(names, key=lambda name: name.startswith(SOAK))
+        for name in sorted(names, key=lambda name: name.startswith(soaks))
     ]
 
 
-def run_soak(seconds: float) -> int:
-    """Run the soak alone, all that it says shown; return the exit status."""
-    command = (*PYTEST, "-s", "-m", "nightly", SOAK)
+def run_soak(page: str, seconds: float) -> int:
+    """Run a soak alone, all that it says shown; return the exit status."""
+    command = (*PYTEST, "-s", "-m", "nightly", page)
     environment = os.environ | {"PROBATUM_SOAK_S": str(seconds)}
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
@@ -191,7 +192,8 @@ def main() -> int:
     """Parse the arguments and run."""
     parser = argparse.ArgumentParser(description="Run the long tests, and seeds without end.")
     parser.add_argument("--budget", default="2h", help="2h, 45m, 1h30m …")
-    parser.add_argument("--soak", help="run the soak alone, for so long")
+    parser.add_argument("--soak", help="run a soak alone, for so long")
+    parser.add_argument("--of", choices=SOAKS, default="answers", help="which soak")
     parser.add_argument("--fresh", action="store_true", help="forget what is done")
     arguments = parser.parse_args()
     try:
@@ -199,7 +201,7 @@ def main() -> int:
     except ValueError as error:
         parser.error(str(error))
     if arguments.soak:
-        return run_soak(budget_s)
+        return run_soak(SOAKS[arguments.of], budget_s)
     source = compute_source_digest()
     if arguments.fresh:
         STATE.unlink(missing_ok=True)
