@@ -10,21 +10,20 @@ import ctypes
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from probatum.canon.evaluate import libraries
 from probatum.canon.evaluate.values import Array, Doubles
 
 __all__ = ["Compiled", "find_libraries", "load_library", "load_widest"]
 
 BUILT: Final = Path(__file__).parent / "kernel" / "built"
-LEVELS: Final = (4, 3, 0)
-"""Of vectors: AVX-512, AVX2 with FMA, what every processor of the kind has."""
 
 _AT, _LONG = ctypes.c_void_p, ctypes.c_long
 _APPLY: Final = (_LONG, (_AT, _LONG, _AT, _AT))
-_SIGNATURES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
+_SIGNATURES: Final[libraries.Signatures] = {
     "level": (ctypes.c_int, ()),
     **dict.fromkeys(("exp", "sigmoid", "tanh", "erf", "log"), _APPLY),
     "round": (_LONG, (_AT, _AT, _AT, _LONG, _LONG, _LONG, _LONG, _AT, _AT)),
@@ -40,46 +39,20 @@ _SIGNATURES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
 
 
 def find_libraries(folder: Path = BUILT) -> tuple[Path, ...]:
-    """List the libraries that were built, the widest vectors first."""
-    found = (folder / f"kernel-{level}.so" for level in LEVELS)
-    return tuple(path for path in found if path.is_file())
+    """List the libraries that were built; see `libraries.find_libraries`."""
+    return libraries.find_libraries(folder)
 
 
 def load_library(path: Path) -> ctypes.CDLL:
-    """Load one library.
-
-    Raises:
-        OSError: It is none, or of another version.
-    """
-    library = ctypes.CDLL(str(path))
-    for name, (result, arguments) in _SIGNATURES.items():
-        function = getattr(library, f"probatum_{name}", None)
-        if function is None:
-            raise OSError(f"{path} has no probatum_{name}")
-        function.restype = result
-        function.argtypes = arguments
-    return library
+    """Load one library. Raises OSError if it is none, or of another version."""
+    return libraries.load_library(path, _SIGNATURES)
 
 
 @cache
 def load_widest() -> Compiled | None:
     """Load the library for this processor; None where none was built or loads."""
-    for path in reversed(find_libraries()):
-        try:
-            most = int(load_library(path).probatum_level())
-            break
-        except OSError:
-            continue
-    else:
-        return None
-    for path in find_libraries():
-        level = int(path.stem.partition("-")[2])
-        if level <= most:
-            try:
-                return Compiled(load_library(path), level)
-            except OSError:
-                continue
-    return None
+    loaded = libraries.load_widest(BUILT, _SIGNATURES)
+    return None if loaded is None else Compiled(*loaded)
 
 
 def _find(array: Array) -> int:
@@ -92,7 +65,7 @@ class Compiled:
 
     Args:
         library: Of `load_library`.
-        level: Of `LEVELS`.
+        level: Of `libraries.LEVELS`.
 
     Attributes:
         multiplies: Whether it multiplies faster than a BLAS.

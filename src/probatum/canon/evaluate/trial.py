@@ -11,8 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from probatum.canon.evaluate.compiled import LEVELS, Compiled, load_widest
+from probatum.canon.evaluate.compiled import Compiled, load_widest
 from probatum.canon.evaluate.fused import multiply_fused
+from probatum.canon.evaluate.libraries import LEVELS
 from probatum.canon.evaluate.products import multiply_rows
 from probatum.canon.evaluate.univariate.applying import FUNCTIONS, apply_univariate
 from probatum.canon.evaluate.values import Array, Value
@@ -113,8 +114,7 @@ def explain_compiled() -> CompiledFacts:
     if fault is not None:
         detail = f"numpy evaluates models alone: the compiled kernel gives other bits ({fault})"
         return CompiledFacts(detail=detail, fault=fault)
-    names = dict(zip(LEVELS, ("AVX-512", "AVX2", "this processor's least vectors"), strict=True))
-    detail = f"a compiled kernel helps to evaluate models, with {names[compiled.level]}"
+    detail = f"a compiled kernel helps to evaluate models, with {LEVELS[compiled.level]}"
     return CompiledFacts(detail=detail)
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from probatum.canon.evaluate import libraries
 from probatum.canon.evaluate.values import Array
 from probatum.runtime.text.matrices import AnyMatrix, Matrix
 from probatum.runtime.text.products import settle_products
@@ -23,37 +24,35 @@ from probatum.runtime.text.steps import Floats, Heads, Marks, Part
 __all__ = ["CompiledKernel", "find_libraries", "load_library"]
 
 BUILT: Final = Path(__file__).parent / "kernel" / "built"
-LEVELS: Final = (4, 3, 0)
-"""Of vectors: AVX-512, AVX2 with FMA, what every processor of the kind has."""
 _ROOM: Final = 1 << 14
 """Undecided elements that a call tells the places of."""
 
 _POINTER = ctypes.c_void_p
 _LONG = ctypes.c_long
-_SIGNATURES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
-    "probatum_level": (ctypes.c_int, ()),
-    "probatum_open_pool": (_POINTER, (ctypes.c_int,)),
-    "probatum_close_pool": (None, (_POINTER,)),
-    "probatum_multiply": (
+_SIGNATURES: Final[libraries.Signatures] = {
+    "level": (ctypes.c_int, ()),
+    "open_pool": (_POINTER, (ctypes.c_int,)),
+    "close_pool": (None, (_POINTER,)),
+    "multiply": (
         _LONG,
         (
             *(_POINTER, _POINTER, _POINTER, _LONG, _LONG, _POINTER, _LONG),
             *(_POINTER, _POINTER, _POINTER, _LONG, _POINTER),
         ),
     ),
-    "probatum_multiply_blocks": (
+    "multiply_blocks": (
         _LONG,
         (
             *(_POINTER, _LONG, _POINTER, _POINTER, _LONG, _LONG, _POINTER, _LONG),
             *(_POINTER, _POINTER, _POINTER, _LONG, _POINTER),
         ),
     ),
-    "probatum_norm": (
+    "norm": (
         _LONG,
         (_POINTER, _POINTER, ctypes.c_float, _LONG, _LONG, _POINTER, _POINTER),
     ),
-    "probatum_gate": (_LONG, (_POINTER, _LONG, _LONG, _POINTER, _POINTER, _LONG)),
-    "probatum_attend": (
+    "gate": (_LONG, (_POINTER, _LONG, _LONG, _POINTER, _POINTER, _LONG)),
+    "attend": (
         None,
         (
             *(_POINTER, _POINTER, _POINTER, _LONG, _POINTER, _POINTER),
@@ -64,46 +63,19 @@ _SIGNATURES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
 
 
 def find_libraries(folder: Path = BUILT) -> tuple[Path, ...]:
-    """List the libraries that were built, the widest vectors first."""
-    found = (folder / f"kernel-{level}.so" for level in LEVELS)
-    return tuple(path for path in found if path.is_file())
+    """List the libraries that were built; see `libraries.find_libraries`."""
+    return libraries.find_libraries(folder)
 
 
 def load_library(path: Path) -> ctypes.CDLL:
-    """Load one library.
-
-    Raises:
-        OSError: It is none, or of another version.
-    """
-    library = ctypes.CDLL(str(path))
-    for name, (result, arguments) in _SIGNATURES.items():
-        function = getattr(library, name, None)
-        if function is None:
-            raise OSError(f"{path} has no {name}")
-        function.restype = result
-        function.argtypes = arguments
-    return library
+    """Load one library. Raises OSError if it is none, or of another version."""
+    return libraries.load_library(path, _SIGNATURES)
 
 
 @cache
 def load_widest() -> tuple[ctypes.CDLL, int] | None:
     """Load the library for this processor, and its level; None where none was built or loads."""
-    for path in reversed(find_libraries()):
-        try:
-            most = int(load_library(path).probatum_level())
-            break
-        except OSError:
-            continue
-    else:
-        return None
-    for path in find_libraries():
-        level = int(path.stem.partition("-")[2])
-        if level <= most:
-            try:
-                return load_library(path), level
-            except OSError:
-                continue
-    return None
+    return libraries.load_widest(BUILT, _SIGNATURES)
 
 
 class CompiledKernel:

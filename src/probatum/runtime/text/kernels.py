@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from probatum.canon.evaluate.libraries import LEVELS
 from probatum.runtime.text.compiled import CompiledKernel, load_widest
 from probatum.runtime.text.pure import PureKernel
 from probatum.runtime.text.steps import Kernel
@@ -51,8 +52,7 @@ def explain_kernel() -> KernelFacts:
     if fault is not None:
         detail = f"numpy computes text: the compiled kernel gives other bits ({fault})"
         return KernelFacts(detail=detail, fault=fault)
-    names = {0: "this processor's least vectors", 3: "AVX2", 4: "AVX-512"}
-    return KernelFacts(detail=f"a compiled kernel computes text, with {names[loaded[1]]}")
+    return KernelFacts(detail=f"a compiled kernel computes text, with {LEVELS[loaded[1]]}")
 
 
 @cache
