@@ -4,7 +4,7 @@
 one, then rounds of all property tests and simulations, every round with a new seed, until the
 budget is spent. What is done is kept in ``.cache/nightly/state.json`` for this very state of the
 source, so the next run goes on; failures are run again first. Exit 1 where anything failed.
-``--soak 30m`` runs a soak alone, for that long, and shows its table; ``--of texts`` that of streams.
+``--soak 30m`` runs a soak alone, for that long, and shows its table; ``--of texts`` that of texts.
 """
 
 from __future__ import annotations

@@ -7,11 +7,13 @@ import pytest
 from probatum.cli.asking_text import check_words, show_piece
 from probatum.cli.drawing import Drawing
 from probatum.errors import Refusal
+from probatum.protocol.openai_text import make_seed_nonce
 
 
 def test_a_seed_makes_the_nonces_of_all_turns():
     drawing = Drawing(seed=-2)
     assert drawing.make_nonce(0) == b"\xfe" + b"\xff" * 7 + bytes(24)
+    assert drawing.make_nonce(0) == make_seed_nonce(-2)
     assert len({drawing.make_nonce(turn) for turn in range(100)}) == 100
     assert Drawing().make_nonce(0) is None
     with pytest.raises(Refusal) as caught:
