@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from probatum.hub.upstreams import UpstreamFacts, make_byte_tokenizer, make_relay_model
+from probatum.hub.upstreams import (
+    RELAY_TEMPLATE,
+    UpstreamFacts,
+    make_byte_tokenizer,
+    make_relay_model,
+)
 from probatum.hub.upstreams import write_upstream_package as write
 from probatum.protocol.manifests import UpstreamModel
 from tests.unit.hub.importing.foreign_models import CONTEXT, TEMPLATE, TOKENS, make_tokenizer
@@ -26,6 +31,7 @@ RELAY = make_relay_model("some/model-1", context=4096)
 
 def write_upstream(folder, model=TINY, facts=FACTS):
     if model.engine == "relay":
-        return write(facts, model, folder, tokenizer=make_byte_tokenizer())
+        tokenizer = make_byte_tokenizer()
+        return write(facts, model, folder, tokenizer=tokenizer, template=RELAY_TEMPLATE)
     tokenizer = make_tokenizer().to_str().encode()
     return write(facts, model, folder, tokenizer=tokenizer, template=TEMPLATE)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -22,6 +23,7 @@ from probatum.cli.settings import Common
 from probatum.cli.texting import Asking, Written, describe_text, say_evidence
 from probatum.errors import Fault, ProbatumError, Refusal
 from probatum.evidence.receipt import VerifiedBundle, check_pending
+from probatum.protocol.texts import TextClass, get_text_class
 from probatum.runtime.text.template import ChatMessage
 from probatum.runtime.tokens import TEXT_CHARS
 
@@ -37,6 +39,13 @@ _HELP: Final = (
     "Ctrl-C ends an answer, with its receipt; again, it is not waited for.",
 )
 _PROMPT: Final = "> "
+_PROVEN: Final[Mapping[TextClass, str]] = MappingProxyType(
+    {
+        "text-exact": "rule and weights determine every token",
+        "text-signed": "who said it; another program chose the tokens",
+        "text-relayed": "who said it; a closed service wrote it",
+    }
+)
 
 
 class Conversation:
@@ -157,15 +166,15 @@ class Conversation:
         written = self._get_last()
         answer = written.answer.answer
         verified = check_pending(answer.bundle)
-        facts = verified.receipt.request
+        facts, kind = verified.receipt.request, get_text_class(written.model)
         print_facts(
             {
                 "request": answer.request_id,
                 "model": f"{self._asking.language.name}@{self._asking.language.version}",
                 "package": facts.model.package,
                 "canonical": facts.model.canonical,
-                "class": "text-exact: rule and weights determine every token",
-                "rule": f"GUMBEL-1, temperature {written.drawing.temperature:g}, "
+                "class": f"{kind}: {_PROVEN[kind]}",
+                "rule": f"{written.model.rule}, temperature {written.drawing.temperature:g}, "
                 f"top_k {written.drawing.top_k}, at most {written.drawing.max_tokens} tokens",
                 "nonce": f"{facts.nonce}, drawn by the {facts.nonce_by}",
                 "salt": f"drawn by the {facts.salt_by}; opens the receipt's roots",

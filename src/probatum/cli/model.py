@@ -48,6 +48,16 @@ app.command(
     help="Make a package of a language model, out of a GGUF file or a Hugging Face folder.",
 )
 app.command(
+    "probatum.cli.upstreaming:make_upstream",
+    name="upstream",
+    help="Make a package of a language model that another program runs, as llama.cpp's server.",
+)
+app.command(
+    "probatum.cli.upstreaming:make_relay",
+    name="relay",
+    help="Make a package of a closed service, whose texts a node passes on.",
+)
+app.command(
     "probatum.cli.provenance:sign",
     name="sign",
     help="Sign a package: every file and the manifest; the signature lies beside them.",

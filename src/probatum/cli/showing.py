@@ -7,7 +7,7 @@ from pathlib import Path
 
 from probatum.cli.output import print_facts, print_json
 from probatum.cli.settings import Common
-from probatum.protocol.manifests import Manifest, TensorSpec, TextModel
+from probatum.protocol.manifests import Manifest, TensorSpec, TextModel, UpstreamModel
 from probatum.protocol.primitives import Digest
 
 __all__ = ["describe_package", "describe_spec", "describe_specs", "show_package"]
@@ -63,6 +63,7 @@ def describe_package(digest: Digest, manifest: Manifest) -> dict[str, object]:
         "inputs": describe_specs(manifest.inputs),
         "outputs": describe_specs(manifest.outputs),
         "text": _describe_text(manifest.text),
+        "upstream": _describe_upstream(manifest.upstream),
         "exact": _describe_canonical(manifest),
         "bound": "; ".join(f"{one.name} {one.dtype} {list(one.shape)}" for one in manifest.bound),
         "files": f"{len(manifest.files)}, {sum(f.size for f in manifest.files):,} bytes",
@@ -77,6 +78,17 @@ def _describe_text(text: TextModel | None) -> str:
     return (
         f"{text.architecture}, {text.layers} layers of width {text.width}, "
         f"{text.vocabulary} tokens, context {text.context}, {text.rule} over {text.top_k}"
+    )
+
+
+def _describe_upstream(model: UpstreamModel | None) -> str:
+    if model is None:
+        return ""
+    if model.engine == "relay":
+        return f"a closed service runs it as {model.served_as}: nobody knows what wrote its texts"
+    return (
+        f"{model.engine} runs it as {model.served_as}, numeric class {model.numeric}: checked by "
+        "nobody"
     )
 
 

@@ -18,8 +18,9 @@ from probatum.cli.settings import Common
 from probatum.client.client import Client, TextAnswer
 from probatum.client.hearing import Hearing
 from probatum.errors import Refusal
-from probatum.protocol.manifests import Manifest, TextModel
+from probatum.protocol.manifests import LanguageModel, Manifest, TextModel
 from probatum.protocol.primitives import Digest
+from probatum.protocol.texts import get_text_arithmetic, get_text_class
 from probatum.runtime.text.chat import ChatTokenizer
 from probatum.runtime.text.template import TEMPLATE_BYTES
 from probatum.runtime.tokens import TOKENIZER_BYTES
@@ -42,7 +43,7 @@ class Language:
     version: str
     package: Digest
     manifest: Manifest
-    text: TextModel
+    text: LanguageModel
     words: ChatTokenizer
 
 
@@ -60,6 +61,7 @@ class Written:
     prompt: tuple[int, ...]
     drawing: Drawing
     answer: TextAnswer
+    model: LanguageModel
 
 
 def open_language(common: Common, model: str) -> Language:
@@ -73,7 +75,7 @@ def open_language(common: Common, model: str) -> Language:
     record, _ = find_model(common, model)
     sources = find_sources(common, record.package)
     manifest = fetch_manifest(sources, record.package)
-    if manifest.text is None:
+    if manifest.language is None:
         raise Refusal(
             "text.no-model",
             f"{record.name} {record.version} writes no text",
@@ -87,15 +89,17 @@ def open_language(common: Common, model: str) -> Language:
         )
     said = fetch_file(sources, record.package, manifest, manifest.tokenizer, TOKENIZER_BYTES)
     template = None
-    if manifest.text.template is not None:
-        data = fetch_file(sources, record.package, manifest, manifest.text.template, TEMPLATE_BYTES)
+    if manifest.language.template is not None:
+        data = fetch_file(
+            sources, record.package, manifest, manifest.language.template, TEMPLATE_BYTES
+        )
         template = _decode(data)
     return Language(
         name=record.name,
         version=record.version,
         package=record.package,
         manifest=manifest,
-        text=manifest.text,
+        text=manifest.language,
         words=ChatTokenizer(said, template),
     )
 
@@ -145,6 +149,7 @@ class Asking:
                 version=language.version,
                 timeout_s=self.timeout_s,
                 node=self.node,
+                arithmetic=get_text_arithmetic(language.text),
             )
         )
         shown, is_ended = 0, False
@@ -162,7 +167,11 @@ class Asking:
         answer = hearing.finish()
         show("".join([stream.push(one) for one in answer.ids[shown:]]) + stream.finish())
         return Written(
-            text=language.words.decode(answer.ids), prompt=prompt, drawing=drawing, answer=answer
+            text=language.words.decode(answer.ids),
+            prompt=prompt,
+            drawing=drawing,
+            answer=answer,
+            model=language.text,
         )
 
     def _fit(self, prompt: tuple[int, ...]) -> Drawing:
@@ -190,17 +199,21 @@ def say_evidence(written: Written) -> str:
     """Say on one line what backs a text."""
     answer, drawing = written.answer, written.drawing
     facts = answer.answer.receipt.request
-    price = answer.answer.price_units
+    price, rule = answer.answer.price_units, _say_rule(written.model)
     return " · ".join(
         (
             f"receipt {answer.answer.request_id}",
-            "class text-exact",
+            f"class {get_text_class(written.model)}",
             f"{len(answer.ids)} tokens, {_say_end(answer)}",
-            f"GUMBEL-1, temperature {drawing.temperature:g}, top_k {drawing.top_k}",
+            f"{rule}, temperature {drawing.temperature:g}, top_k {drawing.top_k}",
             f"nonce by the {facts.nonce_by}",
             *((f"price {format_units(price)} tokens",) if price else ()),
         )
     )
+
+
+def _say_rule(model: LanguageModel) -> str:
+    return model.rule if isinstance(model, TextModel) else f"{model.engine}'s own rule"
 
 
 def _say_end(answer: TextAnswer) -> str:
@@ -218,7 +231,7 @@ def describe_text(language: Language, written: Written) -> dict[str, Any]:
         "model": f"{language.name}@{language.version}",
         "package": facts.model.package,
         "canonical": facts.model.canonical,
-        "class": "text-exact",
+        "class": get_text_class(language.text),
         "rule": language.text.rule,
         "temperature": drawing.temperature,
         "top_k": drawing.top_k,

@@ -29,12 +29,25 @@ from probatum.protocol.manifests import (
     encode_manifest,
 )
 
-__all__ = ["UpstreamFacts", "make_byte_tokenizer", "make_relay_model", "write_upstream_package"]
+__all__ = [
+    "RELAY_TEMPLATE",
+    "UpstreamFacts",
+    "make_byte_tokenizer",
+    "make_relay_model",
+    "write_upstream_package",
+]
 
 ABOUT_NAME: Final = "about.txt"
 _TOKENIZER_NAME: Final = "tokenizer.json"
 _TEMPLATE_NAME: Final = "chat_template.jinja"
 _END_TEXT: Final = "<|end|>"
+RELAY_TEMPLATE: Final = (
+    "{% for message in messages %}"
+    "{% if loop.length > 1 %}{{ message.role }}: {% endif %}{{ message.content }}"
+    "{% if not loop.last %}\n\n{% endif %}"
+    "{% endfor %}"
+)
+"""A conversation as the one message that a relay passes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ COMMANDS = """
     pay fund | pay status | pay close | pay withdraw | pay accuse
     account publisher-key new | account publisher-key show | account publisher-key register
     model init | model pack | model check | model publish | model list | model show | model fetch
-    model import | model sign | model verify | model bom
+    model import | model upstream | model relay | model sign | model verify | model bom
     node init | node add-model | node register | node run | node status | node offences
     node api-key new | node api-key list | node api-key revoke
     node api-key budget
