@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import os
@@ -183,19 +184,24 @@ class Terminal:
         )
         os.close(slave)
         self.shown = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._read = 0
 
     def type(self, text):
         os.write(self._master, text.encode())
 
     def await_text(self, text, timeout_s=60):
-        """Wait for something that was not shown before."""
-        until, data = time.monotonic() + timeout_s, b""
-        while not data or text not in data.decode(errors="replace"):
-            assert time.monotonic() < until, self.shown + data.decode(errors="replace")
+        """Wait for a text after the last one waited for; return what came up to its end.
+
+        An empty text is anything at all.
+        """
+        until, found = time.monotonic() + timeout_s, -1
+        while len(self.shown) == self._read or (found := self.shown.find(text, self._read)) < 0:
+            assert time.monotonic() < until, self.shown
             if select.select([self._master], [], [], 0.1)[0]:
-                data += os.read(self._master, 4096)
-        self.shown += data.decode(errors="replace")
-        return data.decode(errors="replace")
+                self.shown += self._decoder.decode(os.read(self._master, 4096))
+        start, self._read = self._read, found + len(text)
+        return self.shown[start : self._read]
 
     def close(self):
         self.process.kill()

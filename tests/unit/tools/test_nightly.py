@@ -72,10 +72,11 @@ def test_rounds_go_on_with_the_next_number(state_path, monkeypatch):
     assert made[-1] == 3
 
 
-def test_the_soak_comes_last_and_takes_its_share_of_the_budget():
-    *others, soak = nightly.list_nightly_tests(600)
-    assert soak.name.startswith(nightly.SOAK)
-    assert soak.environment == {"PROBATUM_SOAK_S": "150.0"}
+def test_the_soaks_come_last_and_take_their_shares_of_the_budget():
+    steps = nightly.list_nightly_tests(600)
+    others, soaks = steps[: -len(nightly.SOAKS)], steps[-len(nightly.SOAKS) :]
+    assert sorted(soak.name.partition("::")[0] for soak in soaks) == sorted(nightly.SOAKS.values())
+    assert [soak.environment for soak in soaks] == [{"PROBATUM_SOAK_S": "150.0"}] * len(soaks)
     assert others
     assert not any(step.environment for step in others)
 
