@@ -11,8 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from probatum.consensus.chain.sqlite_store import SqliteStore
 from probatum.consensus.embedded.engine import EmbeddedEngine
-from probatum.consensus.embedded.sqlite_store import SqliteStore
 from probatum.ledger.genesis import Genesis, get_domain, make_genesis
 from probatum.machine.events import Arrived, Durable, Event, Fired, Moment, Started
 from probatum.machine.wishes import Commit, Reply, Wish

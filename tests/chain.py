@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
+from probatum.consensus.chain.memory_store import MemoryStore
 from probatum.consensus.embedded.engine import EmbeddedEngine
-from probatum.consensus.embedded.memory_store import MemoryStore
 from probatum.ledger.genesis import make_genesis
 from probatum.ledger.params import Params
 from probatum.protocol.ed25519 import OperatingSigner

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
+from probatum.consensus.chain.memory_store import MemoryStore
+from probatum.consensus.chain.sqlite_store import SqliteStore
 from probatum.consensus.embedded.engine import EmbeddedEngine
-from probatum.consensus.embedded.memory_store import MemoryStore
-from probatum.consensus.embedded.sqlite_store import SqliteStore
 from probatum.protocol.blocks import Block
 from probatum.protocol.encoding import decode
 from probatum.protocol.hashing import sha256
@@ -22,7 +22,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from tests.chain import Chain, account
-from probatum.consensus.embedded.sqlite_store import SqliteStore
+from probatum.consensus.chain.sqlite_store import SqliteStore
 from probatum.protocol.transactions.kinds import Transfer
 
 chain = Chain(store=SqliteStore.open(Path(sys.argv[1])))

@@ -3,9 +3,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from probatum.consensus.chain.memory_store import MemoryStore
+from probatum.consensus.chain.sqlite_store import SqliteStore
 from probatum.consensus.embedded.engine import EmbeddedEngine
-from probatum.consensus.embedded.memory_store import MemoryStore
-from probatum.consensus.embedded.sqlite_store import SqliteStore
 from probatum.consensus.tables import TABLES
 from probatum.errors import Refusal
 from probatum.ledger.apply import apply_block

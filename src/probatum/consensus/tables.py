@@ -9,7 +9,7 @@
     record    state key → record, for reading and listing
     node      id → node of the state map, for proofs
 
-Must not know what is in a record. Read next: `embedded.engine`.
+Must not know what is in a record. Read next: `chain.kept`, `embedded.engine`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from probatum.consensus.embedded.memory_store import MemoryStore
+from probatum.consensus.chain.memory_store import MemoryStore
 from probatum.storm.loop import Loop
 from probatum.storm.trace import Trace
 

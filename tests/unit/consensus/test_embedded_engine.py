@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from probatum.consensus import tables
+from probatum.consensus.chain.memory_store import MemoryStore
 from probatum.consensus.embedded.engine import EmbeddedEngine, EngineSettings
-from probatum.consensus.embedded.memory_store import MemoryStore
 from probatum.errors import Fault, Misuse, Refusal
 from probatum.ledger.statemap import EMPTY_ROOT, MerkleMap
 from probatum.protocol.blocks import (
@@ -175,7 +175,7 @@ def test_the_tree_keeps_two_roots_and_leaves_nothing_behind():
 
 
 def store_root(decided):
-    from probatum.consensus.embedded.blocks import Head
+    from probatum.consensus.chain.blocks import Head
 
     row = next(v for t, k, v in decided.rows if (t, k) == (tables.META, tables.HEAD_KEY))
     return decode(Head, row, limit_bytes=1_000).root

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from probatum.consensus.chain.memory_store import MemoryStore
 from probatum.consensus.embedded.engine import EmbeddedEngine
-from probatum.consensus.embedded.memory_store import MemoryStore
 from probatum.ledger.genesis import compute_genesis_hash, get_domain, make_genesis
 from probatum.ledger.params import Params
 from probatum.nodes.full.machine import FullNode, FullSettings

@@ -3,19 +3,19 @@
 Pure: reads come from a store that the caller passes, writes go out as rows that the caller
 commits (`decide`, then `finish`). The order of things makes `kill -9` safe: nothing is told to
 anybody before its rows are durable, and a block that was not committed never was. Must not know
-clocks, disks, or what a transaction does. Read next: `kept`, `probatum.ledger.apply`.
+clocks, disks, or what a transaction does. Read next: `probatum.consensus.chain.kept`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from probatum.consensus.embedded.blocks import (
+from probatum.consensus.chain.blocks import (
     make_block_rows,
     make_state_rows,
 )
-from probatum.consensus.embedded.kept import KeptChain
-from probatum.consensus.embedded.opening import begin
+from probatum.consensus.chain.kept import KeptChain
+from probatum.consensus.chain.opening import begin
 from probatum.consensus.engine import Decided, Dropped, Store
 from probatum.consensus.mempool import Entry, Mempool
 from probatum.errors import Misuse, Refusal

@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from probatum.consensus.chain.sqlite_store import SqliteStore
 from probatum.consensus.embedded.engine import EmbeddedEngine
-from probatum.consensus.embedded.sqlite_store import SqliteStore
 from probatum.ledger.genesis import GENESIS_BYTES, compute_genesis_hash, decode_genesis
 from probatum.nodes.full.app import make_app
 from probatum.nodes.full.machine import FullNode, FullSettings

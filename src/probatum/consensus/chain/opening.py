@@ -6,8 +6,8 @@ Must not know blocks. Read next: `engine`.
 from __future__ import annotations
 
 from probatum.consensus import tables
-from probatum.consensus.embedded.blocks import make_party_rows, make_state_rows
-from probatum.consensus.embedded.cache import CachedTable
+from probatum.consensus.chain.blocks import make_party_rows, make_state_rows
+from probatum.consensus.chain.cache import CachedTable
 from probatum.consensus.engine import Store
 from probatum.errors import Fault
 from probatum.ledger.genesis import Genesis, compute_genesis_changes, encode_genesis

@@ -8,14 +8,14 @@ been told to the owner yet. Must not know the pool, nor how blocks come about. R
 from __future__ import annotations
 
 from probatum.consensus import tables
-from probatum.consensus.embedded.blocks import (
+from probatum.consensus.chain.blocks import (
     NODE_ID_BYTES,
     Head,
     decode_outcome,
     split_ids,
 )
-from probatum.consensus.embedded.cache import CachedTable
-from probatum.consensus.embedded.opening import get_meta
+from probatum.consensus.chain.cache import CachedTable
+from probatum.consensus.chain.opening import get_meta
 from probatum.consensus.engine import Decided, Store
 from probatum.errors import Fault
 from probatum.ledger.genesis import Genesis, get_domain

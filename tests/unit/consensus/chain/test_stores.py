@@ -4,8 +4,8 @@ import sqlite3
 
 import pytest
 
-from probatum.consensus.embedded.memory_store import MemoryStore
-from probatum.consensus.embedded.sqlite_store import SqliteStore
+from probatum.consensus.chain.memory_store import MemoryStore
+from probatum.consensus.chain.sqlite_store import SqliteStore
 from probatum.consensus.tables import RECORD, TABLES
 from probatum.errors import Fault
 from probatum.protocol.transactions.kinds import Transfer
