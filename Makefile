@@ -18,7 +18,7 @@ BIN := $(VENV)/bin
 export VENV
 export PYTHON
 
-.PHONY: help demo demo-chat test check nightly soak bench lock models environment environment-test clean
+.PHONY: help demo demo-chat cometbft test check nightly soak bench lock models environment environment-test clean
 
 help: ## Say what there is
 	@echo "Probatum: an AI network where nobody has to be believed."
@@ -46,6 +46,9 @@ demo: environment ## Start a small network, ask real models, lose a node, verify
 demo-chat: environment ## Talk with a language model, recheck it, kill its node in mid-stream
 	@$(BIN)/python models/fetch.py smollm2-135m-instruct
 	@$(BIN)/probatum demo chat $(ARGS)
+
+cometbft: environment ## Build CometBFT, the engine of several validators, once (Go >= 1.22.11)
+	@$(BIN)/python tools/cometbft.py
 
 check: environment-test ## Lint, types, import contracts
 	@$(BIN)/ruff format --check --quiet . || \
