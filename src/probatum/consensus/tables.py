@@ -44,7 +44,7 @@ RECORD: Final = "record"
 NODE: Final = "node"
 TABLES: Final = (META, HEADER, BLOCK, CHANGES, OUTCOME, RECORD, NODE)
 
-FORMAT: Final = b"probatum-store/1"
+FORMAT: Final = b"probatum-store/2"
 FORMAT_KEY: Final = b"format"
 GENESIS_KEY: Final = b"genesis"
 HEAD_KEY: Final = b"head"

@@ -46,7 +46,14 @@ from probatum.ledger.handlers.withdraw_escrow import apply_withdraw_escrow
 from probatum.ledger.handlers.withdraw_offer import apply_withdraw_offer
 from probatum.ledger.params import Params
 from probatum.ledger.state import Reader, State
-from probatum.protocol.blocks import Block, Change, TransactionResult
+from probatum.protocol.blocks import (
+    Block,
+    Change,
+    Misbehaviour,
+    TransactionResult,
+    ValidatorUpdate,
+    Vote,
+)
 from probatum.protocol.eip712 import Domain
 from probatum.protocol.primitives import Address
 from probatum.protocol.records import Account
@@ -109,11 +116,13 @@ class AppliedBlock:
         changes: Records written, in key order.
         results: One for each transaction of the block.
         charged: Whether each transaction paid its fee, so that its result is final.
+        validator_updates: What an engine of validators must be told, sorted by key (`VAL-1`).
     """
 
     changes: tuple[Change, ...]
     results: tuple[TransactionResult, ...]
     charged: tuple[bool, ...]
+    validator_updates: tuple[ValidatorUpdate, ...] = ()
 
 
 def open_transaction(domain: Domain, data: bytes) -> SignedTransaction:
@@ -144,10 +153,34 @@ def check_fee(params: Params, account: Account, transaction: SignedTransaction) 
 
 
 class BlockRun:
-    """A block while it is applied: give it transactions one by one, then `finish`."""
+    """A block while it is applied: give it transactions one by one, then `finish`.
 
-    def __init__(self, reader: Reader, domain: Domain, *, height: int, time_ms: int) -> None:
-        """Begin a block over the committed state of the height before."""
+    Attributes:
+        validator_updates: After `finish`, what an engine of validators must be told.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        domain: Domain,
+        *,
+        height: int,
+        time_ms: int,
+        votes: tuple[Vote, ...] = (),
+        misbehaviour: tuple[Misbehaviour, ...] = (),
+    ) -> None:
+        """Begin a block over the committed state of the height before.
+
+        Args:
+            reader: That state.
+            domain: What signatures must be for.
+            height: As in the `Block`, like the arguments after it.
+            time_ms: The header time.
+            votes: On the block before.
+            misbehaviour: That the block holds proof of.
+        """
+        del votes, misbehaviour
+        self.validator_updates: tuple[ValidatorUpdate, ...] = ()
         self._state = State(reader)
         self._context = Context(
             domain=domain,
@@ -214,7 +247,14 @@ def apply_block(
     Raises:
         InvariantBroken: `ledger.invariant-broken`, a bug of this software.
     """
-    run = BlockRun(reader, domain, height=block.height, time_ms=block.time_ms)
+    run = BlockRun(
+        reader,
+        domain,
+        height=block.height,
+        time_ms=block.time_ms,
+        votes=block.votes,
+        misbehaviour=block.misbehaviour,
+    )
     codes: list[str] = []
     charged: list[bool] = []
     for data in block.transactions:
@@ -224,10 +264,12 @@ def apply_block(
         except Refusal as refusal:
             codes.append(refusal.code)
             charged.append(False)
+    changes = run.finish()
     return AppliedBlock(
-        changes=run.finish(),
+        changes=changes,
         results=tuple(TransactionResult(code=code) for code in codes),
         charged=tuple(charged),
+        validator_updates=run.validator_updates,
     )
 
 

@@ -31,6 +31,7 @@ from probatum.protocol.records import (
     StakeRecord,
     Supply,
 )
+from probatum.protocol.validators import ValidatorRecord
 
 __all__ = ["InvariantBroken", "check_changes", "check_records", "sum_units"]
 
@@ -50,7 +51,7 @@ def sum_units(record: LedgerValue | None) -> int:
     match record:
         case Account():
             return record.balance
-        case StakeRecord():
+        case StakeRecord() | ValidatorRecord():
             return record.bonded + sum(entry.amount for entry in record.unbonding)
         case ChallengeRecord():
             return record.bond_units
@@ -66,7 +67,7 @@ def _check_range(record: LedgerValue | None) -> None:
     match record:
         case Account():
             amounts: tuple[int, ...] = (record.balance, record.nonce)
-        case StakeRecord():
+        case StakeRecord() | ValidatorRecord():
             amounts = (record.bonded, *(entry.amount for entry in record.unbonding))
         case Supply():
             amounts = (record.issued, record.burned)

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from probatum.errors import Refusal
 from probatum.ledger.state import Reader
 from probatum.ledger.statemap import MerkleMap
-from probatum.protocol import limits, records
+from probatum.protocol import limits, records, validators
 from probatum.protocol.encoding import LedgerValue, decode, encode_document
 from probatum.protocol.messages import StateItem
 
@@ -34,6 +34,10 @@ _KINDS: Final[tuple[tuple[bytes, type[LedgerValue]], ...]] = (
     (records.PUBLISHER_KEY, records.PublisherKeyRecord),
     (records.RETURNED, records.ReturnRecord),
     (records.STAKE, records.StakeRecord),
+    (validators.CONSENSUS_KEY, validators.ConsensusKeyRecord),
+    (validators.INFRACTION, validators.InfractionRecord),
+    (validators.MISSED, validators.MissedRecord),
+    (validators.VALIDATOR, validators.ValidatorRecord),
 )
 
 
@@ -82,6 +86,8 @@ def decode_record(key: bytes, value: bytes) -> LedgerValue:
     """
     if key == records.SUPPLY_KEY:
         return decode(records.Supply, value, limit_bytes=limits.STATE_VALUE_BYTES)
+    if key == validators.VALIDATOR_SET_KEY:
+        return decode(validators.ValidatorSet, value, limit_bytes=limits.STATE_VALUE_BYTES)
     for prefix, kind in _KINDS:
         if key.startswith(prefix):
             return decode(kind, value, limit_bytes=limits.STATE_VALUE_BYTES)

@@ -12,7 +12,12 @@ from pathlib import Path
 
 from probatum.errors import ProbatumError, Refusal
 from probatum.hub.package import Package, load_package
-from probatum.ledger.genesis import GENESIS_BYTES, compute_genesis_hash, decode_genesis
+from probatum.ledger.genesis import (
+    GENESIS_BYTES,
+    compute_genesis_hash,
+    decode_genesis,
+    get_engine_key,
+)
 from probatum.nodes.inference.upstreams import open_upstreams
 from probatum.nodes.shell.api_keys import load_keys
 from probatum.nodes.shell.config import (
@@ -115,7 +120,7 @@ def _load_trust(home: Path, config: AnyConfig | None) -> Trust:
         chain_id=genesis.chain_id,
         genesis_hash=compute_genesis_hash(genesis).hex(),
         engine="embedded",
-        key=genesis.key,
+        key=get_engine_key(genesis).hex(),
     )
 
 

@@ -60,6 +60,14 @@ VOUCHERS: Final = 64
 """Of one transaction: each may cost a signature check."""
 BLOCK_TRANSACTIONS: Final = 20_000
 BLOCK_BYTES: Final = 16 * MIB
+VALIDATORS: Final = 256
+"""Of one set: a seal holds them all, and a vote of each."""
+VALIDATOR_CANDIDATES: Final = 512
+"""Validators that have a seat or wait for one; the weakest beyond are forgotten until they act."""
+MISBEHAVIOURS: Final = 1_024
+"""Of one block: more than `EVIDENCE_BYTES` of evidence can name."""
+EVIDENCE_BYTES: Final = 128 * KIB
+"""Evidence of misbehaviour in one block, as the engine encodes it."""
 MEMPOOL_TRANSACTIONS: Final = 50_000
 MEMPOOL_BYTES: Final = 64 * MIB
 MEMPOOL_PER_ACCOUNT: Final = 4_096

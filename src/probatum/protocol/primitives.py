@@ -19,6 +19,8 @@ __all__ = [
     "Address",
     "Amount",
     "Code",
+    "ConsensusAddress",
+    "ConsensusKey",
     "Digest",
     "Height",
     "Index",
@@ -35,6 +37,8 @@ __all__ = [
     "address_from_hex",
     "address_to_hex",
     "make_address",
+    "make_consensus_address",
+    "make_consensus_key",
     "make_digest",
     "make_nonce",
     "make_operating_key",
@@ -56,6 +60,8 @@ _Root = NewType("_Root", bytes)
 _Address = NewType("_Address", bytes)
 _OperatingKey = NewType("_OperatingKey", bytes)
 _OperatingSignature = NewType("_OperatingSignature", bytes)
+_ConsensusAddress = NewType("_ConsensusAddress", bytes)
+_ConsensusKey = NewType("_ConsensusKey", bytes)
 _PublisherKey = NewType("_PublisherKey", bytes)
 _PublisherSignature = NewType("_PublisherSignature", bytes)
 _RecoverableSignature = NewType("_RecoverableSignature", bytes)
@@ -73,6 +79,10 @@ OperatingKey: TypeAlias = Annotated[_OperatingKey, Meta(min_length=32, max_lengt
 """A node's Ed25519 public key."""
 OperatingSignature: TypeAlias = Annotated[_OperatingSignature, Meta(min_length=64, max_length=64)]
 """An Ed25519 signature by a node's operating key."""
+ConsensusKey: TypeAlias = Annotated[_ConsensusKey, Meta(min_length=32, max_length=32)]
+"""The Ed25519 public key by which a validator signs its votes (`VAL-1`)."""
+ConsensusAddress: TypeAlias = Annotated[_ConsensusAddress, Meta(min_length=20, max_length=20)]
+"""How the engine names a validator: the first 20 bytes of SHA-256 of its key (`VAL-1`)."""
 PublisherKey: TypeAlias = Annotated[_PublisherKey, Meta(min_length=65, max_length=65)]
 """A publisher's P-256 public key: 4, then both coordinates, 32 bytes each (`SIGN-2`)."""
 PublisherSignature: TypeAlias = Annotated[_PublisherSignature, Meta(min_length=64, max_length=64)]
@@ -142,6 +152,16 @@ def make_operating_signature(value: bytes) -> OperatingSignature:
     if len(value) != 64:
         raise _wrong_size(value, 64, "an operating signature")
     return _OperatingSignature(value)
+
+
+def make_consensus_key(value: bytes) -> ConsensusKey:
+    """Take 32 bytes as a validator's public key. Raises Refusal `primitive.bad-length`."""
+    return _ConsensusKey(_sized(value, 32, "a consensus key"))
+
+
+def make_consensus_address(value: bytes) -> ConsensusAddress:
+    """Take 20 bytes as a validator's address. Raises Refusal `primitive.bad-length`."""
+    return _ConsensusAddress(_sized(value, 20, "a consensus address"))
 
 
 def make_publisher_key(value: bytes) -> PublisherKey:

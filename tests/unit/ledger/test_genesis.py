@@ -3,14 +3,18 @@
 import json
 
 import pytest
+from msgspec.structs import asdict
 
-from probatum.errors import Refusal
+from probatum.errors import Misuse, Refusal
+from probatum.ledger.consensus_params import decode_consensus_params
 from probatum.ledger.genesis import (
     compute_genesis_changes,
     compute_genesis_hash,
+    compute_genesis_set,
     decode_genesis,
     encode_genesis,
     get_domain,
+    get_engine_key,
     make_genesis,
 )
 from probatum.ledger.invariants import check_records
@@ -18,8 +22,21 @@ from probatum.ledger.params import Params, decode_params
 from probatum.ledger.queries import decode_record
 from probatum.protocol.hashing import sha256
 from probatum.protocol.primitives import AMOUNT_BOUND
-from probatum.protocol.records import PARAMS_KEY
+from probatum.protocol.records import PARAMS_KEY, SUPPLY_KEY
+from probatum.protocol.validators import (
+    CONSENSUS_PARAMS_KEY,
+    VALIDATOR_SET_KEY,
+    compute_consensus_address,
+    get_consensus_key_key,
+)
 from tests.chain import ENGINE, RICH, account, make_test_genesis
+from tests.validators import (
+    SMALL,
+    STAKE,
+    consensus_address,
+    consensus_key,
+    make_test_validator_genesis,
+)
 
 
 def encode_changed(**changes):
@@ -98,3 +115,87 @@ def test_the_supply_is_bounded():
 def test_strict_decoding(changes):
     with pytest.raises(Refusal, match="encoding"):
         decode_genesis(encode_changed(**changes))
+
+
+def validator_document(**changes):
+    document = json.loads(encode_genesis(make_test_validator_genesis()))
+    return json.dumps(document | changes, separators=(",", ":")).encode()
+
+
+def validator_entries(*, count=4, **changes):
+    entries = json.loads(validator_document())["validators"]
+    return [entry | changes for entry in entries[:count]]
+
+
+def test_a_chain_of_one_key_knows_nothing_of_validators():
+    document = json.loads(encode_genesis(make_test_genesis()))
+    assert {"consensus", "validators"}.isdisjoint(document)
+    keys = {change.key for change in compute_genesis_changes(make_test_genesis())}
+    assert all(not key.startswith((b"validator", b"consensus")) for key in keys)
+    assert get_engine_key(make_test_genesis()) == ENGINE.key
+    with pytest.raises(Misuse, match="validators"):
+        compute_genesis_set(make_test_genesis())
+
+
+def test_validators_start_with_stake_that_counts_as_issued():
+    genesis = make_test_validator_genesis(3, stakes={1: 2 * STAKE, 2: STAKE + 1})
+    changes = {change.key: change.value for change in compute_genesis_changes(genesis)}
+    params = {PARAMS_KEY, CONSENSUS_PARAMS_KEY}
+    check_records(decode_record(k, v) for k, v in changes.items() if k not in params)
+    supply = decode_record(SUPPLY_KEY, changes[SUPPLY_KEY])
+    assert supply.issued == 8 * RICH + 4 * STAKE + 1
+    assert decode_consensus_params(changes[CONSENSUS_PARAMS_KEY]) == SMALL
+    found = decode_record(VALIDATOR_SET_KEY, changes[VALIDATOR_SET_KEY])
+    assert found == compute_genesis_set(genesis)
+    assert found.waiting == ()
+    assert [seat.power for seat in found.seats] == [20, 10, 10]
+    assert found.seats[0].key == consensus_key(1)
+    others = [compute_consensus_address(seat.key) for seat in found.seats[1:]]
+    assert others == sorted(others)
+    for number in range(3):
+        place = get_consensus_key_key(consensus_address(number))
+        assert decode_record(place, changes[place]).account == account(number).address
+    with pytest.raises(Misuse, match="one key"):
+        get_engine_key(genesis)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"key": "00" * 32}, "encoding.not-canonical"),
+        ({"engine": "embedded"}, "genesis.bad-engine"),
+        ({"validators": []}, "encoding.not-canonical"),
+        ({"validators": validator_entries()[::-1]}, "genesis.bad-validators"),
+        ({"validators": [validator_entries()[0]] * 2}, "genesis.bad-validators"),
+        ({"validators": validator_entries(key="11" * 32)}, "genesis.bad-validators"),
+        ({"validators": validator_entries(stake_units=1)}, "genesis.bad-validators"),
+        ({"validators": validator_entries(stake_units=AMOUNT_BOUND - 1)}, "genesis.supply"),
+        (
+            {"consensus": asdict(SMALL) | {"max_validators": 3}},
+            "genesis.bad-validators",
+        ),
+        (
+            {"consensus": asdict(SMALL) | {"evidence_age_blocks": 6}},
+            "ledger.evidence-outlives-stake",
+        ),
+        (
+            {"consensus": asdict(SMALL) | {"evidence_age_ms": 6_000}},
+            "ledger.evidence-outlives-stake",
+        ),
+        ({"consensus": asdict(SMALL) | {"max_validators": 257}}, "encoding.malformed"),
+        ({"consensus": asdict(SMALL) | {"min_consensus_stake_units": 1}}, "encoding.malformed"),
+    ],
+)
+def test_bad_validators(changes, code):
+    decode_genesis(validator_document())
+    with pytest.raises(Refusal) as caught:
+        decode_genesis(validator_document(**changes))
+    assert caught.value.code.startswith(code)
+
+
+@pytest.mark.parametrize("missing", ["consensus", "validators"])
+def test_validators_and_their_parameters_come_together(missing):
+    document = json.loads(validator_document())
+    del document[missing]
+    with pytest.raises(Refusal, match=r"genesis\.bad"):
+        decode_genesis(json.dumps(document, separators=(",", ":")).encode())

@@ -18,7 +18,7 @@ from probatum.consensus.chain.cache import CachedTable
 from probatum.consensus.chain.opening import get_meta
 from probatum.consensus.engine import Decided, Store
 from probatum.errors import Fault
-from probatum.ledger.genesis import Genesis, get_domain
+from probatum.ledger.genesis import Genesis, get_domain, get_engine_key
 from probatum.ledger.params import Params, decode_params
 from probatum.ledger.queries import get_items, list_items
 from probatum.ledger.state import EMPTY_ACCOUNT
@@ -28,7 +28,6 @@ from probatum.protocol.blocks import BlockView, Change
 from probatum.protocol.eip712 import Domain
 from probatum.protocol.encoding import decode
 from probatum.protocol.headers import SignedHeader
-from probatum.protocol.hexes import key_from_hex
 from probatum.protocol.messages import Outcome, StateItem
 from probatum.protocol.primitives import Address, Digest, OperatingKey
 from probatum.protocol.records import PARAMS_KEY, Account, get_account_key
@@ -53,7 +52,7 @@ class KeptChain:
         self._store = store
         self._genesis_time_ms = genesis.time_ms
         self.domain: Domain = get_domain(genesis)
-        self.key: OperatingKey = key_from_hex(genesis.key)
+        self.key: OperatingKey = get_engine_key(genesis)
         self._records = CachedTable(store, tables.RECORD, cached_records)
         self._nodes = CachedTable(store, tables.NODE, cached_nodes)
         self.last_header: SignedHeader | None = None
