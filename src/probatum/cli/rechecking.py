@@ -10,18 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from probatum.cli.bundles import ContentFiles, find_bundle, is_request_id, load_tensors, resolve
 from probatum.cli.failures import OK, REFUSED
 from probatum.cli.fetching import open_store
+from probatum.cli.logprobs import PlaceShown, list_places, say_places
 from probatum.cli.output import print_json, print_lines, waiting
 from probatum.cli.settings import DEFAULTS, Common, read_bounded
+from probatum.client.proofs import make_check_now
 from probatum.errors import Refusal
 from probatum.evidence.receipt import check_bundle, check_inputs, check_outputs, check_pending
 from probatum.hub.package import load_package
 from probatum.protocol import limits
 from probatum.protocol.bundles import decode_bundle
 from probatum.protocol.hexes import bytes_from_hex, digest_from_hex
+from probatum.protocol.logprobs import MOST_LOGPROBS
 from probatum.protocol.oip import decode_infer_request
 from probatum.protocol.primitives import make_salt
 
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from probatum.protocol.receipts import Receipt
     from probatum.protocol.tensors import Tensor
     from probatum.runtime.rechecking import Recheck
+    from probatum.runtime.text.rechecking import RecheckedText
 
 __all__ = ["recheck"]
 
@@ -52,6 +57,13 @@ def recheck(
     package: Annotated[
         Path | None, Parameter(help="The package's folder; else the store of fetched packages.")
     ] = None,
+    logprobs: Annotated[
+        int | None,
+        Parameter(
+            help="Of a text, tell each token's logprob too, and those of so many likeliest ones.",
+            validator=Number(gte=0, lte=MOST_LOGPROBS),
+        ),
+    ] = None,
     common: Common = DEFAULTS,
 ) -> int:
     """Compute an answer of class exact again, here, and say whether the receipt's is right.
@@ -66,7 +78,7 @@ def recheck(
     data = find_bundle(common, what)
     is_settled = decode_bundle(data).settlement is not None
     trust = common.find_trust() if is_settled else None
-    verified = check_pending(data) if trust is None else check_bundle(data, trust)
+    verified = check_pending(data) if trust is None else check_bundle(data, make_check_now(trust))
     receipt = verified.receipt
     secret, inputs, outputs = _load(common, what, request, salt)
     check_inputs(receipt, secret, inputs)
@@ -76,9 +88,12 @@ def recheck(
     if found.manifest.upstream is not None:
         raise _refuse_upstream(found.manifest.upstream)
     if found.manifest.text is not None:
-        fault = _check_text(verified, found, inputs, outputs)
-        _report_text(common, receipt, outputs, fault)
-        return OK if fault is None else REFUSED
+        text = _check_text(verified, found, inputs, outputs, logprobs)
+        places = list_places(found, outputs, text.logprobs)
+        _report_text(common, receipt, outputs, text.fault, places)
+        return OK if text.fault is None else REFUSED
+    if logprobs is not None:
+        raise Refusal("receipt.no-text", "only a text has logprobs", hint="leave --logprobs out")
     outcome = _compute(receipt, found, secret, inputs, outputs)
     _report(common, receipt, outcome)
     return OK if outcome.difference is None else REFUSED
@@ -149,7 +164,8 @@ def _check_text(
     package: Package,
     inputs: tuple[Tensor, ...],
     outputs: tuple[Tensor, ...] | None,
-) -> TextFault | None:
+    logprobs: int | None,
+) -> RecheckedText:
     """Hold the package's graph to its weights, then the text to the rule."""
     if outputs is None:
         raise Refusal(
@@ -169,6 +185,7 @@ def _check_text(
             inputs,
             outputs,
             verified.cancellation,
+            top_logprobs=logprobs,
         )
 
 
@@ -177,10 +194,13 @@ def _report_text(
     receipt: Receipt,
     outputs: tuple[Tensor, ...] | None,
     fault: TextFault | None,
+    places: tuple[PlaceShown, ...],
 ) -> None:
     if common.json:
+        told = {"logprobs": places} if places else {}
         print_json(
             {
+                **told,
                 "right": fault is None,
                 "request_id": receipt.request.request_id,
                 "node": receipt.node.account,
@@ -200,14 +220,15 @@ def _report_text(
     if fault is None:
         tokens = outputs[0].shape[0] if outputs else 0
         end = "cancelled, as its gateway signed" if receipt.cancelled else "ended where it must"
-        print_lines((f"right: all {tokens} tokens are the rule's choices; {end}.",))
+        said = f"right: all {tokens} tokens are the rule's choices; {end}."
+        print_lines((said, *say_places(places)))
         return
     text = f"wrong: token {fault.place}: {fault.why}"
     if fault.given is not None:
         text += f"; given is {fault.given}"
     if fault.right is not None:
         text += f", the rule chooses {fault.right}"
-    print_lines((text, f"signed by the node {receipt.node.account}"))
+    print_lines((text, f"signed by the node {receipt.node.account}", *say_places(places)))
 
 
 def _report(common: Common, receipt: Receipt, outcome: Recheck) -> None:

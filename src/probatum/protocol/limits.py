@@ -27,6 +27,8 @@ LEDGER_FRAME_BYTES: Final = 24 * MIB
 """One message without tensors: a block, or the records that somebody follows."""
 TEXT_TOKENS: Final = 1 << 20
 """Of a prompt and its answer together; a model may read fewer."""
+LOGPROBS_BYTES: Final = 16 * MIB
+"""Logprobs of one answer, as messages carry them."""
 TEXT_PREFIX_TOKENS: Final = 16
 """A node signs the beginning of an answer each time that it is so much longer."""
 

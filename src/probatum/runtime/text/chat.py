@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
 from probatum.errors import Refusal
+from probatum.runtime.text.spelling import TokenSpelling
 from probatum.runtime.text.template import ChatMessage, ChatTemplate
 from probatum.runtime.tokens import TEXT_CHARS, check_tokenizer, guard_tokenizer
 
@@ -55,6 +56,7 @@ class ChatTokenizer:
             if folded and one.normalized and number != unknown
         )
         self._longest = tuple(sorted(self._special, key=len, reverse=True))
+        self._tokens = TokenSpelling(self._spelling, tokenizer)
         self._template = None if template is None else ChatTemplate(template)
 
     def encode_chat(self, messages: Sequence[ChatMessage]) -> tuple[int, ...]:
@@ -97,6 +99,14 @@ class ChatTokenizer:
         """
         text: str = guard_tokenizer(lambda: self._spelling.decode(list(ids)))
         return text
+
+    def spell(self, token: int) -> bytes | None:
+        """Spell one token by itself, special ones too; None of a number that is none.
+
+        Raises:
+            Refusal: `tokens.bad-tokenizer`.
+        """
+        return self._tokens.spell(token)
 
     def start_stream(self) -> TextStream:
         """Begin to turn tokens into text as they come."""

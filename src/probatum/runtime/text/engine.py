@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import ParamSpec, cast
 
 from probatum.errors import Fault, ProbatumError, Refusal
 from probatum.protocol.manifests import Manifest
@@ -32,7 +32,7 @@ from probatum.runtime.text.weights import open_weights
 
 __all__ = ["TextEngine", "TextJob"]
 
-T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class TextJob:
@@ -97,7 +97,8 @@ class TextEngine:
 
         Args:
             request: What is asked.
-            on_tokens: Is given new tokens in order, not those of the prefix.
+            on_tokens: Is given new tokens in order, not those of the prefix; with each run its
+                packed logprobs, if the request wants them.
             on_done: Is given the answer, or why there is none, once: `text.wrong-prefix`,
                 `text.not-finite`, `text.failed`, `text.closed`.
 
@@ -209,16 +210,16 @@ def _make_closed() -> Fault:
     return Fault("text.closed", "the engine is closed", hint="ask another node")
 
 
-def _ignore(_: tuple[int, ...]) -> None:
+def _ignore(_: tuple[int, ...], __: bytes = b"", /) -> None:
     """Take nothing: who scores gets no new tokens."""
 
 
-def _guard(text: Text, callback: Callable[[T], None]) -> Callable[[T], None]:
+def _guard(text: Text, callback: Callable[P, None]) -> Callable[P, None]:
     """Keep what a callback raises from the other texts: its own ends, and the error is shown."""
 
-    def call(value: T) -> None:
+    def call(*values: P.args, **named: P.kwargs) -> None:
         try:
-            callback(value)
+            callback(*values, **named)
         except Exception as error:  # noqa: BLE001 - a caller's code, on the engine's thread
             text.is_cancelled = True
             threading.excepthook(

@@ -1,23 +1,40 @@
 """Computes the choices of a text again, by one prefill; says where the text is wrong (`TEXT-1`).
 
+The same prefill has the logits, so it also tells how likely the model held each token.
+
 Must not know receipts' stores or networks. Read next: `probatum.evidence.texts`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from probatum.errors import Refusal
 from probatum.evidence.texts import TextFault, find_text_fault
+from probatum.protocol.logprobs import TokenLogprobs
 from probatum.protocol.manifests import Manifest, check_tensors_match
 from probatum.protocol.prefixes import Cancellation
 from probatum.protocol.receipts import Receipt
 from probatum.protocol.tensors import Tensor
 from probatum.protocol.texts import read_answer, read_question
 from probatum.runtime.text.engine import TextEngine
-from probatum.runtime.text.requests import TextRequest, get_text_model
+from probatum.runtime.text.requests import TextRequest, TextScore, get_text_model
 
-__all__ = ["recheck_text"]
+__all__ = ["RecheckedText", "recheck_text"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecheckedText:
+    """What came of it.
+
+    Attributes:
+        fault: The first one, None if the text is right.
+        logprobs: Of the answer's tokens, as far as they are tokens; empty if none were wanted.
+    """
+
+    fault: TextFault | None
+    logprobs: tuple[TokenLogprobs, ...] = ()
 
 
 def recheck_text(
@@ -29,7 +46,8 @@ def recheck_text(
     cancellation: Cancellation | None,
     *,
     threads: int = 1,
-) -> TextFault | None:
+    top_logprobs: int | None = None,
+) -> RecheckedText:
     """Recheck a text.
 
     Args:
@@ -40,9 +58,8 @@ def recheck_text(
         outputs: What was answered.
         cancellation: The one that the receipt names, None if it names none.
         threads: To compute with.
-
-    Returns:
-        The first fault, None if the text is right.
+        top_logprobs: How many alternatives are wanted beside each token's logprob; None where no
+            logprobs are.
 
     Raises:
         Refusal: `receipt.other-meaning`, `schema.*`, `text.*`.
@@ -66,12 +83,14 @@ def recheck_text(
         top_k=question.top_k,
         choice=question.choice,
         nonce=bytes.fromhex(receipt.request.nonce),
+        top_logprobs=top_logprobs,
     )
-    chosen: tuple[int, ...] = ()
+    scored = TextScore(chosen=(), ended=False)
     if none:
         engine = TextEngine(manifest, weights, threads=threads)
         try:
-            chosen = engine.score(request, ids[:none]).chosen
+            scored = engine.score(request, ids[:none])
         finally:
             engine.close()
-    return find_text_fault(model, question.limit, answer, chosen, cancellation)
+    fault = find_text_fault(model, question.limit, answer, scored.chosen, cancellation)
+    return RecheckedText(fault=fault, logprobs=scored.logprobs)

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from probatum.errors import Refusal
+from probatum.protocol.logprobs import MOST_LOGPROBS, TokenLogprobs, check_logprobs_room
 from probatum.protocol.manifests import Manifest, TextModel, check_dims_admitted
 
 __all__ = [
@@ -36,6 +37,8 @@ class TextRequest:
         choice: Number of the answer among those of one request.
         nonce: 32 bytes that the noise is made of.
         prefix: Of the answer, as another chose it: checked before anything new is chosen.
+        top_logprobs: How many alternatives are wanted beside each new token's logprob; None where
+            no logprobs are.
     """
 
     prompt: tuple[int, ...]
@@ -45,6 +48,7 @@ class TextRequest:
     choice: int
     nonce: bytes
     prefix: tuple[int, ...] = ()
+    top_logprobs: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +71,12 @@ class TextScore:
     Attributes:
         chosen: The rule's choice at each place, after the answer's tokens before it.
         ended: Whether the answer ends where it may, and not before.
+        logprobs: Of the answer's own tokens; empty where none were asked for.
     """
 
     chosen: tuple[int, ...]
     ended: bool
+    logprobs: tuple[TokenLogprobs, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +116,8 @@ def check_text_request(manifest: Manifest, request: TextRequest) -> None:
 
     Raises:
         Refusal: `text.no-model`, `text.too-long`, `text.bad-token`, `text.bad-rule`,
-            `text.wrong-prefix`, and those of `check_dims_admitted`.
+            `text.bad-logprobs`, `text.too-many-logprobs`, `text.wrong-prefix`, and those of
+            `check_dims_admitted`.
     """
     text = get_text_model(manifest)
     prompt, prefix, limit = request.prompt, request.prefix, request.limit
@@ -141,6 +148,10 @@ def check_text_request(manifest: Manifest, request: TextRequest) -> None:
             f"temperature is finite and not negative, top_k 1 to {text.top_k}, choice a number "
             f"from 0, the nonce {_NONCE_BYTES} bytes",
         )
+    if request.top_logprobs is not None:
+        if not 0 <= request.top_logprobs <= MOST_LOGPROBS:
+            raise Refusal("text.bad-logprobs", f"0 to {MOST_LOGPROBS} alternatives can be told")
+        check_logprobs_room(request.top_logprobs, limit)
     stop = next((place for place, one in enumerate(prefix[:-1]) if one in text.stop_ids), None)
     if stop is not None or len(prefix) > limit:
         place = limit if stop is None else stop + 1

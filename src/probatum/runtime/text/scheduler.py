@@ -8,12 +8,14 @@ No bit depends on any of it (`CANON-7`). Must not know threads. Read `decoder` f
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from probatum.errors import Fault, ProbatumError, Refusal
+from probatum.protocol.logprobs import TokenLogprobs, pack_logprobs
 from probatum.protocol.manifests import TextModel
 from probatum.runtime.text.cache import KeyValueCache
 from probatum.runtime.text.decoder import Decoder, Reading
+from probatum.runtime.text.logprobs import compute_logprobs
 from probatum.runtime.text.requests import (
     TextAnswer,
     TextLimits,
@@ -26,7 +28,15 @@ from probatum.runtime.text.steps import Floats
 
 __all__ = ["OnDone", "OnTokens", "Scheduler", "Text"]
 
-OnTokens: TypeAlias = Callable[[tuple[int, ...]], None]
+
+class OnTokens(Protocol):
+    """Takes new tokens, and their packed logprobs where those were asked for."""
+
+    def __call__(self, ids: tuple[int, ...], logprobs: bytes = b"", /) -> None:
+        """Take them."""
+        ...
+
+
 OnDone: TypeAlias = Callable[[TextAnswer | TextScore | ProbatumError], None]
 
 
@@ -69,6 +79,7 @@ class Text:
         closed = scores or has_ended(model, request.prefix, request.limit)
         self._to_read = len(self._tokens) - closed
         self._choices: list[int] = []
+        self._logprobs: list[TokenLogprobs] = []
         self._cache: KeyValueCache | None = None
 
     @property
@@ -109,8 +120,10 @@ class Text:
             if place >= len(prefix):
                 self._tokens.append(chosen)
                 self._to_read += 1
-                self.on_tokens((chosen,))
-            elif chosen != prefix[place] and not self._scores:
+                self._tell(row, chosen)
+            elif self._scores:
+                self._weigh(row, prefix[place])
+            elif chosen != prefix[place]:
                 return Refusal(
                     "text.wrong-prefix",
                     f"the token at place {place} of the prefix is {prefix[place]}; the rule "
@@ -119,13 +132,26 @@ class Text:
                 )
         return self._finish()
 
+    def _tell(self, row: Floats, chosen: int) -> None:
+        """Tell a new token; who asked for no logprobs pays for none."""
+        top = self._request.top_logprobs
+        if top is None:
+            self.on_tokens((chosen,))
+        else:
+            self.on_tokens((chosen,), pack_logprobs((compute_logprobs(row, chosen, top),), top))
+
+    def _weigh(self, row: Floats, given: int) -> None:
+        if self._request.top_logprobs is not None:
+            self._logprobs.append(compute_logprobs(row, given, self._request.top_logprobs))
+
     def _finish(self) -> TextAnswer | TextScore | None:
         ids = tuple(self._choices)
         if self._scores:
             prefix, limit = self._request.prefix, self._request.limit
             if len(ids) < len(prefix):
                 return None
-            return TextScore(chosen=ids, ended=has_ended(self._model, prefix, limit))
+            ended = has_ended(self._model, prefix, limit)
+            return TextScore(chosen=ids, ended=ended, logprobs=tuple(self._logprobs))
         if len(ids) < len(self._request.prefix):
             return None
         if not has_ended(self._model, ids, self._request.limit):

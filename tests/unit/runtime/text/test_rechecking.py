@@ -46,7 +46,9 @@ def generate(package, nonce):
     return done[0].ids
 
 
-def recheck(package, ids, nonce, *, ended=True, question=QUESTION, canonical=None):
+def recheck(
+    package, ids, nonce, *, ended=True, question=QUESTION, canonical=None, top_logprobs=None
+):
     inputs, outputs = make_question(question), make_answer(Text(ids=ids, ended=ended))
     canonical = canonical or package.manifest.canonical.digest
     facts = make_facts(
@@ -63,7 +65,10 @@ def recheck(package, ids, nonce, *, ended=True, question=QUESTION, canonical=Non
         custody="0" * 64,
     )
     weights = package.folder / "model.safetensors"
-    return recheck_text(receipt, package.manifest, weights, inputs, outputs, None)
+    found = recheck_text(
+        receipt, package.manifest, weights, inputs, outputs, None, top_logprobs=top_logprobs
+    )
+    return found if top_logprobs is not None else found.fault
 
 
 def test_a_right_text_and_every_kind_of_wrong_one(package):
@@ -91,3 +96,16 @@ def test_another_meaning_is_refused(package):
     with pytest.raises(Refusal) as caught:
         recheck(package, (5,), b"n" * 32, canonical="0" * 64)
     assert caught.value.code == "receipt.other-meaning"
+
+
+def test_rechecking_tells_how_likely_each_token_was(package):
+    nonce = b"n" * 32
+    ids = generate(package, nonce)
+    found = recheck(package, ids, nonce, top_logprobs=2)
+    assert found.fault is None
+    assert [len(place.top) for place in found.logprobs] == [2] * len(ids)
+    assert all(place.chosen <= 0 for place in found.logprobs)
+    # Also of a wrong text: what the model held of the tokens that were given.
+    wrong = recheck(package, (*ids[:5], 2), nonce, top_logprobs=0)
+    assert wrong.fault.place == 5
+    assert [one.chosen for one in wrong.logprobs[:5]] == [one.chosen for one in found.logprobs[:5]]
