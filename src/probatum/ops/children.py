@@ -122,19 +122,35 @@ class Children:
         child = self._children[name]
         while b"\n" not in child.said:
             left = deadline - time.monotonic()
-            if left <= 0 or len(child.said) > READY_BYTES:
+            if left <= 0:
                 raise self._fail(name, "children.not-ready", "did not say that it is ready")
-            if not select.select([child.stdout], [], [], left)[0]:
-                continue
-            piece = os.read(child.stdout.fileno(), READY_BYTES)
-            if not piece:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    child.process.wait(timeout=2)
-                said = describe_exit(child.process.poll())
-                raise self._fail(name, "children.died", f"{said} before it was ready")
-            child.said += piece
+            self._listen(name, left)
+        return self._read_ready(name)
+
+    def poll_ready(self, name: str) -> dict[str, object] | None:
+        """Return a child's ready line if it has printed it by now; errors as `wait_ready`."""
+        if b"\n" not in self._children[name].said:
+            self._listen(name, 0)
+        return self._read_ready(name) if b"\n" in self._children[name].said else None
+
+    def _listen(self, name: str, timeout_s: float) -> None:
+        child = self._children[name]
+        if len(child.said) > READY_BYTES:
+            raise self._fail(name, "children.not-ready", "did not say that it is ready")
+        if not select.select([child.stdout], [], [], timeout_s)[0]:
+            return
+        piece = os.read(child.stdout.fileno(), READY_BYTES)
+        if not piece:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.process.wait(timeout=2)
+            said = describe_exit(child.process.poll())
+            raise self._fail(name, "children.died", f"{said} before it was ready")
+        child.said += piece
+
+    def _read_ready(self, name: str) -> dict[str, object]:
+        said = self._children[name].said
         try:
-            line = json.loads(child.said.split(b"\n", 1)[0])
+            line = json.loads(said.split(b"\n", 1)[0])
         except ValueError:
             line = None
         if not isinstance(line, dict) or line.get("ready") is not True:

@@ -75,6 +75,25 @@ def test_a_child_says_that_it_is_ready_and_stops_when_asked(children):
     assert children.find_dead() == (), "it was asked to"
 
 
+def test_a_child_can_be_asked_whether_it_is_ready_without_waiting(children):
+    children.spawn("toy", "toyparty", ("silent",))
+    assert children.poll_ready("toy") is None
+    children.kill("toy")
+    with pytest.raises(Fault, match="before it was ready"):
+        children.poll_ready("toy")
+    children.spawn("toy", "toyparty", ("well",))
+    deadline = soon()
+    while (line := children.poll_ready("toy")) is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert line["endpoint"] == "http://127.0.0.1:1"
+    assert children.poll_ready("toy") == line
+    children.spawn("other", "toyparty", ("babbles",))
+    with pytest.raises(Fault, match="something else"):
+        children.wait_ready("other", soon())
+    with pytest.raises(Fault, match="something else"):
+        children.poll_ready("other")
+
+
 def test_a_child_that_dies_before_it_is_ready_is_shown_with_its_last_words(children):
     children.spawn("toy", "toyparty", ("dies",))
     with pytest.raises(Fault, match="no wish to live") as caught:

@@ -1,0 +1,232 @@
+"""What to do so that validators stay up: pure decisions from what is seen of them.
+
+A validator is two processes, the application and its engine. The application comes first: an
+engine without one waits three seconds between its tries. Both are started again whatever their
+exit code (an engine whose application died ends with 0), later each time that they do not live
+long. And a process that lives proves nothing: an engine whose application computed another hash
+than the others answers as healthy for ever, at a height that stands still. So what must move is
+*the time of the last block*. Must not know processes, clocks or sockets. Read next: `validators`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+__all__ = ["Action", "LastBlock", "Part", "Say", "Seen", "Start", "Stop", "Supervisor"]
+
+Part: TypeAlias = Literal["app", "engine"]
+
+FIRST_DELAY_S: Final = 0.25
+LONGEST_DELAY_S: Final = 30.0
+CALM_S: Final = 30.0
+"""A process that lived as long begins with the first delay again."""
+LINGER_S: Final = 10.0
+"""An engine notices at once that its application is gone; one that has not by then hangs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastBlock:
+    """The last block that an engine says it has."""
+
+    height: int
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is seen of one validator at a moment.
+
+    Attributes:
+        app: Whether its application runs, and whether it takes connections.
+        engine: Whether its engine runs.
+        block: What the engine said last; None if it does not answer.
+    """
+
+    app: Literal["down", "starting", "ready"]
+    engine: bool
+    block: LastBlock | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Start a process."""
+
+    name: str
+    part: Part
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """End a process that hangs."""
+
+    name: str
+    part: Part
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Say:
+    """Tell whoever is on duty.
+
+    Attributes:
+        code: Stable, for monitors: ``validator.still``, ``validator.moves``, ``chain.still``,
+            ``chain.moves``, ``validator.restarts``.
+        name: Whom it is about; empty for all.
+        text: For people.
+    """
+
+    code: str
+    name: str
+    text: str
+
+
+Action: TypeAlias = Start | Stop | Say
+
+
+@dataclass(slots=True, kw_only=True)
+class _Process:
+    """One process: when it may be started next, and how long it took to fail before."""
+
+    delay_s: float = FIRST_DELAY_S
+    next_at: float = 0.0
+    started_at: float | None = None
+    failures: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Member:
+    app: _Process = field(default_factory=_Process)
+    engine: _Process = field(default_factory=_Process)
+    block: LastBlock | None = None
+    moved_at: float
+    is_still: bool = False
+    without_app_since: float | None = None
+
+
+class Supervisor:
+    """Decides for some validators of one network, on one machine."""
+
+    def __init__(self, names: tuple[str, ...], *, still_s: float, now_s: float) -> None:
+        """Begin with nothing running.
+
+        Args:
+            names: The validators.
+            still_s: How long the last block may be the same before that is told.
+            now_s: A clock that never goes back, as everywhere here.
+        """
+        self._members = {name: _Member(moved_at=now_s) for name in names}
+        self._still_s = still_s
+        self._all_still = False
+
+    def decide(self, seen: Mapping[str, Seen], now_s: float) -> tuple[Action, ...]:
+        """Decide what to do now.
+
+        Args:
+            seen: Every validator.
+            now_s: The time.
+        """
+        actions: list[Action] = []
+        for name, member in self._members.items():
+            actions += _revive(name, member, seen[name], now_s)
+        actions += self._judge_motion(seen, now_s)
+        return tuple(actions)
+
+    def _judge_motion(self, seen: Mapping[str, Seen], now_s: float) -> list[Action]:
+        actions: list[Action] = []
+        for name, member in self._members.items():
+            block = seen[name].block
+            before = member.block
+            if block is not None and (before is None or block.time_ms != before.time_ms):
+                member.block, member.moved_at = block, now_s
+                if member.is_still and not self._all_still:
+                    text = f"{name} moves again, at height {block.height}"
+                    actions.append(Say(code="validator.moves", name=name, text=text))
+                member.is_still = False
+        still = [n for n, it in self._members.items() if now_s - it.moved_at > self._still_s]
+        if len(still) == len(self._members):
+            return actions + self._tell_all(seen, now_s)
+        if self._all_still:
+            self._all_still = False
+            for name in still:  # they have as long to follow
+                self._members[name].is_still, self._members[name].moved_at = False, now_s
+            still = []
+            text = f"the chain moves again, at height {self._get_height()}"
+            actions.append(Say(code="chain.moves", name="", text=text))
+        for name in still:
+            member = self._members[name]
+            if not member.is_still:
+                member.is_still = True
+                text = f"{name} stands still {_tell_place(member)}; others are at height "
+                text += f"{self._get_height()}: probatum doctor on its home says why"
+                actions.append(Say(code="validator.still", name=name, text=text))
+        return actions
+
+    def _tell_all(self, seen: Mapping[str, Seen], now_s: float) -> list[Action]:
+        """Say once that nobody moves: then it is the chain, or too many validators."""
+        for member in self._members.values():
+            member.is_still = True
+        if self._all_still:
+            return []
+        self._all_still = True
+        count = sum(one.app == "ready" and one.engine for one in seen.values())
+        last = max(member.moved_at for member in self._members.values())
+        text = f"the chain stands still at height {self._get_height()} for {now_s - last:.0f} s: "
+        text += f"{count} of {len(seen)} validators run here, and more than two thirds of the "
+        text += "power are needed"
+        return [Say(code="chain.still", name="", text=text)]
+
+    def _get_height(self) -> int:
+        return max(it.block.height if it.block else 0 for it in self._members.values())
+
+
+def _tell_place(member: _Member) -> str:
+    return f"at height {member.block.height}" if member.block else "before its first block"
+
+
+def _revive(name: str, member: _Member, seen: Seen, now_s: float) -> list[Action]:
+    actions: list[Action] = []
+    actions += _keep_up(name, "app", member.app, running=seen.app != "down", now_s=now_s)
+    if seen.app == "ready":
+        member.without_app_since = None
+        actions += _keep_up(name, "engine", member.engine, running=seen.engine, now_s=now_s)
+    elif not seen.engine:
+        _note_end(member.engine, now_s)
+        member.without_app_since = None
+    elif member.without_app_since is None:
+        member.without_app_since = now_s
+    elif now_s - member.without_app_since > LINGER_S:
+        member.without_app_since = now_s
+        actions.append(Stop(name=name, part="engine"))
+    return actions
+
+
+def _keep_up(
+    name: str, part: Part, process: _Process, *, running: bool, now_s: float
+) -> list[Action]:
+    if running:
+        if process.started_at is not None and now_s - process.started_at > CALM_S:
+            process.delay_s, process.failures = FIRST_DELAY_S, 0
+        return []
+    _note_end(process, now_s)
+    if now_s < process.next_at:
+        return []
+    process.started_at = now_s
+    start = Start(name=name, part=part)
+    if process.failures and process.failures % 5 == 0:
+        text = f"the {part} of {name} ended {process.failures} times; it is tried every "
+        text += f"{process.delay_s:.0f} s: its log says why"
+        return [Say(code="validator.restarts", name=name, text=text), start]
+    return [start]
+
+
+def _note_end(process: _Process, now_s: float) -> None:
+    """Note that a process is found ended, once: the next start comes after its delay."""
+    if process.started_at is None:
+        return
+    if now_s - process.started_at > CALM_S:
+        process.delay_s, process.failures = FIRST_DELAY_S, 0
+    process.started_at = None
+    process.failures += 1
+    process.next_at = now_s + process.delay_s
+    process.delay_s = min(2 * process.delay_s, LONGEST_DELAY_S)

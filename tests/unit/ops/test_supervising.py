@@ -1,0 +1,203 @@
+"""Keeping validators up: the application first, always again, and only moving time is life."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from probatum.ops.supervising import (
+    CALM_S,
+    LINGER_S,
+    LONGEST_DELAY_S,
+    LastBlock,
+    Say,
+    Seen,
+    Start,
+    Stop,
+    Supervisor,
+)
+
+NAMES = ("validator-1", "validator-2", "validator-3", "validator-4")
+STILL_S = 15.0
+
+
+class World:
+    """Toy validators: processes that start when told, and blocks while three of four run."""
+
+    def __init__(self, names=NAMES):
+        self.now = 100.0
+        self.supervisor = Supervisor(names, still_s=STILL_S, now_s=self.now)
+        self.app = dict.fromkeys(names, "down")
+        self.engine = dict.fromkeys(names, False)
+        self.block = dict.fromkeys(names)
+        self.height = 0
+        self.diverged = set()
+        self.broken = set()
+        self.said = []
+        self.starts = []
+
+    def step(self, seconds=0.1):
+        self.now += seconds
+        for name, state in self.app.items():
+            if state == "starting":
+                self.app[name] = "ready"
+            if self.app[name] == "down":
+                self.engine[name] = False
+        up = [n for n in self.app if self.app[n] == "ready" and self.engine[n]]
+        if 3 * len([n for n in up if n not in self.diverged]) > 2 * len(self.app):
+            self.height += 1
+        for name in up:
+            if name not in self.diverged:
+                self.block[name] = LastBlock(height=self.height, time_ms=1_000 * self.height)
+        seen = {
+            name: Seen(app=self.app[name], engine=self.engine[name], block=self.block[name])
+            for name in self.app
+        }
+        for action in self.supervisor.decide(seen, self.now):
+            match action:
+                case Start(name=name, part=part):
+                    self.starts.append((self.now, name, part))
+                    if (name, part) in self.broken:
+                        continue
+                    if part == "app":
+                        assert self.app[name] == "down"
+                        self.app[name] = "starting"
+                    else:
+                        assert self.app[name] == "ready", "the application comes first"
+                        assert not self.engine[name]
+                        self.engine[name] = True
+                case Stop(name=name):
+                    self.engine[name] = False
+                case Say():
+                    self.said.append(action)
+
+    def run(self, seconds):
+        until = self.now + seconds
+        while self.now < until:
+            self.step()
+
+    def get_codes(self):
+        return [one.code for one in self.said]
+
+
+def test_everything_starts_the_application_before_its_engine():
+    world = World()
+    world.run(2)
+    assert all(world.engine.values())
+    assert [part for _, _, part in world.starts] == ["app"] * 4 + ["engine"] * 4
+    assert world.said == []
+    assert world.height > 5
+
+
+@pytest.mark.parametrize("part", ["app", "engine"])
+def test_what_ends_is_started_again_whatever_its_exit_code(part):
+    world = World()
+    world.run(CALM_S + 5)
+    if part == "app":
+        world.app["validator-2"] = "down"  # its engine then ends too, with exit code 0
+    else:
+        world.engine["validator-2"] = False
+    world.run(1)
+    assert world.app["validator-2"] == "ready"
+    assert world.engine["validator-2"]
+    assert world.said == []
+
+
+def test_what_keeps_ending_is_tried_ever_later_and_told():
+    world = World()
+    world.broken.add(("validator-3", "engine"))
+    world.run(300)
+    tries = [at for at, name, part in world.starts if (name, part) == ("validator-3", "engine")]
+    gaps = [after - before for before, after in itertools.pairwise(tries)]
+    assert gaps[0] < 1
+    assert gaps[-1] == pytest.approx(LONGEST_DELAY_S, abs=0.5)
+    assert len(tries) < 20
+    told = [one for one in world.said if one.code == "validator.restarts"]
+    assert told
+    assert {one.name for one in told} == {"validator-3"}
+    world.broken.clear()
+    world.run(LONGEST_DELAY_S + 1)
+    assert world.engine["validator-3"]
+    world.run(CALM_S + 1)
+    world.engine["validator-3"] = False
+    world.run(1)
+    assert world.engine["validator-3"], "it lived long: the delays begin anew"
+
+
+def test_a_validator_that_lives_and_does_not_move_is_named_once():
+    world = World()
+    world.run(5)
+    world.diverged.add("validator-4")
+    height = world.height
+    world.run(60)
+    (told,) = world.said
+    assert (told.code, told.name) == ("validator.still", "validator-4")
+    assert f"at height {height}" in told.text
+    assert "doctor" in told.text
+    world.diverged.clear()
+    world.run(2)
+    assert world.get_codes() == ["validator.still", "validator.moves"]
+
+
+def test_a_chain_that_stands_still_is_told_as_one_thing():
+    world = World()
+    world.run(5)
+    world.broken |= {("validator-1", "app"), ("validator-2", "app")}
+    world.app["validator-1"] = world.app["validator-2"] = "down"
+    world.run(60)
+    told = [one for one in world.said if one.code != "validator.restarts"]
+    assert [one.code for one in told] == ["chain.still"]
+    assert "2 of 4 validators run" in told[0].text
+    world.broken.clear()
+    world.run(LONGEST_DELAY_S + 2)
+    told = [one.code for one in world.said if one.code != "validator.restarts"]
+    assert told == ["chain.still", "chain.moves"]
+
+
+def test_who_does_not_follow_when_the_chain_moves_again_is_named():
+    world = World()
+    world.run(5)
+    world.app["validator-1"] = world.app["validator-2"] = "down"
+    world.broken |= {("validator-1", "app"), ("validator-2", "app")}
+    world.run(40)
+    world.broken.discard(("validator-2", "app"))
+    world.run(LONGEST_DELAY_S + STILL_S + 5)
+    told = [(one.code, one.name) for one in world.said if one.code != "validator.restarts"]
+    assert told == [("chain.still", ""), ("chain.moves", ""), ("validator.still", "validator-1")]
+
+
+def test_an_engine_that_hangs_without_its_application_is_ended():
+    seen = {"v": Seen(app="starting", engine=True)}
+    supervisor = Supervisor(("v",), still_s=1e9, now_s=0.0)
+    assert supervisor.decide(seen, 0.0) == ()
+    assert supervisor.decide(seen, LINGER_S) == ()
+    assert supervisor.decide(seen, LINGER_S + 0.1) == (Stop(name="v", part="engine"),)
+    assert supervisor.decide(seen, LINGER_S + 0.2) == ()
+
+
+def test_one_validator_alone_is_told_of_as_the_chain():
+    world = World(("validator-1",))
+    world.run(3)
+    world.diverged.add("validator-1")
+    world.run(STILL_S + 2)
+    assert world.get_codes() == ["chain.still"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_is_killed_everything_runs_in_the_end(seed):
+    world, chance = World(), random.Random(seed)
+    for _ in range(60):
+        world.run(chance.uniform(0.1, 4))
+        name = chance.choice(NAMES)
+        if chance.random() < 0.5:
+            world.app[name] = "down"
+        else:
+            world.engine[name] = False
+    world.run(2 * LONGEST_DELAY_S + 2)
+    assert all(world.engine.values())
+    assert set(world.app.values()) == {"ready"}
+    before = world.height
+    world.run(2)
+    assert world.height > before
