@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks import small_model
 from benchmarks.measuring import SCRATCH, Row, ask, make_row
 from benchmarks.request_path import PATH, wait_settled
+from probatum.client.proofs import make_check_now
 from probatum.evidence.receipt import check_bundle
 from probatum.ops.network import Network, NetworkPlan
 from probatum.protocol.bundles import decode_bundle
@@ -59,14 +60,14 @@ def run(*, quick: bool = False) -> list[Row]:
     SCRATCH.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
         data, trust_file = get_bundle(Path(folder))
-    trust = decode_trust(trust_file)
+    check = make_check_now(decode_trust(trust_file))
     bundle = decode_bundle(data)
     envelopes = [*bundle.custody, bundle.release, *((bundle.receipt,) if bundle.receipt else ())]
     count = 1 + sum(len(envelope.signatures) for envelope in envelopes)  # 1: the header's
     signer, message = OperatingSigner(sha256(b"bench")), bytes(1_500)
     signature = signer.sign(message)
-    check_bundle(data, trust)
-    median, late = time_ms(lambda: check_bundle(data, trust), rounds)
+    check_bundle(data, check)
+    median, late = time_ms(lambda: check_bundle(data, check), rounds)
 
     def check_bare() -> None:
         for _ in range(count):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from probatum.consensus.trusting import make_header_check
 from probatum.evidence.settlement import encode_header
 from probatum.ledger.statemap import MemoryNodeStore, MerkleMap
 from probatum.protocol.bundles import BUNDLE_FORMAT, Bundle, Settlement, encode_bundle
@@ -18,7 +19,7 @@ from probatum.protocol.dsse import Envelope, decode_payload, sign_envelope
 from probatum.protocol.ed25519 import OperatingSigner
 from probatum.protocol.encoding import encode
 from probatum.protocol.hashing import sha256
-from probatum.protocol.headers import Header, SignedHeader, compute_header_hash
+from probatum.protocol.headers import Header, KeySeal, SignedHeader, compute_header_hash
 from probatum.protocol.merkle import MerkleLog, leaf_hash
 from probatum.protocol.parties import Party
 from probatum.protocol.primitives import (
@@ -45,7 +46,7 @@ from probatum.protocol.requests import ModelRef, RequestFacts, compute_request_d
 from probatum.protocol.secp256k1 import AccountSigner
 from probatum.protocol.statements import compute_record_digest
 from probatum.protocol.tensors import Tensor, compute_salt_commitment, make_tensor_head
-from probatum.protocol.trust import TRUST_FORMAT, Trust
+from probatum.protocol.trust import TRUST_FORMAT, KeyTrust
 
 CHAIN_ID = 77_001
 GENESIS_HASH = sha256(b"genesis of the tests")
@@ -86,7 +87,7 @@ NODES = tuple(Actor("inference", number) for number in range(10, 14))
 LEDGER = OperatingSigner(sha256(b"ledger"))
 
 
-def make_trust(**changes) -> Trust:
+def make_trust(**changes) -> KeyTrust:
     fields = {
         "format": TRUST_FORMAT,
         "chain_id": CHAIN_ID,
@@ -94,12 +95,17 @@ def make_trust(**changes) -> Trust:
         "engine": "embedded",
         "key": LEDGER.key.hex(),
     }
-    return Trust(**(fields | changes))
+    return KeyTrust(**(fields | changes))
+
+
+def make_check(trust: KeyTrust):
+    """What `check_bundle` wants: whether to believe a header, by this trust file."""
+    return make_header_check(trust, now_ms=0)
 
 
 def sign_header(header: Header, signer: OperatingSigner = LEDGER) -> SignedHeader:
     signature = signer.sign(compute_header_hash(header))
-    return SignedHeader(header=header, key=signer.key, signature=signature)
+    return SignedHeader(header=header, seal=KeySeal(key=signer.key, signature=signature))
 
 
 def make_header(height: int, previous: bytes = bytes(32), **changes) -> SignedHeader:

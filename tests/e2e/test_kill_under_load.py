@@ -20,6 +20,7 @@ import pytest
 
 from probatum.client.client import AsyncClient
 from probatum.client.failures import RequestFailed, RequestRefused
+from probatum.client.proofs import check_now, make_check_now
 from probatum.client.transport import HttpTransport
 from probatum.errors import Fault, Refusal
 from probatum.evidence.blame import assign_blame
@@ -29,7 +30,7 @@ from probatum.ops.demo.magika import read_features
 from probatum.ops.network import GATEWAY, LEDGER, Network, NetworkPlan
 from probatum.protocol.bundles import decode_bundle
 from probatum.protocol.messages import GetBundle, GetHeader, GotBundle
-from probatum.protocol.trust import check_signed_header, decode_trust
+from probatum.protocol.trust import decode_trust
 
 pytestmark = pytest.mark.e2e
 
@@ -120,7 +121,7 @@ async def settle_all(load):
 async def get_height(network, trust):
     async with HttpTransport() as transport:
         reply = await transport.ask(network.endpoints.ledger, GetHeader(height=0), 10)
-    return check_signed_header(trust, reply.header).height
+    return check_now(trust, reply.header).height
 
 
 async def wait_height(network, trust, height):
@@ -156,7 +157,7 @@ def check_answers(load, trust):
     for answer in load.answers:
         store = load.client_store
         bundle = store.load_bundle(answer.request_id)
-        verified = check_bundle(bundle, trust)
+        verified = check_bundle(bundle, make_check_now(trust))
         contents = store.load_contents(answer.request_id)
         check_contents(verified, contents.salt, contents.inputs, contents.outputs)
         kept = msgspec.structs.replace(decode_bundle(bundle), settlement=None)

@@ -17,7 +17,7 @@ import pytest
 from probatum.ledger.genesis import encode_genesis, make_genesis
 from probatum.nodes.shell.config import FullConfig, GatewayConfig, write_config
 from probatum.nodes.shell.keys import create_account_key, create_operating_key
-from probatum.protocol.trust import Trust, encode_trust
+from probatum.protocol.trust import KeyTrust, encode_trust
 
 pytestmark = pytest.mark.e2e
 OPERATOR = "0x" + "ab" * 20
@@ -208,7 +208,7 @@ def test_what_is_wrong_with_a_home_is_said(home, spoil):
 
 
 def test_a_gateway_whose_journal_is_torn_starts_and_says_so(home):
-    trust = Trust(
+    trust = KeyTrust(
         format="probatum-trust/1",
         chain_id=7,
         genesis_hash="00" * 32,

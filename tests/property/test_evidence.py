@@ -10,9 +10,17 @@ from probatum.evidence.blame import assign_blame, assign_blame_to_records
 from probatum.evidence.receipt import check_bundle, check_pending
 from probatum.evidence.routing import Health, rank_offers
 from probatum.protocol.hashing import sha256
-from tests.factories import GATEWAY, NODES, make_bundle, make_node_record, make_offer, make_trust
+from tests.factories import (
+    GATEWAY,
+    NODES,
+    make_bundle,
+    make_check,
+    make_node_record,
+    make_offer,
+    make_trust,
+)
 
-TRUST = make_trust()
+CHECK = make_check(make_trust())
 GOOD = make_bundle().data
 
 acknowledgements = st.lists(st.booleans(), min_size=1, max_size=4)
@@ -50,7 +58,7 @@ def test_without_a_release_only_the_gateway_is_ever_accused(acknowledged, height
 
 @given(st.binary(max_size=400))
 def test_bytes_from_anywhere_are_refused(data):
-    for check in (check_pending, lambda d: check_bundle(d, TRUST), lambda d: assign_blame(d, 1)):
+    for check in (check_pending, lambda d: check_bundle(d, CHECK), lambda d: assign_blame(d, 1)):
         try:
             check(data)
         except Refusal:
@@ -62,7 +70,7 @@ def test_bytes_from_anywhere_are_refused(data):
 def test_a_bundle_with_a_piece_replaced_is_refused_or_the_same(at, length, piece):
     data = GOOD[:at] + piece + GOOD[at + length :]
     try:
-        check_bundle(data, TRUST)
+        check_bundle(data, CHECK)
     except Refusal:
         assert data != GOOD
     else:

@@ -30,7 +30,7 @@ from tests.unit.protocol import (
     test_vouchers,
 )
 
-TRUST = trust.Trust(
+TRUST = trust.KeyTrust(
     format="probatum-trust/1", chain_id=7, genesis_hash="0" * 64, engine="embedded", key="1" * 64
 )
 HEADER = headers.Header(

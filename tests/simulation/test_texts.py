@@ -10,6 +10,7 @@ from functools import cache
 
 import pytest
 
+from probatum.consensus.trusting import make_header_check
 from probatum.evidence.receipt import check_bundle
 from probatum.protocol.texts import Text, make_answer, read_answer
 from probatum.storm.checkers.texts import check_text_answer, check_texts
@@ -94,10 +95,11 @@ def world():
 
 
 def list_taken(world):
+    check = make_header_check(world.trust, now_ms=0)
     for name, notebook in sorted(world.notebooks.items()):
         for request in notebook.requests:
             if request.stand == "settled":
-                yield name, request, check_bundle(request.settled, world.trust)
+                yield name, request, check_bundle(request.settled, check)
 
 
 def find(world, check):

@@ -6,15 +6,16 @@ from.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 import msgspec
 
 from probatum.errors import Refusal
 from probatum.ledger.params import Params
 from probatum.protocol import limits, records
+from probatum.protocol.commits import COMMITTED
 from probatum.protocol.encoding import LedgerValue, decode
-from probatum.protocol.headers import SignedHeader, compute_header_hash
+from probatum.protocol.headers import CommitSeal, KeySeal, SignedHeader, compute_header_hash
 from probatum.protocol.hexes import bytes_from_hex, digest_from_hex, key_from_hex
 from probatum.protocol.primitives import address_from_hex, address_to_hex
 
@@ -74,9 +75,28 @@ def describe_record(key: bytes, value: bytes) -> Any:
 
 
 def describe_header(signed: SignedHeader) -> dict[str, Any]:
-    """Describe a header, with its hash and who signed it."""
+    """Describe a header, with its hash and how it is sealed."""
     facts: dict[str, Any] = describe_value(signed.header)
-    return {**facts, "hash": compute_header_hash(signed.header).hex(), "key": signed.key.hex()}
+    facts["hash"] = compute_header_hash(signed.header).hex()
+    match signed.seal:
+        case KeySeal(key=key):
+            return {**facts, "key": key.hex()}
+        case CommitSeal() as seal:
+            signed_power = sum(
+                validator.power
+                for validator, vote in zip(seal.validators, seal.commit.votes, strict=False)
+                if vote.flag == COMMITTED
+            )
+            return {
+                **facts,
+                "engine_height": seal.header.height,
+                "engine_hash": seal.commit.block.hash.hex(),
+                "round": seal.commit.round,
+                "signed_power": signed_power,
+                "total_power": sum(validator.power for validator in seal.validators),
+            }
+        case _:
+            assert_never(signed.seal)
 
 
 def parse_state_key(text: str) -> bytes:

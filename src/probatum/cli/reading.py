@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from probatum.cli.settings import Common
 from probatum.cli.wire import exchange
+from probatum.client.proofs import check_now
 from probatum.errors import Fault, Refusal
 from probatum.protocol import limits, records
 from probatum.protocol.encoding import LedgerValue, decode, decode_document
@@ -29,7 +30,6 @@ from probatum.protocol.messages import (
     StateItem,
 )
 from probatum.protocol.parties import ModelName, ModelVersion
-from probatum.protocol.trust import check_signed_header
 
 __all__ = [
     "Proven",
@@ -88,7 +88,7 @@ def get_header(common: Common, height: int = 0) -> SignedHeader:
     """
     got = take(GotHeader, exchange(common.get_ledger(), GetHeader(height=height)))
     if (trust := common.find_trust()) is not None:
-        check_signed_header(trust, got.header)
+        check_now(trust, got.header)
     if height and got.header.header.height != height:
         raise Fault("wire.wrong-reply", f"another header than that of height {height} came")
     return got.header
@@ -113,7 +113,7 @@ def get_value(common: Common, key: bytes, *, prove: bool = True) -> Proven:
         raise Fault("wire.wrong-reply", "the full node answered for another key")
     item = got.items[0]
     if trust is not None:
-        header = check_signed_header(trust, got.header)
+        header = check_now(trust, got.header)
         proof = decode_document(StateProof, item.proof, limit_bytes=_PROOF_BYTES)
         if check_state_proof(header.state_root, key, proof) != item.value:
             raise Refusal("reading.other-value", "the proof is of another value than was given")

@@ -61,6 +61,7 @@ def verify(
 
     Example: probatum receipt verify receipt.json --trust trust.json
     """
+    from probatum.client.proofs import make_check_now  # noqa: PLC0415 - see above
     from probatum.evidence.receipt import check_bundle, check_contents  # noqa: PLC0415 - see above
 
     what = resolve(common, what)
@@ -68,7 +69,7 @@ def verify(
     files = ContentFiles(contents=contents, request=request, answer=answer, salt=salt)
     tensors = load_tensors(common, what, files)
     try:
-        verified = check_bundle(data, trust)
+        verified = check_bundle(data, make_check_now(trust))
         if tensors is not None:
             verified = check_contents(verified, *tensors)
     except Refusal as refusal:

@@ -18,6 +18,7 @@ from probatum.client.arrays import to_tensors
 from probatum.client.asking import Asker, strip
 from probatum.client.checking import Asked
 from probatum.client.failures import make_failure
+from probatum.client.proofs import make_check_now
 from probatum.client.texting import Hear, Listener
 from probatum.errors import Fault, Misuse, Refusal
 from probatum.evidence.receipt import VerifiedBundle, check_bundle, check_contents
@@ -207,7 +208,7 @@ class AsyncClient(Asker):
 
     def _keep_settled(self, request_id: RequestId, kept: bytes, bundle: bytes) -> VerifiedBundle:
         assert self._trust is not None, "settle has checked it"
-        verified = check_bundle(bundle, self._trust)
+        verified = check_bundle(bundle, make_check_now(self._trust))
         is_ours = verified.receipt.request.request_id == request_id
         if not is_ours or strip(kept) != strip(bundle):
             hint = "ask again: it is the bundle of another request"

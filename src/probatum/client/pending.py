@@ -22,6 +22,7 @@ from probatum.client.settling import (
     read_state,
     settle,
 )
+from probatum.consensus.trusting import make_header_check
 from probatum.errors import Refusal
 from probatum.machine.events import Event, Fired, Moment, Returned, Unreachable
 from probatum.machine.wishes import Report, Send, SetTimer, Wish
@@ -268,7 +269,9 @@ class SettlementCollector:
             case Returned(message=Refused(code=code, message=why)):
                 return self._fail(session, code, why, moment)
             case Returned(message=GotState() as state) if what == "state":
-                job.proven = read_state(state, job.keys, self._trust)
+                job.proven = read_state(
+                    state, job.keys, make_header_check(self._trust, moment.now_ms)
+                )
                 size = job.proven.log.size
                 job.items = [pair for pair in job.items if pair[1].index < size]
                 if not job.items:

@@ -5,12 +5,14 @@ Must not know what the records are for.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
+from probatum.consensus.trusting import check_header, make_header_check
 from probatum.errors import Refusal
 from probatum.protocol import limits
 from probatum.protocol.encoding import decode, decode_document
-from probatum.protocol.headers import Header
+from probatum.protocol.headers import Header, SignedHeader
 from probatum.protocol.hexes import HexDigest, digest_from_hex
 from probatum.protocol.mapproof import StateProof, check_state_proof
 from probatum.protocol.messages import (
@@ -25,12 +27,20 @@ from probatum.protocol.messages import (
     Message,
 )
 from probatum.protocol.records import MODEL, ModelRecord
-from probatum.protocol.trust import Trust, check_signed_header
+from probatum.protocol.trust import HeaderCheck, Trust
 
 if TYPE_CHECKING:
     from probatum.client.transport import HttpTransport
 
-__all__ = ["ProvenState", "find_model", "get_manifest", "get_proven_header", "get_proven_state"]
+__all__ = [
+    "ProvenState",
+    "check_now",
+    "find_model",
+    "get_manifest",
+    "get_proven_header",
+    "get_proven_state",
+    "make_check_now",
+]
 
 ProvenState = tuple[Header, dict[bytes, bytes | None]]
 """A header, and what its state holds under the keys that were asked for."""
@@ -40,6 +50,16 @@ _PROOF_BYTES = 4 * limits.STATE_VALUE_BYTES
 
 def _wrong_reply(message: Message) -> Refusal:
     return Refusal("client.wrong-reply", f"the other side answered with a {type(message).__name__}")
+
+
+def check_now(trust: Trust, signed: SignedHeader) -> Header:
+    """Check a header by this machine's clock; see `probatum.consensus.trusting.check_header`."""
+    return check_header(trust, signed, time.time_ns() // 1_000_000)
+
+
+def make_check_now(trust: Trust) -> HeaderCheck:
+    """Make the check of a settled bundle's header, by this machine's clock."""
+    return make_header_check(trust, time.time_ns() // 1_000_000)
 
 
 async def get_proven_header(
@@ -54,7 +74,7 @@ async def get_proven_header(
     reply = await transport.ask(ledger, GetHeader(height=0), timeout_s)
     if not isinstance(reply, GotHeader):
         raise _wrong_reply(reply)
-    return check_signed_header(trust, reply.header)
+    return check_now(trust, reply.header)
 
 
 async def get_proven_state(
@@ -70,7 +90,7 @@ async def get_proven_state(
     reply = await transport.ask(ledger, GetState(keys=keys, prove=True), timeout_s)
     if not isinstance(reply, GotState) or tuple(item.key for item in reply.items) != keys:
         raise _wrong_reply(reply)
-    header = check_signed_header(trust, reply.header)
+    header = check_now(trust, reply.header)
     values = {}
     for item in reply.items:
         proof = decode_document(StateProof, item.proof, limit_bytes=_PROOF_BYTES)

@@ -36,7 +36,7 @@ from probatum.protocol.receipts import LogPosition, Receipt, decode_receipt
 from probatum.protocol.records import LogRecord, get_key_key
 from probatum.protocol.statements import compute_record_digest
 from probatum.protocol.tiles import TILE_WIDTH, ProvenTiles, needed_tiles, tile_path
-from probatum.protocol.trust import Trust, check_signed_header
+from probatum.protocol.trust import HeaderCheck
 
 __all__ = [
     "Pending",
@@ -152,14 +152,14 @@ def make_pending(
     )
 
 
-def read_state(state: GotState, keys: tuple[bytes, ...], trust: Trust) -> ProvenLog:
+def read_state(state: GotState, keys: tuple[bytes, ...], check: HeaderCheck) -> ProvenLog:
     """Check a full node's answer: a session's record first, then records of keys, all proven.
 
     Raises:
-        Refusal: `trust.*`, `ed25519.bad-signature`, `encoding.*`, `mapproof.*`,
-            `settle.wrong-reply`, `receipt.unknown-log`.
+        Refusal: what `check` raises, `encoding.*`, `mapproof.*`, `settle.wrong-reply`,
+            `receipt.unknown-log`.
     """
-    header = check_signed_header(trust, state.header)
+    header = check(state.header)
     if tuple(item.key for item in state.items) != keys:
         raise Refusal("settle.wrong-reply", "the full node answered with other records")
     proven: dict[bytes, tuple[bytes | None, bytes]] = {}

@@ -13,6 +13,7 @@ from typing import Final
 
 from probatum.client.backoff import compute_backoff_ms
 from probatum.client.ledger_view import LedgerView
+from probatum.consensus.trusting import check_header
 from probatum.errors import Refusal
 from probatum.machine.events import Event, Fired, Moment, Returned, Unreachable
 from probatum.machine.wishes import Report, Send, SetTimer, Wish
@@ -20,7 +21,7 @@ from probatum.protocol.blocks import BlockView
 from probatum.protocol.headers import SignedHeader, compute_header_hash
 from probatum.protocol.messages import Follow, Followed, GetHeader, GotHeader, Message, Refused
 from probatum.protocol.primitives import Address
-from probatum.protocol.trust import Trust, check_signed_header
+from probatum.protocol.trust import Trust
 
 __all__ = ["FollowStep", "LedgerFollower"]
 
@@ -129,7 +130,7 @@ class LedgerFollower:
             case Followed() as followed:
                 return self._take_blocks(followed, moment)
             case GotHeader(header=header):
-                check_signed_header(self._trust, header)
+                check_header(self._trust, header, moment.now_ms)
                 self._check_seen(header)
                 self._failures = 0
                 return FollowStep(wishes=(self._follow(),))
@@ -149,7 +150,7 @@ class LedgerFollower:
         taken: list[BlockView] = []
         try:
             for block in followed.blocks:
-                self._take_block(block, whole=followed.snapshot and not taken)
+                self._take_block(block, moment, whole=followed.snapshot and not taken)
                 taken.append(block)
         except _WentBackError as reason:
             end = self._stop(str(reason))
@@ -161,8 +162,8 @@ class LedgerFollower:
         # What came before a bad block is in the view, so the owner must hear of it.
         return replace(end, blocks=tuple(taken), snapshot=followed.snapshot and bool(taken))
 
-    def _take_block(self, block: BlockView, *, whole: bool) -> None:
-        check_signed_header(self._trust, block.header)
+    def _take_block(self, block: BlockView, moment: Moment, *, whole: bool) -> None:
+        check_header(self._trust, block.header, moment.now_ms)
         if whole:
             self._check_seen(block.header)
         else:

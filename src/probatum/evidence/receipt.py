@@ -14,7 +14,12 @@ from typing import Final, Literal, TypeAlias
 from probatum.errors import Refusal
 from probatum.evidence.custody import CheckedBranch, check_custody, check_release
 from probatum.evidence.prices import check_receipt_price, describe_prices
-from probatum.evidence.settlement import CheckedSettlement, check_settlement
+from probatum.evidence.settlement import (
+    CheckedSettlement,
+    check_settlement,
+    describe_seal,
+    describe_trust,
+)
 from probatum.evidence.texts import check_cancelled
 from probatum.protocol.bundles import Bundle, decode_bundle
 from probatum.protocol.custody import Release
@@ -31,7 +36,7 @@ from probatum.protocol.tensors import (
     compute_salt_commitment,
     make_tensor_head,
 )
-from probatum.protocol.trust import Trust
+from probatum.protocol.trust import HeaderCheck
 
 __all__ = [
     "KEYS_NOT_PROVEN",
@@ -302,7 +307,7 @@ def check_pending(data: bytes) -> VerifiedBundle:
     return replace(verified, checks=checks)
 
 
-def check_bundle(data: bytes, trust: Trust) -> VerifiedBundle:
+def check_bundle(data: bytes, check: HeaderCheck) -> VerifiedBundle:
     """Verify a settled bundle, wholly offline, by the steps of `BUNDLE-1`.
 
     1. The bytes are the canonical encoding of a bundle (`PROTO-1`).
@@ -311,7 +316,7 @@ def check_bundle(data: bytes, trust: Trust) -> VerifiedBundle:
     3. The release: signed by the same gateway, closing exactly these hand-overs (`CUSTODY-1`).
     4. The receipt: signed by its node, about this request, following from a hand-over that this
        node accepted; the release names it (`RECEIPT-1`).
-    5. The header: of the trusted chain, signed by the trusted key.
+    5. The header: of the trusted chain, sealed as the trust file demands (`HEADER-1`).
     6. The header's state holds the log session, opened by this operator under the key that signed
        the receipt (`LOG-1`), and every other key that signed, as its party's, not retired before.
     7. Inclusion: the receipt's entry is at its promised index of the settled log (`LOG-1`).
@@ -323,7 +328,7 @@ def check_bundle(data: bytes, trust: Trust) -> VerifiedBundle:
 
     Args:
         data: The bundle's bytes.
-        trust: Whose headers to believe.
+        check: Whether to believe its header: `probatum.consensus.trusting.make_header_check`.
 
     Raises:
         Refusal: at the first step that fails, with that step's code; `receipt.not-settled`.
@@ -339,13 +344,9 @@ def check_bundle(data: bytes, trust: Trust) -> VerifiedBundle:
         )
     # 5. to 7.
     receipt = verified.receipt
-    settled = check_settlement(bundle.settlement, envelope, receipt, verified.branches, trust)
+    settled = check_settlement(bundle.settlement, envelope, receipt, verified.branches, check)
     lines = [
-        _hold(
-            "LOG-1",
-            f"The header of height {settled.header.height} is signed by the trusted key of chain "
-            f"{settled.header.chain_id}.",
-        ),
+        _hold("LOG-1", describe_seal(settled)),
         _hold(
             "LOG-1",
             f"Session {receipt.log.session} of the node's log was opened in the ledger under the "
@@ -357,12 +358,7 @@ def check_bundle(data: bytes, trust: Trust) -> VerifiedBundle:
             f"The ledger knows the other {len(settled.keys)} signing key(s) as their parties' own.",
         ),
         *_list_settlement_doubts(receipt, settled),
-        CheckLine(
-            clause="LOG-1",
-            standing="warning",
-            text="The chain runs on the embedded engine: its one key is the root of all this "
-            "trust, and whoever holds it could have signed another past.",
-        ),
+        CheckLine(clause="LOG-1", standing="warning", text=describe_trust(settled.seal)),
     ]
     checks = verified.checks + tuple(lines) + (_CONTENT,) + _list_unchecked(receipt)
     return replace(verified, settlement=settled, checks=checks)

@@ -1,8 +1,9 @@
 """Checking that a receipt is final: steps 5 to 7 of `BUNDLE-1`, and with them `LOG-1`.
 
-Everything hangs on one signed header: the log session's record and the keys' records are proven
-against its state root, the receipt's entry against the log's settled root. Must not know content
-or blame. Read next: `receipt`.
+Everything hangs on one sealed header: the log session's record and the keys' records are proven
+against its state root, the receipt's entry against the log's settled root. Whether the header
+itself is believed, an argument decides (`HeaderCheck`), since that is a matter of the engine. Must
+not know content or blame. Read next: `receipt`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from dataclasses import dataclass
+from typing import assert_never
 
 import msgspec
 
@@ -18,16 +20,17 @@ from probatum.evidence.custody import CheckedBranch
 from probatum.evidence.log import check_log_entry, check_session
 from probatum.protocol import limits
 from probatum.protocol.bundles import Settlement
+from probatum.protocol.commits import COMMITTED
 from probatum.protocol.dsse import Envelope
 from probatum.protocol.encoding import decode, encode
-from probatum.protocol.headers import Header, SignedHeader
+from probatum.protocol.headers import CommitSeal, Header, KeySeal, Seal, SignedHeader
 from probatum.protocol.hexes import address_from_document, digest_from_hex, key_from_hex
 from probatum.protocol.mapproof import check_state_proof
 from probatum.protocol.parties import Party
 from probatum.protocol.primitives import OperatingKey
 from probatum.protocol.receipts import Receipt
 from probatum.protocol.records import KeyRecord, LogRecord, get_key_key, get_log_key
-from probatum.protocol.trust import Trust, check_signed_header
+from probatum.protocol.trust import HeaderCheck
 
 __all__ = [
     "CheckedSettlement",
@@ -37,6 +40,8 @@ __all__ = [
     "check_settlement",
     "decode_header",
     "decode_key_record",
+    "describe_seal",
+    "describe_trust",
     "encode_header",
     "list_needed_keys",
     "list_signers",
@@ -49,11 +54,13 @@ class CheckedSettlement:
 
     Attributes:
         header: The header that everything was proven against.
+        seal: What made it believed.
         log: The receipt's log session as of that header.
         keys: Who held which of the other signing keys, in key order.
     """
 
     header: Header
+    seal: Seal
     log: LogRecord
     keys: tuple[tuple[OperatingKey, KeyRecord], ...]
 
@@ -87,7 +94,7 @@ def decode_header(text: str) -> SignedHeader:
         raise Refusal("receipt.bad-header", "the header is not standard base64") from None
     if b64encode(data).decode("ascii") != text:
         raise Refusal("receipt.bad-header", "the header is not canonical base64")
-    return decode(SignedHeader, data, limit_bytes=4 * limits.KIB)
+    return decode(SignedHeader, data, limit_bytes=limits.SIGNED_HEADER_BYTES)
 
 
 def list_needed_keys(
@@ -185,7 +192,7 @@ def check_settlement(
     envelope: Envelope,
     receipt: Receipt,
     branches: tuple[CheckedBranch, ...],
-    trust: Trust,
+    check: HeaderCheck,
 ) -> CheckedSettlement:
     """Check a settlement against the one thing that is trusted.
 
@@ -194,22 +201,23 @@ def check_settlement(
         envelope: The signed receipt.
         receipt: Its content.
         branches: The checked hand-overs.
-        trust: Whose headers to believe.
+        check: Whether to believe its header.
 
     Raises:
-        Refusal: `trust.*`, `ed25519.bad-signature`, `mapproof.*`, `merkle.*`, `encoding.*`,
+        Refusal: what `check` raises, `mapproof.*`, `merkle.*`, `encoding.*`,
             `receipt.bad-header`, `receipt.unknown-log`, `receipt.wrong-log`,
             `receipt.wrong-key`, `receipt.not-covered`, `receipt.wrong-keys`,
             `receipt.unknown-key`, `receipt.wrong-account`, `receipt.retired-key`,
             `receipt.two-owners`.
     """
-    header = check_signed_header(trust, decode_header(settlement.header))
-    return check_against_header(settlement, header, envelope, receipt, branches)
+    signed = decode_header(settlement.header)
+    check(signed)
+    return check_against_header(settlement, signed, envelope, receipt, branches)
 
 
 def check_against_header(
     settlement: Settlement,
-    header: Header,
+    signed: SignedHeader,
     envelope: Envelope,
     receipt: Receipt,
     branches: tuple[CheckedBranch, ...],
@@ -219,7 +227,7 @@ def check_against_header(
     Raises:
         Refusal: as `check_settlement`, but for the header's.
     """
-    operator = address_from_document(receipt.node.account)
+    header, operator = signed.header, address_from_document(receipt.node.account)
     key = get_log_key(operator, receipt.log.session)
     value = check_state_proof(header.state_root, key, settlement.log)
     if value is None:
@@ -229,4 +237,39 @@ def check_against_header(
     keys = _check_keys(settlement, header, receipt, branches)
     proof = tuple(digest_from_hex(item) for item in settlement.inclusion)
     check_log_entry(envelope, receipt, log, proof)
-    return CheckedSettlement(header=header, log=log, keys=keys)
+    return CheckedSettlement(header=header, seal=signed.seal, log=log, keys=keys)
+
+
+def describe_seal(settled: CheckedSettlement) -> str:
+    """Say why the header of a checked settlement is believed."""
+    header, seal = settled.header, settled.seal
+    match seal:
+        case KeySeal():
+            how = f"signed by the trusted key of chain {header.chain_id}"
+        case CommitSeal():
+            signed = sum(vote.flag == COMMITTED for vote in seal.commit.votes)
+            how = (
+                f"sealed by {signed} of {len(seal.validators)} validators of chain "
+                f"{header.chain_id}, more than two thirds by power, who follow from those that "
+                "the trust file names"
+            )
+        case _:
+            assert_never(seal)
+    return f"The header of height {header.height} is {how}."
+
+
+def describe_trust(seal: Seal) -> str:
+    """Say whom all of that still trusts."""
+    match seal:
+        case KeySeal():
+            return (
+                "The chain runs on the embedded engine: its one key is the root of all this "
+                "trust, and whoever holds it could have signed another past."
+            )
+        case CommitSeal():
+            return (
+                "The trust file is the root of all this trust: whoever held two thirds of the "
+                "power of its validators could have signed another past."
+            )
+        case _:
+            assert_never(seal)

@@ -44,7 +44,7 @@ from probatum.protocol.eip712 import Domain
 from probatum.protocol.encoding import Document, decode_document, encode_document
 from probatum.protocol.primitives import UNITS_PER_TOKEN, Address
 from probatum.protocol.secp256k1 import AccountSigner
-from probatum.protocol.trust import Trust, encode_trust
+from probatum.protocol.trust import KeyTrust, encode_trust
 
 __all__ = ["GATEWAY", "LEDGER", "USER", "NetworkFolder", "NetworkPlan", "open_folder"]
 
@@ -208,7 +208,7 @@ def _fill(fresh: Path, plan: NetworkPlan) -> None:
         balances[operator.address] = balances[payer.address] = ACCOUNT_UNITS
     balances[create_account_key(fresh / "accounts" / f"{USER}.json").address] = USER_UNITS
     genesis = _make_genesis(engine, balances, plan)
-    trust = Trust(
+    trust = KeyTrust(
         format="probatum-trust/1",
         chain_id=genesis.chain_id,
         genesis_hash=compute_genesis_hash(genesis).hex(),

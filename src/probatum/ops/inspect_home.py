@@ -34,7 +34,7 @@ from probatum.nodes.shell.config import (
 from probatum.ops.findings import Finding, from_error
 from probatum.protocol.hexes import digest_from_hex
 from probatum.protocol.primitives import Address, address_to_hex
-from probatum.protocol.trust import Trust
+from probatum.protocol.trust import KeyTrust, Trust
 
 __all__ = ["Home", "inspect_home"]
 
@@ -115,7 +115,7 @@ def _load_trust(home: Path, config: AnyConfig | None) -> Trust:
     if not isinstance(config, FullConfig):
         return load_trust(home)
     genesis = decode_genesis(read_small_file(home / "genesis.json", limit_bytes=GENESIS_BYTES))
-    return Trust(
+    return KeyTrust(
         format="probatum-trust/1",
         chain_id=genesis.chain_id,
         genesis_hash=compute_genesis_hash(genesis).hex(),

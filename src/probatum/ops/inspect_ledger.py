@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from typing import Final
 
+from probatum.client.proofs import check_now
 from probatum.errors import Fault, ProbatumError
 from probatum.ops.findings import Finding, from_error
 from probatum.ops.onboarding import Converse, LedgerDesk
@@ -17,7 +18,7 @@ from probatum.protocol.eip712 import Domain
 from probatum.protocol.headers import Header, SignedHeader
 from probatum.protocol.messages import GetHeader, GotHeader
 from probatum.protocol.primitives import make_digest
-from probatum.protocol.trust import Trust, check_signed_header
+from probatum.protocol.trust import Trust
 
 __all__ = ["inspect_ledger", "make_desk"]
 
@@ -103,4 +104,4 @@ async def _get_header(desk: LedgerDesk, trust: Trust | None) -> Header:
 
 
 def _check(signed: SignedHeader, trust: Trust | None) -> Header:
-    return signed.header if trust is None else check_signed_header(trust, signed)
+    return signed.header if trust is None else check_now(trust, signed)

@@ -44,7 +44,7 @@ class Settlement(Document, frozen=True, kw_only=True):
     """
 
     inclusion: Annotated[tuple[HexDigest, ...], Meta(max_length=limits.PROOF_HASHES)]
-    header: Annotated[str, Meta(max_length=4 * limits.KIB)]
+    header: Annotated[str, Meta(max_length=limits.SIGNED_HEADER_BYTES // 3 * 4)]
     log: StateProof
     keys: Annotated[tuple[StateProof, ...], Meta(max_length=limits.CUSTODY_RECORDS)]
 

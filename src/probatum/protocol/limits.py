@@ -73,6 +73,11 @@ EVIDENCE_BYTES: Final = 128 * KIB
 MEMPOOL_TRANSACTIONS: Final = 50_000
 MEMPOOL_BYTES: Final = 64 * MIB
 MEMPOOL_PER_ACCOUNT: Final = 4_096
+TOTAL_POWER: Final = ((1 << 63) - 1) // 8
+"""Voting power of a set together; CometBFT refuses more."""
+ENGINE_CHAIN_ID_CHARS: Final = 50
+SIGNED_HEADER_BYTES: Final = 48 * KIB
+"""A header with its seal: 149 bytes a validator at most, and two headers."""
 QUERY_KEYS: Final = 64
 LISTED_RECORDS: Final = 1_000
 SNAPSHOT_BYTES: Final = 16 * MIB

@@ -1,24 +1,35 @@
 """The trust file: the few bytes that a stranger must have by another way than the network.
 
 With the embedded engine the trust root is one key, and every verification says so. Must not know
-proofs (`mapproof`) or bundles.
+proofs (`mapproof`) or bundles. Read next: `probatum.consensus.trusting`, which checks a header
+whatever the engine.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, TypeAlias
 
 from probatum.errors import Refusal
 from probatum.protocol import limits
 from probatum.protocol.ed25519 import check_signature
 from probatum.protocol.eip712 import Domain
 from probatum.protocol.encoding import Document, decode_document, encode_document
-from probatum.protocol.headers import ChainId, Header, SignedHeader, compute_header_hash
+from probatum.protocol.headers import (
+    ChainId,
+    Header,
+    KeySeal,
+    SignedHeader,
+    compute_header_hash,
+)
 from probatum.protocol.hexes import HexDigest, HexKey, digest_from_hex
 
 __all__ = [
     "TRUST_FORMAT",
+    "HeaderCheck",
+    "KeyTrust",
     "Trust",
+    "check_chain",
     "check_signed_header",
     "decode_trust",
     "encode_trust",
@@ -28,14 +39,22 @@ __all__ = [
 TRUST_FORMAT = "probatum-trust/1"
 
 
-class Trust(Document, frozen=True, kw_only=True):
-    """Which chain, and whose signature makes a header true."""
+class KeyTrust(Document, frozen=True, kw_only=True):
+    """Which chain, and whose signature makes a header true: the embedded engine's key."""
 
     format: Literal["probatum-trust/1"]
     chain_id: ChainId
     genesis_hash: HexDigest
     engine: Literal["embedded"]
     key: HexKey
+
+
+Trust: TypeAlias = KeyTrust
+"""A trust file, of whichever engine."""
+
+HeaderCheck: TypeAlias = Callable[[SignedHeader], Header]
+"""Gives the header that is believed, or refuses: `probatum.consensus.trusting` makes one, and
+rooms below it take one as an argument."""
 
 
 def encode_trust(trust: Trust) -> bytes:
@@ -57,20 +76,28 @@ def get_domain(trust: Trust) -> Domain:
     return Domain(chain_id=trust.chain_id, genesis_hash=digest_from_hex(trust.genesis_hash))
 
 
-def check_signed_header(trust: Trust, signed: SignedHeader) -> Header:
-    """Check that a header is of the trusted chain and signed by the trusted key.
-
-    Raises:
-        Refusal: `trust.other-chain`, `trust.other-key`, `ed25519.bad-signature`.
-    """
-    header = signed.header
+def check_chain(trust: Trust, header: Header) -> None:
+    """Check that a header is of the trusted chain. Raises Refusal `trust.other-chain`."""
     if header.chain_id != trust.chain_id or header.genesis_hash.hex() != trust.genesis_hash:
         raise Refusal(
             "trust.other-chain",
             f"the header is of chain {header.chain_id}, the trust file of {trust.chain_id}",
             hint="use the trust file of the network that gave the receipt",
         )
-    if signed.key.hex() != trust.key:
+
+
+def check_signed_header(trust: KeyTrust, signed: SignedHeader) -> Header:
+    """Check that a header is of the trusted chain and signed by the trusted key.
+
+    Raises:
+        Refusal: `trust.other-chain`, `trust.other-seal`, `trust.other-key`,
+            `ed25519.bad-signature`.
+    """
+    header, seal = signed.header, signed.seal
+    check_chain(trust, header)
+    if not isinstance(seal, KeySeal):
+        raise Refusal("trust.other-seal", "the header is sealed by another engine than is trusted")
+    if seal.key.hex() != trust.key:
         raise Refusal("trust.other-key", "the header is signed by a key that is not trusted")
-    check_signature(signed.key, compute_header_hash(header), signed.signature)
+    check_signature(seal.key, compute_header_hash(header), seal.signature)
     return header

@@ -136,7 +136,9 @@ class Witness:
             self._take_header_bytes(sender, b64decode(bundle.settlement.header))
 
     def _take_header_bytes(self, sender: str, data: bytes) -> None:
-        self._take_header(sender, decode(SignedHeader, data, limit_bytes=limits.STATE_VALUE_BYTES))
+        self._take_header(
+            sender, decode(SignedHeader, data, limit_bytes=limits.SIGNED_HEADER_BYTES)
+        )
 
     def _take_header(self, sender: str, signed: SignedHeader) -> None:
         height = signed.header.height

@@ -39,7 +39,7 @@ from probatum.protocol.transactions.kinds import (
     Transfer,
 )
 from probatum.protocol.transactions.signed import sign_authority
-from probatum.protocol.trust import Trust
+from probatum.protocol.trust import KeyTrust, Trust
 from probatum.protocol.vouchers import compute_escrow_id
 from probatum.storm import model, text_model
 from probatum.storm.cast.customer import Customer, Notebook, Purse
@@ -140,7 +140,7 @@ def build_world(seed: int, plan: Plan) -> World:
         balances={signer.address: RICH for signer in accounts.values()},
         params=plan.params,
     )
-    trust = Trust(
+    trust = KeyTrust(
         format="probatum-trust/1",
         chain_id=_CHAIN_ID,
         genesis_hash=compute_genesis_hash(genesis).hex(),

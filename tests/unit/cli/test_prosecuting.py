@@ -18,7 +18,7 @@ from probatum.protocol.messages import (
     GotState,
 )
 from probatum.protocol.transactions.kinds import ReportWrongEntry
-from probatum.protocol.trust import TRUST_FORMAT, Trust, encode_trust
+from probatum.protocol.trust import TRUST_FORMAT, KeyTrust, encode_trust
 from tests.cases import hold, tiles_of
 from tests.chain import ENGINE, Chain, account, make_test_genesis
 from tests.unit.ledger.handlers.test_offences import (
@@ -79,7 +79,7 @@ def runner(monkeypatch):
 
 
 def make_case(runner, folder, payload=FIRST):
-    trust = Trust(
+    trust = KeyTrust(
         format=TRUST_FORMAT,
         chain_id=runner.chain.genesis.chain_id,
         genesis_hash=runner.chain.domain.genesis_hash.hex(),

@@ -21,7 +21,7 @@ from probatum.protocol.p256 import PublisherSigner, compute_publisher_key_id, ke
 from probatum.protocol.primitives import address_to_hex
 from probatum.protocol.transactions.kinds import PublishModel, RegisterPublisherKey
 from probatum.protocol.transactions.possession import sign_possession
-from probatum.protocol.trust import Trust, encode_trust
+from probatum.protocol.trust import KeyTrust, encode_trust
 from tests.chain import ENGINE, Chain, account
 
 SIGNER, OTHER = (PublisherSigner(sha256(b"publisher %d" % n)) for n in range(2))
@@ -109,7 +109,7 @@ def town(tmp_path, monkeypatch):
     town = Town(tmp_path)
     monkeypatch.setenv("PROBATUM_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PROBATUM_LEDGER", "http://127.0.0.1:1")
-    trust = Trust(
+    trust = KeyTrust(
         format="probatum-trust/1",
         chain_id=town.chain.domain.chain_id,
         genesis_hash=town.chain.domain.genesis_hash.hex(),

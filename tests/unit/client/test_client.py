@@ -31,10 +31,11 @@ from probatum.protocol.primitives import address_to_hex, make_salt
 from probatum.protocol.records import get_key_key, get_log_key, get_model_key
 from probatum.protocol.transactions.kinds import ReportTwoReleases
 from probatum.protocol.trust import encode_trust
-from tests.factories import GATEWAY, NODES, make_header, make_log_record, make_trust
+from tests.factories import GATEWAY, NODES, make_check, make_header, make_log_record, make_trust
 from tests.unit.client.toy_network import NODE, ToyNetwork
 
 TRUST = make_trust()
+CHECK = make_check(TRUST)
 INPUT = {"x": np.arange(6, dtype=np.uint8).reshape(2, 3)}
 
 
@@ -322,7 +323,7 @@ def test_settling_proves_inclusion_and_keeps_the_proof(tmp_path):
         assert verified.settlement.log.size == 6
         assert "bit for bit" in lines(verified.checks, "checked")
         assert client.receipts.list()[0].stand == "settled"
-        check_bundle(client.receipts.load_bundle(answer.request_id), TRUST)
+        check_bundle(client.receipts.load_bundle(answer.request_id), CHECK)
         assert (await client.settle(answer.request_id)).receipt == answer.receipt
         client.receipts.remove(answer.request_id)
         assert client.receipts.list() == ()

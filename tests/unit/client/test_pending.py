@@ -31,6 +31,7 @@ from tests.factories import (
     NODES,
     digest_of,
     make_bundle,
+    make_check,
     make_facts,
     make_header,
     make_log_record,
@@ -41,6 +42,7 @@ from tests.factories import (
 
 LEDGER_AT = "http://127.0.0.1:1"
 TRUST = make_trust()
+CHECK = make_check(TRUST)
 MOMENT = Moment(0, bytes(32))
 NODE = NODES[0]
 
@@ -149,7 +151,7 @@ def test_a_pending_bundle_becomes_a_settled_one(index, size):
     finished, broken, _ = world.run(collector, collector.look(MOMENT))
     assert broken == {}
     data = finished[ids[index]]
-    assert check_bundle(data, TRUST).receipt.log.index == index
+    assert check_bundle(data, CHECK).receipt.log.index == index
     assert len(collector) == 0
     assert collector.look(MOMENT) == ()
 

@@ -19,14 +19,14 @@ from probatum.protocol.hashing import sha256
 from probatum.protocol.headers import SignedHeader, compute_header_hash
 from probatum.protocol.transactions.kinds import CollectVouchers, Stake, Transfer
 from probatum.protocol.transactions.signed import compute_transaction_hash
-from probatum.protocol.trust import Trust, check_signed_header
+from probatum.protocol.trust import KeyTrust, check_signed_header
 from tests.chain import ENGINE, FEE, RICH, Chain, account, make_test_genesis
 
 PAY = Transfer(to=account(1).address, amount=5)
 
 
 def trust(chain):
-    return Trust(
+    return KeyTrust(
         format="probatum-trust/1",
         chain_id=chain.domain.chain_id,
         genesis_hash=chain.domain.genesis_hash.hex(),
@@ -235,9 +235,7 @@ def test_replay_refuses_what_was_not_decided():
     signed, block = chain.engine.get_header(1), read_block(chain, 1)
     change = msgspec.structs.replace
     header = signed.header
-    bent = SignedHeader(
-        header=change(header, state_root=sha256(b"x")), key=signed.key, signature=signed.signature
-    )
+    bent = SignedHeader(header=change(header, state_root=sha256(b"x")), seal=signed.seal)
     for pair, code in [
         ((bent, block), "consensus.other-header"),
         ((signed, change(block, transactions=())), "consensus.other-header"),

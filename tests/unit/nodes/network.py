@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from probatum.consensus.chain.memory_store import MemoryStore
 from probatum.consensus.embedded.engine import EmbeddedEngine
+from probatum.consensus.trusting import make_header_check
 from probatum.ledger.genesis import compute_genesis_hash, get_domain, make_genesis
 from probatum.ledger.params import Params
 from probatum.nodes.full.machine import FullNode, FullSettings
@@ -28,7 +29,7 @@ from probatum.protocol.secp256k1 import AccountSigner
 from probatum.protocol.tensors import Tensor
 from probatum.protocol.transactions.kinds import PublishModel, RegisterNode, Stake
 from probatum.protocol.transactions.signed import sign_authority, sign_transaction
-from probatum.protocol.trust import Trust
+from probatum.protocol.trust import KeyTrust
 from tests.unit.nodes.world import World
 
 CHAIN_ID = 4242
@@ -88,13 +89,14 @@ class Network:
         )
         self.genesis = genesis
         self.domain = get_domain(genesis)
-        self.trust = Trust(
+        self.trust = KeyTrust(
             format="probatum-trust/1",
             chain_id=CHAIN_ID,
             genesis_hash=compute_genesis_hash(genesis).hex(),
             engine="embedded",
             key=key.key.hex(),
         )
+        self.check = make_header_check(self.trust, now_ms=0)
         self.store = MemoryStore()
         engine = EmbeddedEngine.open(store=self.store, genesis=genesis, signer=key)
         full = FullNode(engine, FullSettings(block_interval_ms=BLOCK_MS))

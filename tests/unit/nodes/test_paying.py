@@ -75,7 +75,7 @@ def test_a_paid_answer_moves_the_price_and_the_margin_and_nothing_else():
         totals.append((receipt.running_total_units, release.running_total_units))
         assert any("gateway charged 5300 units" in line.text for line in verified.checks)
     assert totals == [(5_000, 5_300), (10_000, 10_600), (15_000, 15_900)]
-    check_bundle(settle(network, answer.request_id), network.trust)
+    check_bundle(settle(network, answer.request_id), network.check)
     network.world.run(2_000)
     # The node collects with its checkpoints; the gateway when it is worth its fee.
     assert read_escrow(network, "gateway payer", "a").collected_units == 15_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from probatum.protocol.headers import Header, SignedHeader
+from probatum.protocol.headers import Header, KeySeal, SignedHeader
 from probatum.protocol.messages import GotBundle, GotHeader
 from probatum.storm.trace import Trace
 from probatum.storm.witness import Witness
@@ -20,7 +20,7 @@ def make_header(height, root=bytes(32)):
         results_root=digest,
         time_ms=height,
     )
-    return SignedHeader(header=header, key=bytes(32), signature=bytes(64))
+    return SignedHeader(header=header, seal=KeySeal(key=bytes(32), signature=bytes(64)))
 
 
 def hear(*messages):

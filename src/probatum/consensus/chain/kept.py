@@ -135,7 +135,7 @@ class KeptChain:
         data = self._get_at(tables.HEADER, height)
         if data is None:
             return None
-        return decode(SignedHeader, data, limit_bytes=limits.STATE_VALUE_BYTES)
+        return decode(SignedHeader, data, limit_bytes=limits.SIGNED_HEADER_BYTES)
 
     def get_block(self, height: int) -> bytes | None:
         """Get an encoded block of a finished height."""

@@ -34,7 +34,7 @@ from probatum.protocol.blocks import (
     compute_transactions_root,
 )
 from probatum.protocol.ed25519 import OperatingSigner
-from probatum.protocol.headers import Header, SignedHeader, compute_header_hash
+from probatum.protocol.headers import Header, KeySeal, SignedHeader, compute_header_hash
 from probatum.protocol.messages import Outcome
 from probatum.protocol.primitives import Address, Digest
 from probatum.protocol.transactions.signed import compute_transaction_hash
@@ -165,8 +165,10 @@ class EmbeddedEngine(KeptChain):
         update, header = self._make_header(block, results, changes)
         signed = SignedHeader(
             header=header,
-            key=self._signer.key,
-            signature=self._signer.sign(compute_header_hash(header)),
+            seal=KeySeal(
+                key=self._signer.key,
+                signature=self._signer.sign(compute_header_hash(header)),
+            ),
         )
         outcomes = tuple(
             Outcome(transaction_hash=found, height=height, code=code)

@@ -19,6 +19,7 @@ import numpy as np
 
 from probatum.client.arrays import to_tensor
 from probatum.client.client import Answer
+from probatum.client.proofs import check_now
 from probatum.client.transport import HttpTransport
 from probatum.errors import Fault
 from probatum.evidence.blame import Blame, assign_blame
@@ -31,7 +32,7 @@ from probatum.ops.network import Network
 from probatum.ops.tables import shorten
 from probatum.protocol.bundles import decode_bundle
 from probatum.protocol.messages import GetHeader, GotHeader
-from probatum.protocol.trust import check_signed_header, decode_trust
+from probatum.protocol.trust import decode_trust
 
 __all__ = [
     "ask_about_files",
@@ -181,13 +182,13 @@ def _judge(answer: Answer, height: int) -> Blame:
 
 
 async def _get_height(network: Network) -> int:
-    """Get a height that the trusted key has signed."""
+    """Get a height that is sealed as the trust file demands."""
     async with HttpTransport() as transport:
         reply = await transport.ask(network.endpoints.ledger, GetHeader(height=0), _TIMEOUT_S)
     if not isinstance(reply, GotHeader):
         raise Fault("network.odd-reply", f"the full node replied {type(reply).__name__}")
     trust = decode_trust(network.trust_path.read_bytes())
-    return check_signed_header(trust, reply.header).height
+    return check_now(trust, reply.header).height
 
 
 def verify_offline(stage: Stage, answer: Answer) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
+from probatum.consensus.trusting import make_header_check
 from probatum.errors import Refusal
 from probatum.evidence.receipt import (
     check_bundle,
@@ -174,7 +175,7 @@ class Customer:
                 kind, at, _ = call.split(":")
                 request = self._notebook.requests[int(at)]
                 if kind == "bundle":
-                    self._take_bundle(request, message)
+                    self._take_bundle(request, message, moment.now_ms)
                     return ()
                 return self._take_answer(request, message, moment)
             case Unreachable(call=call, reason=reason) if call.startswith("ask:"):
@@ -294,12 +295,12 @@ class Customer:
         if (facts.request_id, facts.model.package, facts.nonce) != asked:
             raise Refusal("customer.other-request", "the answer is to another request")
 
-    def _take_bundle(self, request: Request, message: Message) -> None:
+    def _take_bundle(self, request: Request, message: Message, now_ms: int) -> None:
         if not isinstance(message, GotBundle) or not message.settled:
             return
         try:
             if request.stand == "answered":
-                check_bundle(message.bundle, self._trust)
+                check_bundle(message.bundle, make_header_check(self._trust, now_ms))
                 request.settled, request.stand = message.bundle, "settled"
             else:
                 _check_failure(request, message.bundle)

@@ -8,6 +8,7 @@ disks. Must not know machines.
 
 from __future__ import annotations
 
+from probatum.consensus.trusting import make_header_check
 from probatum.errors import Refusal
 from probatum.evidence.blame import assign_blame
 from probatum.evidence.receipt import check_bundle, check_contents, check_pending
@@ -58,7 +59,7 @@ def _check_settled(world: World, name: str, request: Request) -> None:
     assert request.settled is not None
     try:
         pending = check_pending(request.bundle)
-        final = check_bundle(request.settled, world.trust)
+        final = check_bundle(request.settled, make_header_check(world.trust, world.genesis.time_ms))
         check_contents(final, request.salt, request.inputs, request.outputs)
     except Refusal as refusal:
         trace.find("answers.bad-bundle", name, f"{request.request_id}: {refusal}")

@@ -11,6 +11,7 @@ from typing import Final
 
 from probatum.consensus import tables
 from probatum.consensus.tables import height_key
+from probatum.consensus.trusting import check_header
 from probatum.errors import ProbatumError
 from probatum.ledger.apply import AppliedBlock, apply_block
 from probatum.ledger.genesis import compute_genesis_changes, compute_genesis_hash, get_domain
@@ -27,7 +28,6 @@ from probatum.protocol.encoding import LedgerValue, decode, encode
 from probatum.protocol.headers import Header, SignedHeader, compute_header_hash
 from probatum.protocol.primitives import Address, Digest
 from probatum.protocol.transactions.signed import compute_transaction_hash, decode_transaction
-from probatum.protocol.trust import check_signed_header
 from probatum.storm.world import World
 
 __all__ = ["Replay", "check_chain", "check_statements", "replay"]
@@ -88,10 +88,10 @@ def replay(world: World) -> Replay:
         if data is None or raw is None:
             trace.find("chain.gap", "full", f"nothing at height {height}")
             return done
-        signed = decode(SignedHeader, data, limit_bytes=limits.STATE_VALUE_BYTES)
+        signed = decode(SignedHeader, data, limit_bytes=limits.SIGNED_HEADER_BYTES)
         block = decode(Block, raw, limit_bytes=limits.BLOCK_BYTES)
         try:
-            check_signed_header(world.trust, signed)
+            check_header(world.trust, signed, signed.header.time_ms)
             applied = apply_block(done.state, block, get_domain(world.genesis))
         except ProbatumError as error:
             trace.find("chain.bad-block", "full", f"height {height}: {error}")

@@ -25,7 +25,7 @@ from probatum.nodes.gateway.till import Till
 from probatum.nodes.shell.journal import open_journal
 from probatum.protocol.encoding import encode
 from probatum.protocol.primitives import make_request_id
-from probatum.protocol.trust import Trust
+from probatum.protocol.trust import KeyTrust
 from probatum.protocol.vouchers import SignedVoucher, Voucher
 from tests.chain import account, key
 
@@ -105,7 +105,7 @@ VIEW = LedgerView()
 SETTINGS = GatewaySettings(
     operator=account(0).address,
     signer=key(0),
-    trust=Trust(
+    trust=KeyTrust(
         format="probatum-trust/1",
         chain_id=7,
         genesis_hash="ab" * 32,

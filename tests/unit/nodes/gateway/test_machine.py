@@ -118,7 +118,7 @@ def test_a_request_is_answered_with_a_receipt_that_settles_and_verifies_offline(
     assert pending.receipt.request.salt_by == "gateway"
     got = get_bundle(network, answer.request_id)
     assert got == GotBundle(settled=False, bundle=answer.bundle)
-    settled = check_bundle(settle(network, answer.request_id), network.trust)
+    settled = check_bundle(settle(network, answer.request_id), network.check)
     assert settled.receipt == pending.receipt
     assert assign_blame(answer.bundle, 10_000).status == "kept"
     assert list_handed(network) == list_handed(network)[:1]
@@ -164,7 +164,7 @@ def test_a_node_that_dies_after_it_accepted_is_covered_by_another(network):
     blame = assign_blame(answer.bundle, 10_000)
     assert blame.status == "covered"
     assert blame.party.account == "0x" + account(first).address.hex()
-    check_bundle(settle(network, answer.request_id), network.trust)
+    check_bundle(settle(network, answer.request_id), network.check)
 
 
 def test_a_node_that_cannot_be_reached_leaves_a_giver_only_record(network):
@@ -176,7 +176,7 @@ def test_a_node_that_cannot_be_reached_leaves_a_giver_only_record(network):
     assert list_handed(network)[0] == first
     bundle = decode_bundle(answer.bundle)
     assert [len(envelope.signatures) for envelope in bundle.custody] == [1, 2]
-    check_bundle(settle(network, RID), network.trust)
+    check_bundle(settle(network, RID), network.check)
 
 
 def test_a_silent_node_is_followed_by_the_next_and_may_still_answer(network):
@@ -571,7 +571,7 @@ def test_after_a_restart_receipts_settle_and_are_served(network):
     refused = ask(network, **SAME)
     assert refused.code == "gateway.answered-before"
     settled = settle(network, RID)
-    assert check_bundle(settled, network.trust).receipt == check_pending(answer.bundle).receipt
+    assert check_bundle(settled, network.check).receipt == check_pending(answer.bundle).receipt
     network.world.run(10)
     network.world.kill(GATEWAY)
     network.start_gateway()
@@ -585,7 +585,7 @@ def test_receipts_of_a_node_that_restarted_still_settle(network):
     network.world.run(500)
     assert not get_bundle(network, answer.request_id).settled
     network.start_node(node)
-    verified = check_bundle(settle(network, answer.request_id), network.trust)
+    verified = check_bundle(settle(network, answer.request_id), network.check)
     assert verified.receipt.log.session == 0
 
 
@@ -620,7 +620,7 @@ def test_an_answer_that_a_restart_kept_back_is_taken_from_the_earlier_session():
     assert isinstance(answer, Answer)
     receipt = check_pending(answer.bundle).receipt
     assert (receipt.log.session, receipt.log.index) == (0, 0)
-    check_bundle(settle(network, RID), network.trust)
+    check_bundle(settle(network, RID), network.check)
     assert assign_blame(answer.bundle, 10_000).status == "kept"
 
 
