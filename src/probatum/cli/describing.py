@@ -11,8 +11,9 @@ from typing import Any, Final, assert_never
 import msgspec
 
 from probatum.errors import Refusal
+from probatum.ledger.consensus_params import ConsensusParams
 from probatum.ledger.params import Params
-from probatum.protocol import limits, records
+from probatum.protocol import limits, records, validators
 from probatum.protocol.commits import COMMITTED
 from probatum.protocol.encoding import LedgerValue, decode
 from probatum.protocol.headers import CommitSeal, KeySeal, SignedHeader, compute_header_hash
@@ -40,17 +41,31 @@ _KINDS: Final[tuple[tuple[bytes, type[LedgerValue]], ...]] = (
     (records.STAKE, records.StakeRecord),
     (records.SUPPLY_KEY, records.Supply),
     (records.PARAMS_KEY, Params),
+    (validators.CONSENSUS_KEY, validators.ConsensusKeyRecord),
+    (validators.CONSENSUS_PARAMS_KEY, ConsensusParams),
+    (validators.INFRACTION, validators.InfractionRecord),
+    (validators.MISSED, validators.MissedRecord),
+    (validators.VALIDATOR, validators.ValidatorRecord),
+    (validators.VALIDATOR_SET_KEY, validators.ValidatorSet),
 )
+_SINGLE: Final = {
+    "consensus-params": validators.CONSENSUS_PARAMS_KEY,
+    "params": records.PARAMS_KEY,
+    "supply": records.SUPPLY_KEY,
+    "validator-set": validators.VALIDATOR_SET_KEY,
+}
 _BY_ACCOUNT: Final = {
     "account": records.get_account_key,
     "loss": records.get_loss_key,
     "node": records.get_node_key,
     "publisher": records.get_publisher_key,
     "stake": records.get_stake_key,
+    "validator": validators.get_validator_key,
 }
 _FORMS: Final = (
     "params, supply, account/0x…, escrow/<id>, stake/0x…, node/0x…, key/<hex>, log/0x…/<session>, "
     "loss/0x…, name/<name>, model/<name>/<version>, publisher/0x…, publisher-key/<id>, "
+    "consensus-params, validator-set, validator/0x…, "
     "or the key's bytes as 0x<hex>"
 )
 
@@ -109,10 +124,8 @@ def parse_state_key(text: str) -> bytes:
         return bytes_from_hex(text[2:].lower())
     kind, *parts = text.split("/")
     match (kind, parts):
-        case ("params", []):
-            return records.PARAMS_KEY
-        case ("supply", []):
-            return records.SUPPLY_KEY
+        case (kind, []) if kind in _SINGLE:
+            return _SINGLE[kind]
         case (kind, [account]) if kind in _BY_ACCOUNT:
             return _BY_ACCOUNT[kind](address_from_hex(account))
         case ("escrow", [escrow]):

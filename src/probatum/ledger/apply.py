@@ -31,6 +31,7 @@ from probatum.ledger.handlers.open_log import apply_open_log
 from probatum.ledger.handlers.publish_model import apply_publish_model
 from probatum.ledger.handlers.register_node import apply_register_node
 from probatum.ledger.handlers.register_publisher_key import apply_register_publisher_key
+from probatum.ledger.handlers.register_validator import apply_register_validator
 from probatum.ledger.handlers.report_no_prefix import apply_report_no_prefix
 from probatum.ledger.handlers.report_two_charges import apply_report_two_charges
 from probatum.ledger.handlers.report_two_receipts import apply_report_two_receipts
@@ -39,13 +40,20 @@ from probatum.ledger.handlers.report_wrong_entry import apply_report_wrong_entry
 from probatum.ledger.handlers.return_receipt import apply_return_receipt
 from probatum.ledger.handlers.settle_checkpoint import apply_settle_checkpoint
 from probatum.ledger.handlers.stake import apply_stake
+from probatum.ledger.handlers.stake_consensus import apply_stake_consensus
 from probatum.ledger.handlers.transfer import apply_transfer
+from probatum.ledger.handlers.unjail import apply_unjail
 from probatum.ledger.handlers.unstake import apply_unstake
+from probatum.ledger.handlers.unstake_consensus import apply_unstake_consensus
 from probatum.ledger.handlers.withdraw import apply_withdraw
+from probatum.ledger.handlers.withdraw_consensus import apply_withdraw_consensus
 from probatum.ledger.handlers.withdraw_escrow import apply_withdraw_escrow
 from probatum.ledger.handlers.withdraw_offer import apply_withdraw_offer
+from probatum.ledger.misbehaviour import convict_validator
 from probatum.ledger.params import Params
 from probatum.ledger.state import Reader, State
+from probatum.ledger.validators import seat_validators
+from probatum.ledger.votes import count_votes
 from probatum.protocol.blocks import (
     Block,
     Change,
@@ -93,6 +101,14 @@ from probatum.protocol.transactions.signed import (
     SignedTransaction,
     check_sender,
     decode_transaction,
+)
+from probatum.protocol.transactions.validators import (
+    RegisterValidator,
+    StakeConsensus,
+    Unjail,
+    UnstakeConsensus,
+    ValidatorBody,
+    WithdrawConsensus,
 )
 
 __all__ = [
@@ -179,7 +195,6 @@ class BlockRun:
             votes: On the block before.
             misbehaviour: That the block holds proof of.
         """
-        del votes, misbehaviour
         self.validator_updates: tuple[ValidatorUpdate, ...] = ()
         self._state = State(reader)
         self._context = Context(
@@ -187,7 +202,13 @@ class BlockRun:
             height=height,
             time_ms=time_ms,
             params=self._state.get_params(),
+            consensus=self._state.get_consensus_params(),
         )
+        if self._context.consensus is not None:
+            # Before all transactions: what is to be slashed cannot be withdrawn first.
+            for found in misbehaviour:
+                convict_validator(self._state, self._context, self._context.consensus, found)
+            count_votes(self._state, self._context, self._context.consensus, votes)
 
     def apply(self, transaction: SignedTransaction) -> str:
         """Apply a transaction whose signature has been checked, and return its final code.
@@ -219,11 +240,13 @@ class BlockRun:
         burn(state, fee)
 
     def finish(self) -> tuple[Change, ...]:
-        """End the block: check the invariants and encode the changes.
+        """End the block: seat validators, check the invariants and encode the changes.
 
         Raises:
             InvariantBroken: `ledger.invariant-broken`, a bug of this software.
         """
+        if self._context.consensus is not None:
+            self.validator_updates = seat_validators(self._state, self._context.consensus)
         invariants.check_changes(self._state.iterate_changes())
         return self._state.compute_changes()
 
@@ -304,7 +327,10 @@ def _handle(state: State, context: Context, sender: Address, body: Body) -> None
 
 
 def _handle_log_case(
-    state: State, context: Context, sender: Address, body: Accusation | PaymentBody | Recovery
+    state: State,
+    context: Context,
+    sender: Address,
+    body: Accusation | PaymentBody | Recovery | ValidatorBody,
 ) -> None:
     match body:
         case ReportTwoReceipts():
@@ -327,7 +353,9 @@ def _handle_log_case(
             _handle_payment(state, context, sender, body)
 
 
-def _handle_payment(state: State, context: Context, sender: Address, body: PaymentBody) -> None:
+def _handle_payment(
+    state: State, context: Context, sender: Address, body: PaymentBody | ValidatorBody
+) -> None:
     match body:
         case FundEscrow():
             apply_fund_escrow(state, context, sender, body)
@@ -341,5 +369,21 @@ def _handle_payment(state: State, context: Context, sender: Address, body: Payme
             apply_report_two_charges(state, context, sender, body)
         case ReportTwoReleases():
             apply_report_two_releases(state, context, sender, body)
+        case _:
+            _handle_validator(state, context, sender, body)
+
+
+def _handle_validator(state: State, context: Context, sender: Address, body: ValidatorBody) -> None:
+    match body:
+        case RegisterValidator():
+            apply_register_validator(state, context, sender, body)
+        case StakeConsensus():
+            apply_stake_consensus(state, context, sender, body)
+        case UnstakeConsensus():
+            apply_unstake_consensus(state, context, sender, body)
+        case WithdrawConsensus():
+            apply_withdraw_consensus(state, context, sender, body)
+        case Unjail():
+            apply_unjail(state, context, sender, body)
         case _:
             assert_never(body)

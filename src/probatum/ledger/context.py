@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from probatum.ledger.consensus_params import ConsensusParams
 from probatum.ledger.params import Params
 from probatum.protocol.eip712 import Domain
 
@@ -20,11 +21,13 @@ class Context:
     Attributes:
         domain: What signatures must be for.
         height: The block's height.
-        time_ms: The block's time; no rule of a handler reads it.
+        time_ms: The block's time; of all rules only the unbonding of consensus stake reads it.
         params: The parameters at the block's start.
+        consensus: Those of validators; None where there are none.
     """
 
     domain: Domain
     height: int
     time_ms: int
     params: Params
+    consensus: ConsensusParams | None

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 from probatum.errors import Misuse
+from probatum.ledger.consensus_params import ConsensusParams
+from probatum.ledger.validator_invariants import is_set, is_set_due, is_step
 from probatum.protocol.encoding import LedgerValue
 from probatum.protocol.primitives import AMOUNT_BOUND
 from probatum.protocol.records import (
@@ -31,7 +33,7 @@ from probatum.protocol.records import (
     StakeRecord,
     Supply,
 )
-from probatum.protocol.validators import ValidatorRecord
+from probatum.protocol.validators import ValidatorRecord, ValidatorSet
 
 __all__ = ["InvariantBroken", "check_changes", "check_records", "sum_units"]
 
@@ -75,6 +77,10 @@ def _check_range(record: LedgerValue | None) -> None:
             amounts = (record.bond_units,)
         case EscrowRecord():
             amounts = (record.deposited_units, record.collected_units, sum_units(record))
+        case ValidatorSet():
+            if not is_set(record):
+                _break(f"this is no set of validators: {record}")
+            return
         case _:
             return
     if not all(0 <= amount < AMOUNT_BOUND for amount in amounts):
@@ -137,7 +143,7 @@ def _check_step(key: bytes, before: LedgerValue, now: LedgerValue | None) -> Non
         ):
             holds = False
         case _:
-            pass
+            holds = is_step(before, now)
     if not holds:
         _break(f"the record {key!r} went from {before} to {now}")
 
@@ -164,15 +170,31 @@ def check_changes(
 
 
 def check_records(records: Iterable[LedgerValue]) -> None:
-    """Check a whole state: balances, stake and what was burned are what was issued.
+    """Check a whole state: what people have and what was burned is what was issued.
+
+    Where there are validators, the engine was told what their records say.
 
     Raises:
         InvariantBroken: `ledger.invariant-broken`.
     """
     total, supplies = 0, 0
+    validators: list[ValidatorRecord] = []
+    found: ValidatorSet | None = None
+    params: ConsensusParams | None = None
     for record in records:
+        match record:
+            case ValidatorRecord():
+                validators.append(record)
+            case ValidatorSet():
+                found = record
+            case ConsensusParams():
+                params = record
+            case _:
+                pass
         total += sum_units(record)
         supplies += isinstance(record, Supply)
         _check_range(record)
     if total or supplies != 1:
         _break(f"the state is off by {total} units over {supplies} supplies")
+    if not is_set_due(found, validators, params):
+        _break("the engine was told another set than the records of validators give")

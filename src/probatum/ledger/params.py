@@ -152,16 +152,20 @@ class Parameter:
     description: str
 
 
-def list_parameters() -> tuple[Parameter, ...]:
-    """List name, default and purpose of every parameter, in the order of encoding."""
-    hints: dict[str, Any] = get_type_hints(Params, include_extras=True)
+def list_parameters(table: type[LedgerValue] = Params) -> tuple[Parameter, ...]:
+    """List name, default and purpose of every parameter of a table, in the order of encoding.
+
+    Args:
+        table: `Params`, or `consensus_params.ConsensusParams`.
+    """
+    hints: dict[str, Any] = get_type_hints(table, include_extras=True)
     return tuple(
         Parameter(
             name=field.name,
             default=field.default,
             description=get_args(hints[field.name])[1].description or "",
         )
-        for field in msgspec.structs.fields(Params)
+        for field in msgspec.structs.fields(table)
     )
 
 

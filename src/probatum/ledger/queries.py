@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Final, Protocol
 
 from probatum.errors import Refusal
+from probatum.ledger.consensus_params import decode_consensus_params
 from probatum.ledger.state import Reader
 from probatum.ledger.statemap import MerkleMap
 from probatum.protocol import limits, records, validators
@@ -79,7 +80,7 @@ def list_items(
 
 
 def decode_record(key: bytes, value: bytes) -> LedgerValue:
-    """Decode any record but the parameters by its key.
+    """Decode any record but the ledger's parameters by its key.
 
     Raises:
         Refusal: `ledger.unknown-record`, `encoding.*`.
@@ -88,6 +89,8 @@ def decode_record(key: bytes, value: bytes) -> LedgerValue:
         return decode(records.Supply, value, limit_bytes=limits.STATE_VALUE_BYTES)
     if key == validators.VALIDATOR_SET_KEY:
         return decode(validators.ValidatorSet, value, limit_bytes=limits.STATE_VALUE_BYTES)
+    if key == validators.CONSENSUS_PARAMS_KEY:
+        return decode_consensus_params(value)
     for prefix, kind in _KINDS:
         if key.startswith(prefix):
             return decode(kind, value, limit_bytes=limits.STATE_VALUE_BYTES)

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol, TypeVar
 
+from probatum.ledger.consensus_params import ConsensusParams
 from probatum.ledger.params import Params
 from probatum.protocol import limits
 from probatum.protocol.blocks import Change
 from probatum.protocol.encoding import LedgerValue, decode, encode
 from probatum.protocol.parties import ArithmeticClass, ModelName, ModelVersion
-from probatum.protocol.primitives import Address, Digest, OperatingKey
+from probatum.protocol.primitives import Address, ConsensusAddress, Digest, OperatingKey
 from probatum.protocol.records import (
     PARAMS_KEY,
     SUPPLY_KEY,
@@ -55,6 +56,19 @@ from probatum.protocol.records import (
     get_return_key,
     get_stake_key,
 )
+from probatum.protocol.validators import (
+    CONSENSUS_PARAMS_KEY,
+    VALIDATOR_SET_KEY,
+    ConsensusKeyRecord,
+    InfractionRecord,
+    MissedRecord,
+    ValidatorRecord,
+    ValidatorSet,
+    get_consensus_key_key,
+    get_infraction_key,
+    get_missed_key,
+    get_validator_key,
+)
 
 __all__ = ["EMPTY_ACCOUNT", "EMPTY_STAKE", "Reader", "State"]
 
@@ -80,7 +94,7 @@ class State:
     `begin` and `roll_back` nothing is lost that was there before.
     """
 
-    __slots__ = ("_before", "_now", "_reader", "_undo")
+    __slots__ = ("_before", "_now", "_reader", "_touched", "_undo")
 
     def __init__(self, reader: Reader) -> None:
         """Make the view of a block that has changed nothing yet."""
@@ -88,6 +102,7 @@ class State:
         self._before: dict[bytes, LedgerValue | None] = {}
         self._now: dict[bytes, LedgerValue | None] = {}
         self._undo: dict[bytes, LedgerValue | None] = {}
+        self._touched: set[Address] = set()
 
     def begin(self) -> None:
         """Take what is there now as what `roll_back` returns to."""
@@ -295,3 +310,59 @@ class State:
         """Write a conviction."""
         key = get_offence_key(record.operator, record.session, record.kind, record.index)
         self._put(key, record, OffenceRecord)
+
+    def get_consensus_params(self) -> ConsensusParams | None:
+        """Get the parameters of validators; None where there are none."""
+        return self._get(CONSENSUS_PARAMS_KEY, ConsensusParams)
+
+    def get_validator(self, account: Address) -> ValidatorRecord | None:
+        """Get who validates, or did."""
+        return self._get(get_validator_key(account), ValidatorRecord)
+
+    def put_validator(self, record: ValidatorRecord) -> None:
+        """Write who validates."""
+        self._touched.add(record.account)
+        self._put(get_validator_key(record.account), record, ValidatorRecord)
+
+    def get_touched_validators(self) -> frozenset[Address]:
+        """Get whose validators were written in this block, even if it was undone."""
+        return frozenset(self._touched)
+
+    def get_consensus_key(self, address: ConsensusAddress) -> ConsensusKeyRecord | None:
+        """Get whose consensus key this is or was."""
+        return self._get(get_consensus_key_key(address), ConsensusKeyRecord)
+
+    def put_consensus_key(self, address: ConsensusAddress, record: ConsensusKeyRecord) -> None:
+        """Write whose consensus key this is."""
+        self._put(get_consensus_key_key(address), record, ConsensusKeyRecord)
+
+    def get_validator_set(self) -> ValidatorSet:
+        """Get who has a seat; genesis has put it there where there are validators."""
+        found = self._get(VALIDATOR_SET_KEY, ValidatorSet)
+        assert found is not None, "a state without validators"
+        return found
+
+    def put_validator_set(self, record: ValidatorSet) -> None:
+        """Write who has a seat."""
+        self._put(VALIDATOR_SET_KEY, record, ValidatorSet)
+
+    def get_missed(self, account: Address) -> MissedRecord | None:
+        """Get how many votes a validator missed in the last window in which it missed any."""
+        return self._get(get_missed_key(account), MissedRecord)
+
+    def put_missed(self, record: MissedRecord) -> None:
+        """Write how many votes a validator missed."""
+        self._put(get_missed_key(record.account), record, MissedRecord)
+
+    def remove_missed(self, account: Address) -> None:
+        """Forget missed votes that were punished."""
+        self._put(get_missed_key(account), None, MissedRecord)
+
+    def get_infraction(self, account: Address, height: int) -> InfractionRecord | None:
+        """Get a validator's conviction."""
+        return self._get(get_infraction_key(account, height), InfractionRecord)
+
+    def put_infraction(self, record: InfractionRecord) -> None:
+        """Write a validator's conviction."""
+        key = get_infraction_key(record.account, record.height)
+        self._put(key, record, InfractionRecord)

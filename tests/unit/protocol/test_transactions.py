@@ -11,6 +11,7 @@ from probatum.protocol.eip712 import Domain, typed_data
 from probatum.protocol.encoding import encode
 from probatum.protocol.primitives import (
     make_address,
+    make_consensus_key,
     make_digest,
     make_operating_key,
     make_operating_signature,
@@ -19,7 +20,7 @@ from probatum.protocol.primitives import (
     make_recoverable_signature,
 )
 from probatum.protocol.secp256k1 import AccountSigner
-from probatum.protocol.transactions import kinds, signed
+from probatum.protocol.transactions import kinds, signed, validators
 
 DOMAIN = Domain(chain_id=31337, genesis_hash=make_digest(b"g" * 32))
 OTHER = Domain(chain_id=31337, genesis_hash=make_digest(b"h" * 32))
@@ -83,6 +84,11 @@ BODIES = (
         operator=A, first=b"{}", first_signature=NOBODY, second=b"[]", second_signature=NOBODY
     ),
     kinds.ReturnReceipt(operator=A, session=1, index=2, in_session=3, in_index=4, inclusion=(D,)),
+    validators.RegisterValidator(key=make_consensus_key(b"k" * 32), possession=NOBODY),
+    validators.StakeConsensus(amount=2**63 - 1),
+    validators.UnstakeConsensus(amount=1),
+    validators.WithdrawConsensus(),
+    validators.Unjail(),
 )
 
 

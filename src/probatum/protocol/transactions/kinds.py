@@ -5,7 +5,8 @@ body's fields as a wallet shows them, in order; `signed` adds the common ones. B
 for a node carry an `authority`: the node's operating key signs the body itself, so whoever pays
 the fee (a hot account on the node's machine) need not hold the operator's account key. Their
 `sequence` (for a log: the session number) must be the node's next one, so an authority acts once.
-Must not know handlers (`probatum.ledger.handlers`, one file a kind).
+Bodies about payments and validators are on pages of their own. Must not know handlers
+(`probatum.ledger.handlers`, one file a kind).
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from probatum.protocol.transactions.payments import (
     ReportTwoReleases,
     WithdrawEscrow,
 )
+from probatum.protocol.transactions.validators import ValidatorBody
 
 __all__ = [
     "Accusation",
@@ -74,6 +76,7 @@ __all__ = [
     "Stake",
     "Transfer",
     "Unstake",
+    "ValidatorBody",
     "Withdraw",
     "WithdrawEscrow",
     "WithdrawOffer",
@@ -421,6 +424,7 @@ Body: TypeAlias = (
     | Accusation
     | PaymentBody
     | Recovery
+    | ValidatorBody
 )
 """Every kind of transaction body."""
 
