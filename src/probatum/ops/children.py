@@ -87,7 +87,7 @@ class Children:
         """
         if self.is_running(name):
             raise Misuse("children.running", f"{name} is running already")
-        log = self._logs / f"{name}.jsonl"
+        log = self.get_log(name)
         command = [sys.executable, "-P", "-m", module, *arguments]
         command += ["--parent-fd", str(self._read_end)]
         try:
@@ -162,9 +162,17 @@ class Children:
         child = self._children.get(name)
         return child is not None and child.process.poll() is None
 
+    def get_log(self, name: str) -> Path:
+        """Where a child's log is or will be."""
+        return self._logs / f"{name}.jsonl"
+
     def get_pid(self, name: str) -> int:
         """Process id of a child that was started."""
         return self._children[name].process.pid
+
+    def get_exit_code(self, name: str) -> int | None:
+        """What a child ended with, as `subprocess` counts; None while it runs."""
+        return self._children[name].process.poll()
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a child; nothing happens if it has ended."""

@@ -42,11 +42,13 @@ class Seen:
         app: Whether its application runs, and whether it takes connections.
         engine: Whether its engine runs.
         block: What the engine said last; None if it does not answer.
+        is_wanted: Whether it shall run at all.
     """
 
     app: Literal["down", "starting", "ready"]
     engine: bool
     block: LastBlock | None = None
+    is_wanted: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +130,10 @@ class Supervisor:
         """
         actions: list[Action] = []
         for name, member in self._members.items():
-            actions += _revive(name, member, seen[name], now_s)
+            if seen[name].is_wanted:
+                actions += _revive(name, member, seen[name], now_s)
+            else:
+                member.app, member.engine = _Process(), _Process()
         actions += self._judge_motion(seen, now_s)
         return tuple(actions)
 

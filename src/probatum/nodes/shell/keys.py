@@ -32,8 +32,10 @@ __all__ = [
     "load_publisher_key",
     "load_secret_line",
     "lock_keys",
+    "read_private",
     "save_account_key",
     "save_operating_key",
+    "save_private",
     "save_publisher_key",
 ]
 
@@ -167,7 +169,7 @@ def load_publisher_key(path: Path) -> PublisherSigner:
         signer_from_pem,
     )
 
-    data = _read_private(path)
+    data = read_private(path)
     if data.startswith(b"-----BEGIN"):
         try:
             return signer_from_pem(data)
@@ -191,11 +193,16 @@ def _save(
     data = msgspec.json.format(
         msgspec.json.encode(_KeyFile(kind=kind, public=public, secret=secret.hex())), indent=1
     )
+    save_private(path, data + b"\n")
+
+
+def save_private(path: Path, data: bytes) -> None:
+    """Save a secret to a new file of mode 0600; errors as `save_operating_key`."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-            file.write(data + b"\n")
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
     except FileExistsError:
@@ -212,7 +219,7 @@ def load_secret_line(path: Path) -> str:
     Raises:
         Refusal: `key.missing`, `key.loose-permissions`, `key.malformed`.
     """
-    data = _read_private(path)
+    data = read_private(path)
     try:
         line = data.decode("ascii").strip()
     except UnicodeDecodeError:
@@ -225,11 +232,15 @@ def load_secret_line(path: Path) -> str:
 
 
 def _load(path: Path, kind: str) -> _KeyFile:
-    return _parse(path, _read_private(path), kind)
+    return _parse(path, read_private(path), kind)
 
 
-def _read_private(path: Path) -> bytes:
-    """Read a key file that nobody else may read; at most one byte beyond its limit."""
+def read_private(path: Path) -> bytes:
+    """Read a key file that nobody else may read; at most one byte beyond `_FILE_BYTES`.
+
+    Raises:
+        Refusal: `key.missing`, `key.loose-permissions`.
+    """
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)

@@ -1,0 +1,96 @@
+"""What an engine says of itself: bounded, read strictly, and never believed to be more."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+
+import pytest
+
+from probatum.errors import Fault
+from probatum.ops.engine_status import read_app_state, read_status
+from tests.unit.ops.sockets import draw_ports
+
+
+@pytest.fixture
+def engine():
+    """An engine that says what it is told to."""
+
+    class Door(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n" + self.server.says)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Door)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def show(height="14", moment="2026-11-21T13:32:14.034000142Z"):
+    sync = {"latest_block_height": height, "latest_block_time": moment, "catching_up": False}
+    return json.dumps({"jsonrpc": "2.0", "id": -1, "result": {"sync_info": sync}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("moment", "time_ms"),
+    [
+        ("2026-11-21T13:32:14.034000142Z", 1_795_267_934_034),
+        ("2026-11-21T13:32:14.03Z", 1_795_267_934_030),
+        ("2026-11-21T13:32:14Z", 1_795_267_934_000),
+        ("0001-01-01T00:00:00Z", -62_135_596_800_000),
+    ],
+)
+def test_a_last_block_is_read(engine, moment, time_ms):
+    engine.says = show(moment=moment)
+    found = read_status(engine.server_port)
+    assert (found.height, found.time_ms) == (14, time_ms)
+
+
+def test_what_the_application_has_is_read(engine):
+    # As recorded of CometBFT 0.38.25: the hash in base64, and nothing of it before height 1.
+    response = {"data": "x", "last_block_height": "5", "last_block_app_hash": "AQI="}
+    engine.says = json.dumps({"result": {"response": response}}).encode()
+    found = read_app_state(engine.server_port)
+    assert (found.height, found.app_hash) == (5, b"\x01\x02")
+    engine.says = json.dumps({"result": {"response": {}}}).encode()
+    assert read_app_state(engine.server_port).height == 0
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b"\xff",
+        b"[" * 60_000,
+        b'{"result": {}}',
+        b'{"error": {"code": -32603}}',
+        show(height="-1"),
+        show(height="1" * 30),
+        show(height=14),
+        show(moment="yesterday"),
+        show(moment="2026-11-21T13:32:14.xZ"),
+        show() + b" " * 70_000,
+    ],
+)
+def test_anything_else_is_a_fault(engine, says):
+    engine.says = says
+    with pytest.raises(Fault) as caught:
+        read_status(engine.server_port)
+    assert caught.value.code == "engine.odd-reply"
+
+
+def test_nobody_there_is_a_fault():
+    (port,) = draw_ports(1)
+    with pytest.raises(Fault) as caught:
+        read_status(port)
+    assert caught.value.code == "engine.unreachable"
