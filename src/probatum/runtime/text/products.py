@@ -38,9 +38,12 @@ def round_products(
         Where it is undecided, an array for each axis; None where it is nowhere.
     """
     bound = factors[..., None] * norms[..., None, :]
-    low = (value - bound).astype(np.float32)
-    bound += value
-    out[...] = bound
+    # Beyond float32 is an infinity, as the graph has it. Threads of a pool begin with numpy's own
+    # settings, not their caller's.
+    with np.errstate(over="ignore"):
+        low = (value - bound).astype(np.float32)
+        bound += value
+        out[...] = bound
     differ = low.view(np.uint32) != out.view(np.uint32)
     return differ.nonzero() if differ.any() else None
 
