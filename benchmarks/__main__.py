@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 NAMES = (
+    "abci",
     "canon",
     "door_overhead",
     "exact_serving",
