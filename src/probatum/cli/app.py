@@ -26,7 +26,7 @@ _VALUES: Final = frozenset({"--gateway", "--ledger", "--trust", "--home"})
 _GROUPS: Final = (
     ("Begin here", ("up", "demo", "doctor")),
     ("Ask and check", ("ask", "chat", "receipt", "blame")),
-    ("Take part", ("account", "pay", "model", "node", "ledger")),
+    ("Take part", ("account", "pay", "model", "node", "validator", "ledger")),
 )
 _HELP: Final = {
     "up": "Run a whole network on this machine until Ctrl-C.",
@@ -40,6 +40,7 @@ _HELP: Final = {
     "pay": "Put tokens aside for a gateway, see what was spent, take the rest back.",
     "model": "Pack, check, publish, list and fetch models.",
     "node": "Set up, register and run a node.",
+    "validator": "Take part in deciding blocks.",
     "ledger": "Read the ledger, with proofs.",
 }
 OVERVIEW: Final = (

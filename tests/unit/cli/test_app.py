@@ -26,6 +26,8 @@ COMMANDS = """
     node init | node add-model | node register | node run | node status | node offences
     node api-key new | node api-key list | node api-key revoke
     node api-key budget
+    validator register | validator stake | validator unstake | validator withdraw
+    validator unjail | validator list | validator show
     ledger status | ledger header | ledger account | ledger nodes | ledger models | ledger offers
     ledger logs | ledger state | ledger tx | ledger send | ledger trust
 """.replace("\n", "|").split("|")
