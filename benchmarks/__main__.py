@@ -22,6 +22,7 @@ NAMES = (
     "door_overhead",
     "exact_serving",
     "ledger_throughput",
+    "light_client",
     "receipt_verification",
     "request_path",
     "startup_memory",

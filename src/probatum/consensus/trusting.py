@@ -1,21 +1,94 @@
-"""Whether a header is to be believed, by whichever engine sealed it (`HEADER-1`).
+"""Whether a header is to be believed, by whichever engine sealed it (`HEADER-1`, `LIGHT-1`).
 
 One call for receipts, followers and commands, so that nothing above this room asks which engine
-a network runs on. Must not know where headers come from.
+a network runs on. `check_header` starts from the trust file each time; who follows a chain keeps
+`Believed` and moves it on, so that validators may change. Must not know where headers come from.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import assert_never
 
-from probatum.protocol.headers import Header, SignedHeader
-from probatum.protocol.trust import HeaderCheck, Trust, check_signed_header
+from probatum.consensus.cometbft.light.hashing import compute_validators_hash
+from probatum.consensus.cometbft.light.seals import check_sealed, check_subject
+from probatum.consensus.cometbft.light.states import (
+    LightState,
+    start_from_seal,
+    start_from_trust,
+)
+from probatum.errors import Misuse, Refusal
+from probatum.protocol.headers import CommitSeal, Header, SignedHeader
+from probatum.protocol.trust import (
+    CommitTrust,
+    HeaderCheck,
+    KeyTrust,
+    Trust,
+    TrustedValidator,
+    check_signed_header,
+)
 
-__all__ = ["check_header", "make_header_check"]
+__all__ = ["Believed", "believe", "check_header", "check_next", "make_header_check", "renew_trust"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Believed:
+    """What somebody believes of a chain so far.
+
+    Attributes:
+        trust: Where it began.
+        state: What its engine's headers made of it; None where one key signs them all.
+    """
+
+    trust: Trust
+    state: LightState | None
+
+
+def believe(trust: Trust, seen: SignedHeader | None = None) -> Believed:
+    """Begin from a trust file, or from a later header that was checked in an earlier life.
+
+    Args:
+        trust: The trust file.
+        seen: A header that `check_next` accepted before, from one's own journal.
+    """
+    match trust:
+        case KeyTrust():
+            return Believed(trust=trust, state=None)
+        case CommitTrust():
+            state = start_from_trust(trust)
+            if seen is not None and isinstance(seen.seal, CommitSeal):
+                later = start_from_seal(check_subject(seen))
+                state = later if later.height > state.height else state
+            return Believed(trust=trust, state=state)
+        case _:
+            assert_never(trust)
+
+
+def check_next(believed: Believed, signed: SignedHeader, now_ms: int) -> Believed:
+    """Check a header, and move on to it.
+
+    Args:
+        believed: What is believed.
+        signed: A header not below what is believed, if validators seal it.
+        now_ms: Unix time, of whoever checks.
+
+    Raises:
+        Refusal: `trust.*`, `light.*`, `ed25519.bad-signature`.
+    """
+    match believed.trust:
+        case KeyTrust() as trust:
+            check_signed_header(trust, signed)
+            return believed
+        case CommitTrust() as trust:
+            assert believed.state is not None, "believe has made one"
+            return replace(believed, state=check_sealed(trust, believed.state, signed, now_ms))
+        case _:
+            assert_never(believed.trust)
 
 
 def check_header(trust: Trust, signed: SignedHeader, now_ms: int) -> Header:
-    """Check that a header is of the trusted chain and sealed by whom the trust file names.
+    """Check that a header is of the trusted chain and sealed by whom the trust file leads to.
 
     Args:
         trust: The trust file.
@@ -23,10 +96,10 @@ def check_header(trust: Trust, signed: SignedHeader, now_ms: int) -> Header:
         now_ms: Unix time, of whoever checks; a key's trust has no end.
 
     Raises:
-        Refusal: `trust.*`, `ed25519.bad-signature`.
+        Refusal: as `check_next`.
     """
-    del now_ms
-    return check_signed_header(trust, signed)
+    check_next(believe(trust), signed, now_ms)
+    return signed.header
 
 
 def make_header_check(trust: Trust, now_ms: int) -> HeaderCheck:
@@ -36,3 +109,42 @@ def make_header_check(trust: Trust, now_ms: int) -> HeaderCheck:
 
 def _check(trust: Trust, now_ms: int, signed: SignedHeader) -> Header:
     return check_header(trust, signed, now_ms)
+
+
+def renew_trust(
+    trust: CommitTrust, signed: SignedHeader, after: SignedHeader, now_ms: int
+) -> CommitTrust:
+    """Make a trust file of a later header, before the trusting period of the old one is over.
+
+    Args:
+        trust: The trust file so far.
+        signed: The header to trust; its seal is the engine's header that the file will name.
+        after: The next header, whose seal shows the validators of the next height.
+        now_ms: Unix time.
+
+    Raises:
+        Misuse: `trusting.not-next` if `after` is not the next header.
+        Refusal: as `check_next`.
+    """
+    if after.header.height != signed.header.height + 1:
+        raise Misuse("trusting.not-next", "the header after the one to trust is needed")
+    believed = check_next(believe(trust), signed, now_ms)
+    check_next(believed, after, now_ms)
+    seal, state = check_subject(after), believed.state
+    assert state is not None, "a trust file of validators has one"
+    if compute_validators_hash(seal.validators) != state.next_validators_hash:
+        raise Refusal("light.other-next-validators", "another set of validators was announced")
+    return CommitTrust(
+        format=trust.format,
+        chain_id=trust.chain_id,
+        genesis_hash=trust.genesis_hash,
+        engine=trust.engine,
+        height=state.height,
+        header_hash=state.hash.hex(),
+        time_ms=state.time_ns // 1_000_000,
+        trusting_period_ms=trust.trusting_period_ms,
+        validators=tuple(
+            TrustedValidator(key=validator.key.hex(), power=validator.power)
+            for validator in seal.validators
+        ),
+    )

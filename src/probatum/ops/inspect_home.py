@@ -10,14 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from probatum.consensus.trust_files import make_trust
 from probatum.errors import ProbatumError, Refusal
 from probatum.hub.package import Package, load_package
-from probatum.ledger.genesis import (
-    GENESIS_BYTES,
-    compute_genesis_hash,
-    decode_genesis,
-    get_engine_key,
-)
+from probatum.ledger.genesis import GENESIS_BYTES, decode_genesis
 from probatum.nodes.inference.upstreams import open_upstreams
 from probatum.nodes.shell.api_keys import load_keys
 from probatum.nodes.shell.config import (
@@ -34,7 +30,7 @@ from probatum.nodes.shell.config import (
 from probatum.ops.findings import Finding, from_error
 from probatum.protocol.hexes import digest_from_hex
 from probatum.protocol.primitives import Address, address_to_hex
-from probatum.protocol.trust import KeyTrust, Trust
+from probatum.protocol.trust import Trust
 
 __all__ = ["Home", "inspect_home"]
 
@@ -115,13 +111,7 @@ def _load_trust(home: Path, config: AnyConfig | None) -> Trust:
     if not isinstance(config, FullConfig):
         return load_trust(home)
     genesis = decode_genesis(read_small_file(home / "genesis.json", limit_bytes=GENESIS_BYTES))
-    return KeyTrust(
-        format="probatum-trust/1",
-        chain_id=genesis.chain_id,
-        genesis_hash=compute_genesis_hash(genesis).hex(),
-        engine="embedded",
-        key=get_engine_key(genesis).hex(),
-    )
+    return make_trust(genesis)
 
 
 def _inspect_packages(folder: Path, config: InferenceConfig) -> list[Finding]:

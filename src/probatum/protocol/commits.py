@@ -13,7 +13,13 @@ from msgspec import Meta
 
 from probatum.protocol import limits
 from probatum.protocol.encoding import LedgerValue
-from probatum.protocol.primitives import AMOUNT_BOUND, Height, OperatingKey
+from probatum.protocol.primitives import (
+    AMOUNT_BOUND,
+    ConsensusAddress,
+    ConsensusKey,
+    Digest,
+    Height,
+)
 
 __all__ = [
     "ABSENT",
@@ -28,13 +34,11 @@ __all__ = [
     "EngineTime",
     "Power",
     "Validator",
-    "ValidatorAddress",
+    "compute_engine_chain_id",
 ]
 
 EngineHash: TypeAlias = Annotated[bytes, Meta(max_length=32)]
 """A hash in the engine's header: 32 bytes, or none where the engine has none yet."""
-ValidatorAddress: TypeAlias = Annotated[bytes, Meta(min_length=20, max_length=20)]
-"""The first 20 bytes of SHA-256 of a validator's key."""
 Power: TypeAlias = Annotated[int, Meta(ge=1, le=limits.TOTAL_POWER)]
 """A validator's voting power; the sum over a set is bounded by the same number."""
 CommitFlag: TypeAlias = Literal[1, 2, 3]
@@ -44,6 +48,7 @@ COMMITTED: Final[CommitFlag] = 2
 NIL: Final[CommitFlag] = 3
 """It signed that it saw no block in time: a valid signature that counts for nothing."""
 
+_HASH_DIGITS: Final = 16
 _Version: TypeAlias = Annotated[int, Meta(ge=0, le=AMOUNT_BOUND - 1)]
 
 
@@ -100,7 +105,7 @@ class EngineHeader(LedgerValue, frozen=True, kw_only=True):
     app_hash: EngineHash
     last_results_hash: EngineHash
     evidence_hash: EngineHash
-    proposer: ValidatorAddress
+    proposer: ConsensusAddress
 
 
 class CommitVote(LedgerValue, frozen=True, kw_only=True):
@@ -131,5 +136,17 @@ class Commit(LedgerValue, frozen=True, kw_only=True):
 class Validator(LedgerValue, frozen=True, kw_only=True):
     """A validator of one height."""
 
-    key: OperatingKey
+    key: ConsensusKey
     power: Power
+
+
+def compute_engine_chain_id(chain_id: int, genesis_hash: Digest) -> str:
+    """Compute the name that the engine signs for: two networks never share one.
+
+    Args:
+        chain_id: Our chain's number.
+        genesis_hash: SHA-256 of our genesis document.
+    """
+    name = f"probatum-{chain_id}-{genesis_hash.hex()[:_HASH_DIGITS]}"
+    assert len(name) <= limits.ENGINE_CHAIN_ID_CHARS, "a chain id has at most 16 digits"
+    return name

@@ -1,6 +1,7 @@
 """The trust file: the few bytes that a stranger must have by another way than the network.
 
-With the embedded engine the trust root is one key, and every verification says so. Must not know
+With the embedded engine the trust root is one key, and every verification says so; with CometBFT
+it is one header, which the validators that it names lead on from (`LIGHT-1`). Must not know
 proofs (`mapproof`) or bundles. Read next: `probatum.consensus.trusting`, which checks a header
 whatever the engine.
 """
@@ -8,10 +9,14 @@ whatever the engine.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
 
 from probatum.errors import Refusal
 from probatum.protocol import limits
+from probatum.protocol.commits import Power
 from probatum.protocol.ed25519 import check_signature
 from probatum.protocol.eip712 import Domain
 from probatum.protocol.encoding import Document, decode_document, encode_document
@@ -23,12 +28,15 @@ from probatum.protocol.headers import (
     compute_header_hash,
 )
 from probatum.protocol.hexes import HexDigest, HexKey, digest_from_hex
+from probatum.protocol.primitives import Height
 
 __all__ = [
     "TRUST_FORMAT",
+    "CommitTrust",
     "HeaderCheck",
     "KeyTrust",
     "Trust",
+    "TrustedValidator",
     "check_chain",
     "check_signed_header",
     "decode_trust",
@@ -36,7 +44,17 @@ __all__ = [
     "get_domain",
 ]
 
-TRUST_FORMAT = "probatum-trust/1"
+TRUST_FORMAT: Final = "probatum-trust/1"
+
+
+_TIME_END_MS: Final = 253_402_300_800_000
+"""The year 10000."""
+
+
+class _Engine(msgspec.Struct, frozen=True):
+    """Which engine a trust file is about; its other fields are not looked at yet."""
+
+    engine: Literal["embedded", "cometbft"]
 
 
 class KeyTrust(Document, frozen=True, kw_only=True):
@@ -49,7 +67,39 @@ class KeyTrust(Document, frozen=True, kw_only=True):
     key: HexKey
 
 
-Trust: TypeAlias = KeyTrust
+class TrustedValidator(Document, frozen=True, kw_only=True):
+    """A validator that a trust file names."""
+
+    key: HexKey
+    power: Power
+
+
+class CommitTrust(Document, frozen=True, kw_only=True):
+    """Which chain, and one header of its engine that is believed: CometBFT (`LIGHT-1`).
+
+    Attributes:
+        height: Of the engine's header; 0 for genesis, whose validators are the first.
+        header_hash: Its hash; the genesis hash at height 0.
+        time_ms: Its time, rounded down.
+        trusting_period_ms: How long after `time_ms` it may be started from: less than validators'
+            stake takes to be paid out.
+        validators: Those of the height *after*, in the engine's order.
+    """
+
+    format: Literal["probatum-trust/1"]
+    chain_id: ChainId
+    genesis_hash: HexDigest
+    engine: Literal["cometbft"]
+    height: Height
+    header_hash: HexDigest
+    time_ms: Annotated[int, Meta(ge=0, lt=_TIME_END_MS)]
+    trusting_period_ms: Annotated[int, Meta(ge=1, lt=_TIME_END_MS)]
+    validators: Annotated[
+        tuple[TrustedValidator, ...], Meta(min_length=1, max_length=limits.VALIDATORS)
+    ]
+
+
+Trust: TypeAlias = KeyTrust | CommitTrust
 """A trust file, of whichever engine."""
 
 HeaderCheck: TypeAlias = Callable[[SignedHeader], Header]
@@ -68,7 +118,15 @@ def decode_trust(data: bytes) -> Trust:
     Raises:
         Refusal: `encoding.*`.
     """
-    return decode_document(Trust, data.strip(), limit_bytes=limits.TRUST_BYTES)
+    text = data.strip()
+    if len(text) > limits.TRUST_BYTES:
+        raise Refusal("encoding.too-large", f"a trust file of {len(text)} bytes")
+    try:
+        engine = msgspec.json.decode(text, type=_Engine).engine
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Refusal("encoding.malformed", f"not a trust file: {error}") from None
+    kind: type[Trust] = KeyTrust if engine == "embedded" else CommitTrust
+    return decode_document(kind, text, limit_bytes=limits.TRUST_BYTES)
 
 
 def get_domain(trust: Trust) -> Domain:

@@ -24,7 +24,8 @@ from probatum.ledger.genesis import (
     encode_genesis,
 )
 from probatum.protocol import limits
-from probatum.protocol.primitives import Digest, address_to_hex
+from probatum.protocol.commits import compute_engine_chain_id
+from probatum.protocol.primitives import address_to_hex
 
 __all__ = [
     "APP_VERSION",
@@ -40,21 +41,6 @@ ENGINE_GENESIS_BYTES: Final = 2 * GENESIS_BYTES
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NANOS_A_MS: Final = 1_000_000
 _KEY_TYPE: Final = "tendermint/PubKeyEd25519"
-_HASH_DIGITS: Final = 16
-_NAME_CHARS: Final = 50
-"""CometBFT's own limit."""
-
-
-def compute_engine_chain_id(chain_id: int, genesis_hash: Digest) -> str:
-    """Compute the name that the engine signs for: two networks never share one.
-
-    Args:
-        chain_id: Our chain's number.
-        genesis_hash: SHA-256 of our genesis document.
-    """
-    name = f"probatum-{chain_id}-{genesis_hash.hex()[:_HASH_DIGITS]}"
-    assert len(name) <= _NAME_CHARS
-    return name
 
 
 def make_engine_genesis(genesis: Genesis) -> bytes:
