@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import urllib.error
 import urllib.request
+from dataclasses import replace
 
 import pytest
 
@@ -68,6 +69,15 @@ class Writer:
         self.engine.submit(request, lambda _: None, done.append)
         assert wait_for(lambda: done)
         return done[0].ids
+
+    def weigh(self, content, seed, top):
+        """Tokens and logprobs of an answer to one message."""
+        prompt = self.tokenizer.encode_chat((ChatMessage(role="user", content=content),))
+        request = TextRequest(
+            prompt=prompt, limit=LIMIT, choice=0, nonce=make_seed_nonce(seed), **RULE
+        )
+        ids = self.write(prompt, seed)
+        return ids, self.engine.score(replace(request, top_logprobs=top), ids).logprobs
 
     def chat(self, content, seed, choice=0, limit=LIMIT):
         """The text of an answer to one message."""
@@ -209,6 +219,47 @@ def test_prompts_are_gone_on_with(client, writer, seed):
     assert "".join(chunk.choices[0].text for chunk in chunks) == right
 
 
+def test_logprobs_are_those_of_the_engine(chat, writer, seed):
+    """Every token but the stop token, its bytes those of the text, and its alternatives."""
+    ids, right = writer.weigh("hello", seed, 3)
+    made = chat(logprobs=True, top_logprobs=3)
+    found = made.choices[0].logprobs.content
+    assert made.choices[0].message.content == writer.chat("hello", seed)
+    shown = len(ids) - (ids[-1] == 0)
+    assert [one.logprob for one in found] == [one.chosen for one in right[:shown]]
+    assert [bytes(one.bytes) for one in found] == [
+        writer.tokenizer.spell(one) for one in ids[:shown]
+    ]
+    said = [[(bytes(other.bytes), other.logprob) for other in one.top_logprobs] for one in found]
+    spell = writer.tokenizer.spell
+    assert said == [[(spell(one), two) for one, two in place.top] for place in right[:shown]]
+    assert made.probatum[0]["logprobs"].startswith("not signed")
+    chunks = [one.choices[0] for one in chat(logprobs=True, top_logprobs=3, stream=True)]
+    streamed = [one for chunk in chunks if chunk.logprobs for one in chunk.logprobs.content]
+    assert streamed == found
+    assert chat().choices[0].logprobs is None
+
+
+def test_completions_have_their_own_form_of_logprobs(client, writer, seed):
+    wishes = {"model": "quick", "prompt": "hello", "seed": seed, "max_tokens": LIMIT}
+    plain = client.completions.create(**wishes).choices[0]
+    made = client.completions.create(logprobs=2, **wishes).choices[0]
+    assert plain.logprobs is None
+    assert made.text == plain.text
+    found = made.logprobs
+    assert len({len(one) for one in (found.tokens, found.token_logprobs, found.text_offset)}) == 1
+    for at, token in enumerate(found.tokens):
+        likeliest = found.top_logprobs[at]
+        assert likeliest[token] == found.token_logprobs[at] <= max(likeliest.values())
+        assert len(likeliest) in {2, 3}
+    chunks = client.completions.create(logprobs=2, stream=True, **wishes)
+    assert found.text_offset[0] == 0
+    assert found.text_offset == sorted(found.text_offset)
+    streamed = [said for one in chunks if (said := one.choices[0].logprobs)]
+    assert [token for one in streamed for token in one.tokens] == found.tokens
+    assert [offset for one in streamed for offset in one.text_offset] == found.text_offset
+
+
 @pytest.mark.parametrize(
     ("changes", "kind", "code"),
     [
@@ -236,7 +287,7 @@ def test_prompts_are_gone_on_with(client, writer, seed):
             "openai.unsupported",
         ),
         ({"top_p": 0.5}, "BadRequestError", "openai.unsupported"),
-        ({"logprobs": True}, "BadRequestError", "openai.unsupported"),
+        ({"top_logprobs": 2}, "BadRequestError", "openai.malformed"),
         ({"max_tokens": 4_000, "stream": True}, "BadRequestError", "text.too-long"),
     ],
 )
@@ -326,6 +377,15 @@ def test_langchain_invokes_and_streams(network, writer, seed, monkeypatch):
     assert made.content == right
     assert made.usage_metadata["output_tokens"] > 0
     assert "".join(chunk.content for chunk in model.stream("hello")) == right
+    weighed = model.bind(logprobs=True, top_logprobs=2)
+    found = weighed.invoke("hello").response_metadata["logprobs"]["content"]
+    _, places = writer.weigh("hello", seed, 2)
+    assert [one["logprob"] for one in found] == [one.chosen for one in places[: len(found)]]
+    assert len(found) in {len(places), len(places) - 1}
+    whole = None
+    for chunk in weighed.stream("hello"):
+        whole = chunk if whole is None else whole + chunk
+    assert whole.response_metadata["logprobs"]["content"] == found
     with pytest.raises(openai.BadRequestError):
         model.bind(tools=[{"type": "function", "function": {"name": "f"}}]).invoke("hello")
 

@@ -98,10 +98,14 @@ class Durable(msgspec.Struct, frozen=True):
 
 
 class Generated(msgspec.Struct, frozen=True):
-    """A `Generate` has more tokens: those after the last ones that were told."""
+    """A `Generate` has more tokens: those after the last ones that were told.
+
+    `logprobs` are theirs, packed, where the wish was for them.
+    """
 
     job: str
     ids: tuple[int, ...]
+    logprobs: bytes = b""
 
 
 class Computed(msgspec.Struct, frozen=True):

@@ -92,6 +92,8 @@ class Generate(msgspec.Struct, frozen=True):
         nonce: The request's, 32 bytes: the chance in the choice of tokens.
         prefix: Tokens that another node chose. They are checked before anything else is told: a
             wrong one ends the job with the refusal `text.wrong-prefix`.
+        top_logprobs: How many alternatives are wanted beside each new token's logprob; None where
+            no logprobs are.
     """
 
     job: str
@@ -99,6 +101,7 @@ class Generate(msgspec.Struct, frozen=True):
     inputs: tuple[Tensor, ...]
     nonce: bytes
     prefix: tuple[int, ...] = ()
+    top_logprobs: int | None = None
 
 
 class Curtail(msgspec.Struct, frozen=True):

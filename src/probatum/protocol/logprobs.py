@@ -17,12 +17,14 @@ from msgspec import Meta
 
 from probatum.errors import Refusal
 from probatum.protocol import limits
+from probatum.protocol.manifests import LanguageModel, UpstreamModel
 
 __all__ = [
     "MOST_LOGPROBS",
     "TokenLogprobs",
     "TopLogprobs",
     "check_logprobs_room",
+    "check_logprobs_told",
     "compute_logprobs_bytes",
     "pack_logprobs",
     "round_logprob",
@@ -69,6 +71,21 @@ def check_logprobs_room(top: int, limit: int) -> None:
             f"logprobs of up to {limit} tokens take {need} bytes; {limits.LOGPROBS_BYTES} are held",
             hint="ask for fewer tokens, or for fewer alternatives",
         )
+
+
+def check_logprobs_told(model: LanguageModel, top: int, limit: int) -> None:
+    """Check that a model can tell the logprobs that a request wants.
+
+    Raises:
+        Refusal: `text.no-logprobs`, `text.too-many-logprobs`.
+    """
+    if isinstance(model, UpstreamModel) and model.engine == "relay":
+        raise Refusal(
+            "text.no-logprobs",
+            "this model is a closed service: its tokens here are bytes, and it weighs none of them",
+            hint="ask without logprobs",
+        )
+    check_logprobs_room(top, limit)
 
 
 def round_logprob(value: float) -> float:

@@ -15,6 +15,7 @@ from probatum.protocol import limits
 from probatum.protocol.blocks import BlockView, StateKey, StateValue
 from probatum.protocol.encoding import LedgerValue, decode
 from probatum.protocol.headers import SignedHeader
+from probatum.protocol.logprobs import TopLogprobs
 from probatum.protocol.parties import ArithmeticClass, EvidenceClass, ModelName, ModelVersion
 from probatum.protocol.primitives import (
     Address,
@@ -37,6 +38,7 @@ __all__ = [
     "Answer",
     "Answered",
     "Ask",
+    "AskLogprobs",
     "CancelText",
     "CancelWork",
     "Follow",
@@ -57,6 +59,7 @@ __all__ = [
     "GotLogFile",
     "GotManifest",
     "GotState",
+    "HandOverLogprobs",
     "HandOverWork",
     "ListState",
     "ListedState",
@@ -65,6 +68,7 @@ __all__ = [
     "Outcome",
     "Payment",
     "Produced",
+    "ProducedLogprobs",
     "Refused",
     "StateItem",
     "Status",
@@ -76,6 +80,7 @@ __all__ = [
 Tensors = Annotated[tuple[Tensor, ...], Meta(max_length=limits.TENSORS_PER_REQUEST)]
 DocumentBytes = Annotated[bytes, Meta(max_length=limits.ENVELOPE_BYTES)]
 TokenBytes = Annotated[bytes, Meta(max_length=4 * limits.TEXT_TOKENS)]
+LogprobBytes = Annotated[bytes, Meta(max_length=limits.LOGPROBS_BYTES)]
 
 
 class Refused(LedgerValue, frozen=True, kw_only=True, tag=1):
@@ -129,6 +134,19 @@ class Ask(LedgerValue, frozen=True, kw_only=True, tag=10):
     arithmetic: ArithmeticClass = "float"
     node: Address | None = None
     stream: bool = False
+
+
+class AskLogprobs(Ask, frozen=True, kw_only=True, tag=15):
+    """An `Ask` for a text whose tokens shall come with logprobs (`TEXT-1`).
+
+    A later form, with a tag of its own: the earlier one stays as it is, byte for byte, and who
+    does not know this one refuses it. Logprobs come with `Produced` alone: ask with `stream`.
+
+    Attributes:
+        top_logprobs: How many of the likeliest tokens are wanted beside each token.
+    """
+
+    top_logprobs: TopLogprobs
 
 
 class Answer(LedgerValue, frozen=True, kw_only=True, tag=11):
@@ -193,6 +211,18 @@ class HandOverWork(LedgerValue, frozen=True, kw_only=True, tag=20):
     prefix: GivenPrefix | None = None
 
 
+class HandOverLogprobs(HandOverWork, frozen=True, kw_only=True, tag=26):
+    """A `HandOverWork` of a text whose tokens are to be told with logprobs (`TEXT-1`).
+
+    Not a fact of the request: it changes neither record nor receipt.
+
+    Attributes:
+        top_logprobs: How many of the likeliest tokens are wanted beside each token.
+    """
+
+    top_logprobs: TopLogprobs
+
+
 class Accepted(LedgerValue, frozen=True, kw_only=True, tag=21):
     """The taker's countersigned record, sent before work begins. Not the last reply."""
 
@@ -220,6 +250,16 @@ class Produced(LedgerValue, frozen=True, kw_only=True, tag=23):
     start: Index
     ids: TokenBytes
     prefix: DocumentBytes = b""
+
+
+class ProducedLogprobs(Produced, frozen=True, kw_only=True, tag=27):
+    """More tokens of a text and how likely the model held them, to who asked for that.
+
+    Attributes:
+        logprobs: Of each of `ids`, packed (`logprobs.pack_logprobs`).
+    """
+
+    logprobs: LogprobBytes
 
 
 class CancelWork(LedgerValue, frozen=True, kw_only=True, tag=24):
@@ -372,7 +412,7 @@ class Status(LedgerValue, frozen=True, kw_only=True, tag=50):
     chain_id: int
     genesis_hash: Digest
     engine: str
-    key: OperatingKey
+    key: OperatingKey | None
     height: Height
     time_ms: Millis
     block_interval_ms: Millis
@@ -419,14 +459,17 @@ class GotBlock(LedgerValue, frozen=True, kw_only=True, tag=54):
 Message: TypeAlias = (
     Refused
     | Ask
+    | AskLogprobs
     | Answer
     | GetBundle
     | GotBundle
     | CancelText
     | HandOverWork
+    | HandOverLogprobs
     | Accepted
     | Answered
     | Produced
+    | ProducedLogprobs
     | CancelWork
     | Noted
     | GetLogFile
@@ -454,7 +497,7 @@ Message: TypeAlias = (
 """Everything that a party may say."""
 
 
-_LARGE: Final = (Ask, Answer, HandOverWork, Answered)
+_LARGE: Final = (Ask, AskLogprobs, Answer, HandOverWork, HandOverLogprobs, Answered)
 """What carries tensors: few pieces however long it is."""
 _LARGE_HEADS: Final = frozenset(
     bytes((0x90 | (len(kind.__struct_fields__) + 1), int(kind.__struct_config__.tag or 0)))

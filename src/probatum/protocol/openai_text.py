@@ -14,7 +14,9 @@ from msgspec import UNSET, Meta, UnsetType
 
 from probatum.errors import Refusal
 from probatum.protocol import limits
+from probatum.protocol.logprobs import TopLogprobs
 from probatum.protocol.openai import BODY_BYTES, Body, ErrorBody
+from probatum.protocol.openai_logprobs import ChatLogprobs, CompletionLogprobs
 from probatum.protocol.primitives import Nonce, make_nonce
 from probatum.protocol.texts import TextClass
 
@@ -101,7 +103,7 @@ class _ChatOnWire(_Common, frozen=True, kw_only=True):
     messages: Annotated[list[_MessageOnWire], Meta(min_length=1, max_length=MESSAGES)]
     max_completion_tokens: _Count | None = None
     logprobs: bool | None = None
-    top_logprobs: int | None = None
+    top_logprobs: TopLogprobs | None = None
     tools: Any = None
     functions: Any = None
     tool_choice: Any = None
@@ -112,7 +114,7 @@ class _ChatOnWire(_Common, frozen=True, kw_only=True):
 
 class _CompletionOnWire(_Common, frozen=True, kw_only=True):
     prompt: str | list[str | _TokenId | list[_TokenId]]
-    logprobs: int | None = None
+    logprobs: Annotated[int, Meta(ge=0, le=5)] | None = None
     echo: bool | None = None
     suffix: str | None = None
     best_of: int | None = None
@@ -137,6 +139,8 @@ class Drawing(Body, frozen=True, kw_only=True):
         top_k: Candidates; None for as many as the package admits.
         stream: Whether the answer comes in pieces.
         include_usage: Whether a stream tells at its end what was counted.
+        logprobs: How many of the likeliest tokens are told beside each token's logprob; None where
+            no logprobs are.
     """
 
     temperature: float = 1.0
@@ -147,6 +151,7 @@ class Drawing(Body, frozen=True, kw_only=True):
     top_k: int | None = None
     stream: bool = False
     include_usage: bool = False
+    logprobs: int | None = None
 
 
 class Chat(Body, frozen=True, kw_only=True):
@@ -185,12 +190,16 @@ def decode_chat(body: bytes) -> Chat:
     kind = wire.response_format
     if kind is not None and kind != {"type": "text"}:
         raise _unsupported("response_format", "nothing holds an answer to a form")
-    if wire.logprobs or wire.top_logprobs:
-        raise _no_logprobs()
+    if wire.top_logprobs and not wire.logprobs:
+        raise Refusal("openai.malformed", "top_logprobs without logprobs: true")
     return Chat(
         model=wire.model,
         messages=tuple(_read_message(message) for message in wire.messages),
-        drawing=_read_drawing(wire, wire.max_completion_tokens or wire.max_tokens),
+        drawing=_read_drawing(
+            wire,
+            wire.max_completion_tokens or wire.max_tokens,
+            (wire.top_logprobs or 0) if wire.logprobs else None,
+        ),
     )
 
 
@@ -206,12 +215,10 @@ def decode_prompts(body: bytes) -> Prompts:
         raise _unsupported("echo" if wire.echo else "suffix", "the answer alone is given")
     if wire.best_of not in {None, 1, wire.n}:
         raise _unsupported("best_of", "no answer is thrown away; ask for n")
-    if wire.logprobs is not None:
-        raise _no_logprobs()
     prompts = _sort_out(wire.prompt)
     if not prompts or "" in prompts or () in prompts:
         raise Refusal("openai.empty-input", "there is nothing to go on from, in one of the prompts")
-    drawing = _read_drawing(wire, wire.max_tokens or 16)  # that API's own default
+    drawing = _read_drawing(wire, wire.max_tokens or 16, wire.logprobs)  # that API's own default
     if len(prompts) * drawing.choices > _PROMPTS:
         raise Refusal("openai.too-large", f"at most {_PROMPTS} answers in one request")
     return Prompts(model=wire.model, prompts=prompts, drawing=drawing)
@@ -226,7 +233,7 @@ def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
         raise Refusal("openai.malformed", f"not a request of this API: {error}") from None
 
 
-def _read_drawing(wire: _Common, limit: int | None) -> Drawing:
+def _read_drawing(wire: _Common, limit: int | None, logprobs: int | None) -> Drawing:
     if wire.top_p not in {None, 1}:
         raise _unsupported("top_p", "candidates are cut by number: probatum.top_k")
     for name in ("presence_penalty", "frequency_penalty", "logit_bias"):
@@ -252,6 +259,7 @@ def _read_drawing(wire: _Common, limit: int | None) -> Drawing:
         top_k=wire.probatum.top_k,
         stream=bool(wire.stream),
         include_usage=wire.stream_options is not None and wire.stream_options.include_usage,
+        logprobs=logprobs,
     )
 
 
@@ -293,10 +301,6 @@ def _unsupported(what: str, why: str) -> Refusal:
     )
 
 
-def _no_logprobs() -> Refusal:
-    return _unsupported("logprobs", "receipts of texts hold tokens alone")
-
-
 class TextEvidence(Body, frozen=True, kw_only=True):
     """What a client needs to hold one answer to its receipt (`TEXT-1`, `RECEIPT-1`).
 
@@ -312,6 +316,7 @@ class TextEvidence(Body, frozen=True, kw_only=True):
         prompt_tokens: The ids that the model read.
         tokens: The ids that it chose.
         ended: Whether the answer ended of itself; else it was cancelled.
+        logprobs: What those are worth that come with the answer, if some do.
     """
 
     index: int
@@ -325,6 +330,7 @@ class TextEvidence(Body, frozen=True, kw_only=True):
     prompt_tokens: tuple[int, ...]
     tokens: tuple[int, ...]
     ended: bool
+    logprobs: str | UnsetType = UNSET
 
 
 class TextUsage(Body, frozen=True, kw_only=True):
@@ -346,7 +352,7 @@ class ChatChoice(Body, frozen=True, kw_only=True):
 
     index: int
     message: _AnswerMessage
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
     finish_reason: FinishReason
 
 
@@ -363,7 +369,7 @@ class ChunkChoice(Body, frozen=True, kw_only=True):
     index: int
     delta: ChatDelta | UnsetType = UNSET
     text: str | UnsetType = UNSET
-    logprobs: None = None
+    logprobs: ChatLogprobs | CompletionLogprobs | None = None
     finish_reason: FinishReason | None = None
 
 
@@ -372,7 +378,7 @@ class CompletionChoice(Body, frozen=True, kw_only=True):
 
     index: int
     text: str
-    logprobs: None = None
+    logprobs: CompletionLogprobs | None = None
     finish_reason: FinishReason
 
 
@@ -410,11 +416,12 @@ class Chunk(_Answered, frozen=True, kw_only=True):
     probatum: tuple[TextEvidence, ...] | UnsetType = UNSET
 
 
-def make_chat_choice(index: int, content: str, finish_reason: FinishReason) -> ChatChoice:
+def make_chat_choice(
+    index: int, content: str, finish_reason: FinishReason, logprobs: ChatLogprobs | None = None
+) -> ChatChoice:
     """Make one answer of a chat."""
-    return ChatChoice(
-        index=index, message=_AnswerMessage(content=content), finish_reason=finish_reason
-    )
+    message = _AnswerMessage(content=content)
+    return ChatChoice(index=index, message=message, logprobs=logprobs, finish_reason=finish_reason)
 
 
 def encode_event(body: Body | None) -> bytes:

@@ -15,12 +15,15 @@ from probatum.protocol.messages import (
     Accepted,
     Answer,
     Ask,
+    AskLogprobs,
     CancelText,
     CancelWork,
     GetBundle,
+    HandOverLogprobs,
     HandOverWork,
     Noted,
     Produced,
+    ProducedLogprobs,
     Refused,
 )
 from probatum.protocol.prefixes import open_prefix
@@ -426,3 +429,138 @@ def test_tokens_wait_for_the_acceptance():
     )[1]
     wait(network, ask(network))
     assert said.index(Accepted) < said.index(Produced)
+
+
+def make_wish(top, **changes):
+    """The same request, whose tokens shall come with logprobs."""
+    plain = make_ask(**changes)
+    fields = {name: getattr(plain, name) for name in plain.__struct_fields__}
+    return AskLogprobs(**fields, top_logprobs=top)
+
+
+def read_logprobs(replies):
+    return b"".join(one.logprobs for one in replies if isinstance(one, ProducedLogprobs))
+
+
+@pytest.mark.parametrize("top", [0, 3, 20])
+def test_logprobs_come_with_the_tokens_and_change_nothing_else(top):
+    network = start()
+    world = network.world
+    name = world.ask(GATEWAY, make_wish(top))
+    answer = wait(network, name)
+    assert read_stream(world.replies[name]) == TEXT
+    assert read_logprobs(world.replies[name]) == world.weigh(TEXT, top)
+    # Receipt and facts are those of the same request without the wish.
+    other = start()
+    plain = wait(other, ask(other))
+    facts = [check_pending(one.bundle).receipt.request for one in (answer, plain)]
+    assert facts[0] == facts[1]
+    told = other.world.said + [(None, None, message) for _, _, message in other.world.sent]
+    assert not any(isinstance(m, ProducedLogprobs | HandOverLogprobs) for _, _, m in told)
+
+
+def test_another_node_goes_on_with_the_logprobs_too():
+    network = start(("a", "b"))
+    world = network.world
+    name = world.ask(GATEWAY, make_wish(3))
+    world.run_until(lambda: any(isinstance(m, HandOverWork) for _, _, m in world.sent))
+    first = next(to for _, to, m in world.sent if isinstance(m, HandOverWork))
+    kill_after(network, first.removeprefix("http://"), 37)
+    answer = wait(network, name)
+    assert read_stream(world.replies[name]) == TEXT == read_answer(answer.outputs).ids
+    assert read_logprobs(world.replies[name]) == world.weigh(TEXT, 3)
+    handed = [m for _, _, m in world.sent if isinstance(m, HandOverWork)]
+    assert [type(one) for one in handed] == [HandOverLogprobs] * 2
+    assert unpack_ids(handed[1].prefix.ids) == TEXT[:32]
+
+
+def test_who_comes_later_hears_the_logprobs_that_were_told():
+    network = start()
+    world = network.world
+    world.token_ms = 20
+    first = world.ask(GATEWAY, make_wish(2))
+    world.run_until(lambda: len(read_stream(world.replies[first])) >= 10)
+    second = world.ask(GATEWAY, make_wish(2))
+    wait(network, first)
+    assert read_logprobs(world.replies[first]) == world.weigh(TEXT, 2)
+    assert read_logprobs(world.replies[second]) == world.weigh(TEXT, 2)
+    # Another wish under the same id is another request.
+    for other in (make_ask(), make_wish(3)):
+        assert wait(network, world.ask(GATEWAY, other)).code == "gateway.other-request"
+
+
+def lie_none(message):
+    return Produced(start=message.start, ids=message.ids, prefix=message.prefix)
+
+
+def lie_short(message):
+    return msgspec.structs.replace(message, logprobs=message.logprobs[:-1])
+
+
+def lie_positive(message):
+    return msgspec.structs.replace(message, logprobs=b"\0\0\x80?" + message.logprobs[4:])
+
+
+def lie_no_token(message):
+    # An alternative's number is behind the token's own logprob.
+    return msgspec.structs.replace(
+        message, logprobs=message.logprobs[:4] + b"\x40\0\0\0" + message.logprobs[8:]
+    )
+
+
+@pytest.mark.parametrize("lie", [lie_none, lie_short, lie_positive, lie_no_token])
+def test_a_node_that_tells_other_logprobs_than_asked_for_is_not_listened_to(lie):
+    network = start(("a", "b"))
+    world = network.world
+    name = world.ask(GATEWAY, make_wish(2))
+    world.run_until(lambda: any(isinstance(m, HandOverWork) for _, _, m in world.sent))
+    first = next(to for _, to, m in world.sent if isinstance(m, HandOverWork))
+
+    def meddle(to, message):
+        return lie(message) if to == first and isinstance(message, ProducedLogprobs) else message
+
+    world.meddle = meddle
+    answer = wait(network, name)
+    verified = check(answer)
+    assert verified.receipt.node == verified.branches[1].record.taker
+    assert read_logprobs(world.replies[name]) == world.weigh(TEXT, 2)
+
+
+def test_logprobs_that_nobody_asked_for_are_refused():
+    network = start(("a", "b"))
+    world = network.world
+    name = ask(network)
+    world.run_until(lambda: any(isinstance(m, HandOverWork) for _, _, m in world.sent))
+    first = next(to for _, to, m in world.sent if isinstance(m, HandOverWork))
+
+    def push(to, message):
+        if to != first or type(message) is not Produced or not message.ids:
+            return message
+        said = world.weigh(unpack_ids(message.ids), 0)
+        return ProducedLogprobs(
+            start=message.start, ids=message.ids, prefix=message.prefix, logprobs=said
+        )
+
+    world.meddle = push
+    verified = check(wait(network, name))
+    assert verified.receipt.node == verified.branches[1].record.taker
+    assert not read_logprobs(world.replies[name])
+
+
+def test_an_engine_without_the_logprobs_that_were_asked_for_is_a_fault():
+    network = start()
+    network.world.weigh = lambda ids, top: b""
+    name = network.world.ask(GATEWAY, make_wish(1, timeout_ms=2_000))
+    assert isinstance(wait(network, name), Refused)
+    assert "node.no-logprobs" in network.codes("a")
+
+
+def test_room_for_logprobs_is_held_and_given_back():
+    network = start()
+    machine = network.world.parties[GATEWAY].machine
+    name = network.world.ask(GATEWAY, make_wish(20))
+    network.world.run_until(lambda: read_stream(network.world.replies[name]))
+    inputs = sum(len(tensor.data) for tensor in make_question(QUESTION))
+    assert machine._desk.open_bytes == inputs + QUESTION.limit * (4 + 20 * 8)
+    wait(network, name)
+    assert machine._desk.open_bytes == 0

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from probatum.errors import Fault, Refusal
 from probatum.machine import events, wishes
 from probatum.protocol.hashing import sha256
+from probatum.protocol.logprobs import TokenLogprobs, pack_logprobs
 from probatum.protocol.tensors import Tensor
 from probatum.protocol.texts import Text, make_answer
 
@@ -231,15 +232,30 @@ class World:
             self._push(party.compute_ms, endpoint, events.Computed(wish.job, ids))
             return
         self._texts[name] = False
-        self._tell_token(endpoint, wish.job, name, ids, len(wish.prefix))
+        self._tell_token(endpoint, wish, name, ids, len(wish.prefix))
 
-    def _tell_token(self, endpoint, job, name, ids, told):
+    @staticmethod
+    def weigh(ids, top):
+        """Tokens' logprobs as engines here tell them: of each token its own, whoever tells."""
+        if top is None:
+            return b""
+        likeliest = tuple((5 + at, -0.125 * at) for at in range(min(top, 4)))
+        places = (
+            TokenLogprobs(chosen=dict(likeliest).get(one, -1.0 - one), top=likeliest) for one in ids
+        )
+        return pack_logprobs(tuple(places), top)
+
+    def _tell_token(self, endpoint, wish, name, ids, told):
+        job = wish.job
+
         def go_on():
             if self._texts[name] or told >= len(ids):
                 text = Text(ids=ids[:told], ended=told >= len(ids))
                 self._push(0, endpoint, events.Computed(job, make_answer(text)))
                 return
-            self._push(0, endpoint, events.Generated(job, ids[told : told + 1]))
-            self._tell_token(endpoint, job, name, ids, told + 1)
+            more = ids[told : told + 1]
+            logprobs = self.weigh(more, wish.top_logprobs)
+            self._push(0, endpoint, events.Generated(job, more, logprobs))
+            self._tell_token(endpoint, wish, name, ids, told + 1)
 
         self._push(self.token_ms, endpoint, events.Durable("a tick"), go_on)

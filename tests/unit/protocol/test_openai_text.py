@@ -94,7 +94,11 @@ def test_prompts_are_texts_or_tokens():
         ({"tools": [{"type": "function"}]}, "openai.unsupported"),
         ({"tool_choice": {"type": "function"}}, "openai.unsupported"),
         ({"response_format": {"type": "json_object"}}, "openai.unsupported"),
-        ({"logprobs": True}, "openai.unsupported"),
+        ({"top_logprobs": 2}, "openai.malformed"),
+        ({"logprobs": False, "top_logprobs": 2}, "openai.malformed"),
+        ({"logprobs": True, "top_logprobs": 21}, "openai.malformed"),
+        ({"logprobs": True, "top_logprobs": -1}, "openai.malformed"),
+        ({"logprobs": 2}, "openai.malformed"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "openai.unsupported"),
         ({"messages": [{"role": "assistant", "tool_calls": [{}]}]}, "openai.unsupported"),
         (
@@ -131,13 +135,24 @@ def test_what_cannot_be_done_is_refused(fields, code):
         ({"echo": True}, "openai.unsupported"),
         ({"suffix": "x"}, "openai.unsupported"),
         ({"best_of": 3}, "openai.unsupported"),
-        ({"logprobs": 1}, "openai.unsupported"),
+        ({"logprobs": 6}, "openai.malformed"),
+        ({"logprobs": -1}, "openai.malformed"),
+        ({"logprobs": True}, "openai.malformed"),
     ],
 )
 def test_prompts_that_cannot_be_served_are_refused(fields, code):
     with pytest.raises(Refusal) as caught:
         prompts(**fields)
     assert caught.value.code == code
+
+
+def test_logprobs_are_asked_for_as_that_api_does():
+    assert chat().drawing.logprobs is None
+    assert chat(logprobs=False, top_logprobs=0).drawing.logprobs is None
+    assert chat(logprobs=True).drawing.logprobs == 0
+    assert chat(logprobs=True, top_logprobs=20).drawing.logprobs == 20
+    assert prompts().drawing.logprobs is None
+    assert [prompts(logprobs=top).drawing.logprobs for top in (0, 5)] == [0, 5]
 
 
 def test_their_client_reads_answers():

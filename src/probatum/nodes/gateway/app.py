@@ -24,6 +24,7 @@ from probatum.nodes.shell.pages import Page, Shown, make_health
 from probatum.protocol import limits
 from probatum.protocol.messages import (
     Ask,
+    AskLogprobs,
     CancelText,
     GetBundle,
     GetManifest,
@@ -34,7 +35,7 @@ from probatum.protocol.primitives import check_request_id
 
 __all__ = ["DoorRules", "make_app"]
 
-_KINDS: Final = (Ask, CancelText, GetBundle, GetManifest, GetTab)
+_KINDS: Final = (Ask, AskLogprobs, CancelText, GetBundle, GetManifest, GetTab)
 _FRAME_BYTES: Final = 64 * limits.KIB
 """What a frame has beside the tensors of a request."""
 

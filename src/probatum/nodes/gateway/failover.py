@@ -253,8 +253,9 @@ class FailOver:
             silence_ms = self._settings.text_silence_ms
             accept_ms = silence_ms if given else accept_ms
         name = f"{request.request_id}:{branch.number}"
+        wished = reading.wish(message) if reading else message
         return (
-            Send(f"{HAND}{name}", node.endpoint, message, left_ms),
+            Send(f"{HAND}{name}", node.endpoint, wished, left_ms),
             SetTimer(f"{ACCEPT}{name}", accept_ms),
             SetTimer(f"{SILENCE}{name}", silence_ms),
         )

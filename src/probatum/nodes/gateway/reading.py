@@ -17,8 +17,16 @@ from probatum.nodes.gateway.branches import Branch
 from probatum.nodes.gateway.settings import GatewaySettings
 from probatum.protocol.dsse import Envelope
 from probatum.protocol.encoding import encode_document
+from probatum.protocol.logprobs import compute_logprobs_bytes, unpack_logprobs
 from probatum.protocol.manifests import LanguageModel
-from probatum.protocol.messages import CancelWork, GivenPrefix, Produced
+from probatum.protocol.messages import (
+    CancelWork,
+    GivenPrefix,
+    HandOverLogprobs,
+    HandOverWork,
+    Produced,
+    ProducedLogprobs,
+)
 from probatum.protocol.prefixes import (
     Cancellation,
     check_prefix,
@@ -60,6 +68,9 @@ class Reading:
         signed: How many tokens the last prefix of each branch has.
         prefix: The longest signed beginning.
         is_doubted: Whether a node refused to go on with it: nobody is given it any more.
+        top_logprobs: How many alternatives are wanted beside each token's logprob; None if no
+            logprobs are.
+        logprobs: Packed, of all tokens that were told.
         streams: Conversations that want tokens as they come.
         done: Conversations that have enough.
         cancelled: The signed cancellation and the digest of its statement, once there is one.
@@ -73,6 +84,8 @@ class Reading:
     signed: dict[int, int] = field(default_factory=dict)
     prefix: _Signed | None = None
     is_doubted: bool = False
+    top_logprobs: int | None = None
+    logprobs: bytearray = field(default_factory=bytearray)
     streams: dict[str, None] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
     cancelled: tuple[Envelope, Digest] | None = None
@@ -83,6 +96,13 @@ class Reading:
         given = self.get_given()
         self.heard[branch] = array("I", unpack_ids(given.ids) if given else ())
         return GivenPrefix(statement=given.statement, ids=given.ids) if given else None
+
+    def wish(self, message: HandOverWork) -> HandOverWork:
+        """Say in a hand-over that logprobs are wanted, if they are."""
+        if self.top_logprobs is None:
+            return message
+        said = {name: getattr(message, name) for name in message.__struct_fields__}
+        return HandOverLogprobs(**said, top_logprobs=self.top_logprobs)
 
     def get_given(self) -> _Signed | None:
         """Get the signed beginning that a further node is to be given."""
@@ -105,6 +125,7 @@ class Reading:
             raise Refusal("gateway.wrong-answer", "tokens that have no place in the answer")
         if not all(one < self.model.vocabulary for one in ids):
             raise Refusal("gateway.wrong-answer", "a token that is none")
+        self._check_logprobs(ids, message)
         known = len(heard) - message.start
         if tuple(heard[message.start : message.start + len(ids)]) != ids[:known]:
             raise Refusal("gateway.wrong-answer", "the node says other tokens than it said before")
@@ -114,6 +135,22 @@ class Reading:
         elif len(ids) <= known:
             raise Refusal("gateway.wrong-answer", "the node says what it has said before")
         return self._tell(heard, message)
+
+    def _check_logprobs(self, ids: tuple[int, ...], message: Produced) -> None:
+        """Check that logprobs come with tokens exactly where they are wanted.
+
+        Raises:
+            Refusal: `gateway.wrong-answer`, `text.bad-logprobs`.
+        """
+        if not isinstance(message, ProducedLogprobs):
+            if ids and self.top_logprobs is not None:
+                raise Refusal("gateway.wrong-answer", "the node tells tokens without logprobs")
+            return
+        if self.top_logprobs is None:
+            raise Refusal("gateway.wrong-answer", "logprobs that nobody asked for")
+        said = unpack_logprobs(message.logprobs, ids, self.top_logprobs)
+        if not all(token < self.model.vocabulary for place in said for token, _ in place.top):
+            raise Refusal("gateway.wrong-answer", "an alternative that is no token")
 
     def _take_prefix(
         self, branch: Branch, facts: RequestFacts, salt: Salt, statement: bytes
@@ -144,13 +181,23 @@ class Reading:
         told.extend(news)
         if not (news or message.prefix):
             return None
-        return Produced(start=len(told) - len(news), ids=pack_ids(news), prefix=message.prefix)
+        packed, start = pack_ids(news), len(told) - len(news)
+        if self.top_logprobs is None or not isinstance(message, ProducedLogprobs):
+            return Produced(start=start, ids=packed, prefix=message.prefix)
+        # News are the last tokens of this message: its branch said all others before.
+        size = compute_logprobs_bytes(self.top_logprobs, len(news))
+        logprobs = message.logprobs[len(message.logprobs) - size :]
+        self.logprobs += logprobs
+        return ProducedLogprobs(start=start, ids=packed, prefix=message.prefix, logprobs=logprobs)
 
     def show_all(self) -> Produced | None:
         """Show everything that was told so far, to who comes later."""
         if self.differs or not self.told:
             return None
-        return Produced(start=0, ids=pack_ids(tuple(self.told)))
+        ids = pack_ids(tuple(self.told))
+        if self.top_logprobs is None:
+            return Produced(start=0, ids=ids)
+        return ProducedLogprobs(start=0, ids=ids, logprobs=bytes(self.logprobs))
 
     def cancel(
         self,

@@ -25,8 +25,9 @@ from probatum.protocol.dsse import Envelope, sign_envelope
 from probatum.protocol.encoding import encode, encode_document
 from probatum.protocol.hashing import hash_tagged, sha256
 from probatum.protocol.hexes import digest_from_hex
+from probatum.protocol.logprobs import check_logprobs_told, compute_logprobs_bytes
 from probatum.protocol.manifests import Manifest, check_dims_admitted, check_tensors_match
-from probatum.protocol.messages import Answer, Ask, Refused
+from probatum.protocol.messages import Answer, Ask, AskLogprobs, Refused
 from probatum.protocol.primitives import (
     Address,
     Digest,
@@ -125,8 +126,12 @@ class OpenRequest(msgspec.Struct, kw_only=True):
 
     @property
     def input_bytes(self) -> int:
-        """Bytes of its inputs."""
-        return sum([len(tensor.data) for tensor in self.inputs])
+        """Bytes of its inputs, and of the logprobs that it may come to hold."""
+        inputs = sum([len(tensor.data) for tensor in self.inputs])
+        reading = self.reading
+        if reading is None or reading.top_logprobs is None:
+            return inputs
+        return inputs + compute_logprobs_bytes(reading.top_logprobs, reading.limit)
 
 
 def compute_ask_digest(ask: Ask, heads: tuple[TensorHead, ...] | None = None) -> Digest | None:
@@ -173,7 +178,7 @@ def check_inputs(manifest: Manifest, ask: Ask) -> None:
     """Hold a request to the model's manifest (`CANON-8`, `TEXT-1`).
 
     Raises:
-        Refusal: `schema.*`, `text.*`.
+        Refusal: `schema.*`, `text.*`; `text.no-model` for logprobs of what is no text.
     """
     dims = check_tensors_match(manifest.inputs, ask.inputs)
     if manifest.language is not None:
@@ -189,7 +194,11 @@ def check_inputs(manifest: Manifest, ask: Ask) -> None:
                 "another program runs this language model: nobody can compute its texts again",
                 hint="ask for the class float, which proves who said it, or another model",
             )
-        read_question(manifest, ask.inputs)
+        question = read_question(manifest, ask.inputs)
+        if isinstance(ask, AskLogprobs):
+            check_logprobs_told(manifest.language, ask.top_logprobs, question.limit)
+    elif isinstance(ask, AskLogprobs):
+        raise Refusal("text.no-model", "this model writes no text: it has no logprobs")
     elif ask.arithmetic == "exact":
         check_dims_admitted(manifest, dims)
 
@@ -260,7 +269,8 @@ def _begin_reading(ask: Ask, manifest: Manifest, asker: Asker) -> Reading | None
         return None
     limit = read_question(manifest, ask.inputs).limit
     streams: dict[str, None] = {asker.conversation: None} if ask.stream else {}
-    return Reading(model=manifest.language, limit=limit, streams=streams)
+    top = ask.top_logprobs if isinstance(ask, AskLogprobs) else None
+    return Reading(model=manifest.language, limit=limit, streams=streams, top_logprobs=top)
 
 
 def _find_cancellation(request: OpenRequest, receipt: Receipt | None) -> Envelope | None:

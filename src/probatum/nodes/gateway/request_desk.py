@@ -299,7 +299,7 @@ class RequestDesk:
             self._till.give_back(request.request_id, request.fare)
             return (Reply(asker.conversation, progress.refusal),)
         self._open.add(request.request_id, request)
-        self._open_bytes += size
+        self._open_bytes += request.input_bytes
         self._waiting[asker.conversation] = request.request_id
         left_ms = request.deadline_ms - moment.now_ms
         return (*progress.wishes, SetTimer(f"{DEADLINE}{request.request_id}", left_ms))

@@ -27,6 +27,7 @@ from probatum.protocol.messages import (
     GetManifest,
     GetTab,
     GotLogFile,
+    HandOverLogprobs,
     HandOverWork,
 )
 from probatum.protocol.notes import key_text, log_origin
@@ -34,7 +35,8 @@ from probatum.protocol.primitives import Address, Digest, OperatingKey
 
 __all__ = ["LogKeys", "make_app"]
 
-_KINDS: Final = (HandOverWork, CancelWork, GetLogFile, GetManifest, GetTab)
+_WORK: Final = (HandOverWork, HandOverLogprobs)
+_KINDS: Final = (*_WORK, CancelWork, GetLogFile, GetManifest, GetTab)
 _TEXT: Final = b"text/plain; charset=utf-8"
 _SESSION_DIGITS: Final = 18
 _PATH_CHARS: Final = 200
@@ -71,7 +73,7 @@ def make_app(
     return FrontDoor(
         exact={
             "/message": MessageEndpoint(driver, intake, _KINDS),
-            "/handover": MessageEndpoint(driver, intake, (HandOverWork,)),
+            "/handover": MessageEndpoint(driver, intake, _WORK),
             "/healthz": make_health(lambda: machine.is_ready),
             "/log/key": Page(log.show_keys),
         },

@@ -241,7 +241,7 @@ class InferenceNode:
 
     def _take_outcome(self, event: Generated | Computed) -> tuple[Wish, ...]:
         if isinstance(event, Generated):
-            return self._desk.texts.take_generated(event.job, event.ids)
+            return self._desk.texts.take_generated(event.job, event.ids, event.logprobs)
         return self._desk.take_computed(event.job, event.outcome)
 
     def _take_durable(self, ticket: str, moment: Moment) -> tuple[Wish, ...]:

@@ -19,8 +19,9 @@ from probatum.nodes.inference.settings import InferenceSettings
 from probatum.nodes.inference.writing import Writing
 from probatum.protocol.encoding import encode
 from probatum.protocol.hexes import digest_from_hex
+from probatum.protocol.logprobs import check_logprobs_told
 from probatum.protocol.manifests import Manifest
-from probatum.protocol.messages import HandOverWork
+from probatum.protocol.messages import HandOverLogprobs, HandOverWork
 from probatum.protocol.primitives import Salt
 from probatum.protocol.receipts import LogPosition, Receipt
 from probatum.protocol.tensors import Tensor, make_tensor_head
@@ -88,13 +89,16 @@ def begin_work(
 def _begin_text(handed: HandedOver, message: HandOverWork, manifest: Manifest) -> Writing | None:
     """Begin a text, or go on with one; None of any other model."""
     given = check_given_prefix(handed, message)
+    top = message.top_logprobs if isinstance(message, HandOverLogprobs) else None
     if manifest.language is None:
-        if given:
+        if given or top is not None:
             raise Refusal("text.no-model", "this model writes no text")
         return None
     question = read_question(manifest, message.inputs)
     if len(given) > question.limit:
         raise Refusal("text.other-prefix", "the prefix is longer than the answer may be")
+    if top is not None:
+        check_logprobs_told(manifest.language, top, question.limit)
     return Writing(
         model=manifest.language,
         prompt=len(question.prompt),
@@ -106,6 +110,7 @@ def _begin_text(handed: HandedOver, message: HandOverWork, manifest: Manifest) -
         ids=array("I", given),
         said=len(given),
         signed=len(given),
+        top_logprobs=top,
     )
 
 
@@ -134,7 +139,8 @@ def start(work: Work, message: HandOverWork, voucher: tuple[bytes, ...]) -> tupl
     compute: Wish = Compute(digest, package, message.inputs, facts.arithmetic)
     if work.writing is not None:
         nonce, prefix = bytes.fromhex(facts.nonce), tuple(work.writing.ids)
-        compute = Generate(digest, package, message.inputs, nonce, prefix)
+        top = work.writing.top_logprobs
+        compute = Generate(digest, package, message.inputs, nonce, prefix, top)
         if prefix:
             work.pledge = (encode(accepted),)
             return (*((Journal(f"{VOUCHER}{digest}", voucher),) if voucher else ()), compute)

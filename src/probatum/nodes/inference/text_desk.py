@@ -69,15 +69,17 @@ class TextDesk:
     def _weigh(self, writing: Writing) -> int:
         return self._settings.weigh_text(writing.model, writing.prompt + writing.limit)
 
-    def take_generated(self, digest: str, ids: tuple[int, ...]) -> tuple[Wish, ...]:
+    def take_generated(
+        self, digest: str, ids: tuple[int, ...], logprobs: bytes = b""
+    ) -> tuple[Wish, ...]:
         """Take more tokens of a text: tell them, and sign the beginning now and then."""
         work = self._held.get(digest)
         if work is None or work.writing is None:
             return ()
-        work.writing.ids.extend(ids)
         # The first one shows that the prefix, if another node's was to be gone on with, is right.
         pledged = pledge(work)
         try:
+            work.writing.take(ids, logprobs)
             record = work.writing.promise(
                 self._settings.party, self._settings.signer, self._promises
             )

@@ -75,6 +75,8 @@ class TextShelf:
         prefix: tuple[int, ...],
         more: More,
         done: Done,
+        *,
+        top_logprobs: int | None = None,
     ) -> TextJob | UpstreamJob:
         """Begin a text.
 
@@ -83,7 +85,7 @@ class TextShelf:
             Fault: `text.closed`, `upstream.closed`.
         """
         if package in self._upstreams:
-            return self._write_upstream(package, tensors, nonce, prefix, more, done)
+            return self._write_upstream(package, tensors, nonce, prefix, more, done, top_logprobs)
         known = self._engines.get(package)
         if known is None:
             raise Refusal("package.not-here", "this node does not have the package")
@@ -97,6 +99,7 @@ class TextShelf:
             choice=question.choice,
             nonce=nonce,
             prefix=prefix,
+            top_logprobs=top_logprobs,
         )
         return engine.submit(request, more, _translate(done))
 
@@ -108,6 +111,7 @@ class TextShelf:
         prefix: tuple[int, ...],
         more: More,
         done: Done,
+        top_logprobs: int | None,
     ) -> UpstreamJob:
         manifest, engine = self._upstreams[package]
         if prefix:
@@ -116,7 +120,8 @@ class TextShelf:
                 "what another program chose cannot be checked, so nobody goes on with it",
                 hint="have the text written from its beginning",
             )
-        return engine.submit(read_question(manifest, tensors), nonce, more, _translate(done))
+        question = read_question(manifest, tensors)
+        return engine.submit(question, nonce, more, _translate(done), top_logprobs=top_logprobs)
 
     def close(self) -> None:
         """End all engines."""

@@ -17,8 +17,9 @@ from probatum.nodes.inference.journal_records import PrefixRecord
 from probatum.protocol import limits
 from probatum.protocol.ed25519 import OperatingSigner
 from probatum.protocol.hexes import digest_from_hex
+from probatum.protocol.logprobs import compute_logprobs_bytes
 from probatum.protocol.manifests import LanguageModel, TextModel
-from probatum.protocol.messages import Produced
+from probatum.protocol.messages import Produced, ProducedLogprobs
 from probatum.protocol.parties import Party
 from probatum.protocol.prefixes import Cancellation, Prefix, compute_prefix_root, sign_prefix
 from probatum.protocol.primitives import Digest, RequestId, Salt
@@ -82,6 +83,9 @@ class Writing:
         ids: All tokens so far, those of another node included.
         said: How many of them askers were told, or know already.
         signed: How many of them the last prefix has.
+        top_logprobs: How many alternatives are told beside each token's logprob; None if no
+            logprobs are.
+        logprobs: Packed, of the tokens that this node chose itself: the last ones.
         unsaid: Signed prefixes that are on their way to the disk, by their tokens.
         cancellation: With the digest of its statement, once nobody wants more.
         curtailed: Whether the engine was told so.
@@ -97,20 +101,51 @@ class Writing:
     ids: array[int]
     said: int
     signed: int
+    top_logprobs: int | None = None
+    logprobs: bytearray = field(default_factory=bytearray)
     unsaid: dict[int, bytes] = field(default_factory=dict)
     cancellation: tuple[Cancellation, Digest] | None = None
     curtailed: bool = False
+
+    def take(self, ids: tuple[int, ...], logprobs: bytes) -> None:
+        """Take more tokens from the engine.
+
+        Raises:
+            Fault: `node.no-logprobs`.
+        """
+        top = self.top_logprobs
+        if len(logprobs) != (0 if top is None else compute_logprobs_bytes(top, len(ids))):
+            raise Fault("node.no-logprobs", "the engine tells other logprobs than it was asked for")
+        self.ids.extend(ids)
+        self.logprobs += logprobs
 
     def take_news(self) -> Produced | None:
         """Take the tokens that were not told yet, if there are any."""
         if self.said >= len(self.ids):
             return None
         start, self.said = self.said, len(self.ids)
-        return Produced(start=start, ids=pack_ids(tuple(self.ids[start:])))
+        return self._show(start)
 
     def show_all(self) -> Produced:
-        """Show everything that was told so far: for who asks later than others."""
-        return Produced(start=0, ids=pack_ids(tuple(self.ids[: self.said])))
+        """Show everything that was told so far: for who asks later than others.
+
+        With logprobs, what this node chose itself: it knows none of a prefix, as its reader does.
+        """
+        if self.top_logprobs is None:
+            return self._show(0)
+        size = compute_logprobs_bytes(self.top_logprobs, 1)
+        return self._show(len(self.ids) - len(self.logprobs) // size)
+
+    def _show(self, start: int) -> Produced:
+        """Show the tokens from a place on that were told."""
+        ids = pack_ids(tuple(self.ids[start : self.said]))
+        if self.top_logprobs is None:
+            return Produced(start=start, ids=ids)
+        behind = compute_logprobs_bytes(self.top_logprobs, len(self.ids) - start)
+        size = compute_logprobs_bytes(self.top_logprobs, self.said - start)
+        first = len(self.logprobs) - behind
+        told = bytes(self.logprobs[first : first + size])
+        return ProducedLogprobs(start=start, ids=ids, logprobs=told)
 
     def promise(
         self, party: Party, signer: OperatingSigner, promises: Promises

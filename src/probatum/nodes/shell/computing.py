@@ -13,8 +13,6 @@ __all__ = ["Computer", "Done", "More", "Text", "Writer"]
 
 Done: TypeAlias = Callable[[tuple[Tensor, ...] | ProbatumError], None]
 """Takes the outcome, once, on any thread."""
-More: TypeAlias = Callable[[tuple[int, ...]], None]
-"""Takes further tokens of a text, in order, on any thread; never after the outcome."""
 
 
 class Computer(Protocol):
@@ -26,6 +24,14 @@ class Computer(Protocol):
 
     def submit_exact(self, package: Digest, tensors: tuple[Tensor, ...], done: Done) -> None:
         """Queue a job of class `exact` (`EXACT-1`). Raises Refusal."""
+        ...
+
+
+class More(Protocol):
+    """Takes further tokens of a text, in order, on any thread; never after the outcome."""
+
+    def __call__(self, ids: tuple[int, ...], logprobs: bytes = b"", /) -> None:
+        """Take them, and their packed logprobs where those are wanted."""
         ...
 
 
@@ -48,6 +54,8 @@ class Writer(Protocol):
         prefix: tuple[int, ...],
         more: More,
         done: Done,
+        *,
+        top_logprobs: int | None = None,
     ) -> Text:
         """Begin a text (`TEXT-1`). Raises Refusal, Fault."""
         ...

@@ -9,13 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
 from probatum.machine.wishes import Reply
-from probatum.protocol.messages import Produced
+from probatum.protocol.messages import Produced, ProducedLogprobs
 
 __all__ = ["Conversation"]
+
+_JOINED_BYTES: Final = 1 << 16
+"""Of logprobs in one reply: what comes after them is another."""
 
 
 class Conversation:
@@ -109,7 +113,19 @@ def _join(one: Reply, other: Reply) -> Reply | None:
         return None
     if second.start != first.start + len(first.ids) // 4:
         return None
-    joined = msgspec.structs.replace(
-        first, ids=first.ids + second.ids, prefix=second.prefix or first.prefix
-    )
+    prefix = second.prefix or first.prefix
+    ids = first.ids + second.ids
+    joined = msgspec.structs.replace(first, ids=ids, prefix=prefix)
+    if isinstance(second, ProducedLogprobs):
+        if isinstance(first, ProducedLogprobs):
+            if len(first.logprobs) > _JOINED_BYTES:
+                return None  # joined for ever, it would be copied for every token
+            logprobs = first.logprobs + second.logprobs
+        elif first.ids:
+            return None  # what has none stays without them
+        else:
+            logprobs = second.logprobs
+        joined = ProducedLogprobs(start=first.start, ids=ids, prefix=prefix, logprobs=logprobs)
+    elif isinstance(first, ProducedLogprobs) and second.ids:
+        return None
     return Reply(one.conversation, joined, last=False)

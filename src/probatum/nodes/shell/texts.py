@@ -68,6 +68,7 @@ class Texts:
                 wish.prefix,
                 partial(self._cross_ids, wish.job),
                 partial(self._cross_outcome, wish.job),
+                top_logprobs=wish.top_logprobs,
             )
         except (Refusal, Fault) as error:
             self._post(Computed(wish.job, error))
@@ -77,11 +78,11 @@ class Texts:
         for text in self._texts.values():
             text.cancel()
 
-    def _cross_ids(self, job: str, ids: tuple[int, ...]) -> None:
+    def _cross_ids(self, job: str, ids: tuple[int, ...], logprobs: bytes = b"", /) -> None:
         """Come over from a thread that writes."""
         # A loop that has been closed says so this way; then nobody waits for tokens.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._post, Generated(job, ids))
+            self._loop.call_soon_threadsafe(self._post, Generated(job, ids, logprobs))
 
     def _cross_outcome(self, job: str, outcome: tuple[Tensor, ...] | ProbatumError) -> None:
         """Come over from a thread that writes."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
-from probatum.errors import Fault
+from probatum.errors import Fault, Refusal
+from probatum.protocol.logprobs import TokenLogprobs, round_logprob
 from probatum.runtime.upstream.call import Call
 
 __all__ = [
@@ -20,7 +21,9 @@ __all__ = [
     "Place",
     "SamplingRule",
     "Upstream",
+    "WeighedRun",
     "make_rule",
+    "read_logprobs",
     "refuse_reply",
 ]
 
@@ -69,6 +72,10 @@ class Place:
     top: tuple[Candidate, ...]
 
 
+WeighedRun: TypeAlias = tuple[tuple[int, ...], tuple[Place, ...]]
+"""Tokens, and what the engine says of the place of each."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
     """What an engine says of itself: its word, which nobody checks.
@@ -111,6 +118,30 @@ class Upstream(Protocol):
         """
         ...
 
+    def generate_weighed(
+        self,
+        prompt: tuple[int, ...],
+        rule: SamplingRule,
+        limit: int,
+        stop_ids: tuple[int, ...],
+        top: int,
+        call: Call,
+    ) -> Iterator[WeighedRun]:
+        """Have a text written as by `generate`, and its tokens weighed.
+
+        Args:
+            prompt: As for `generate`.
+            rule: Likewise.
+            limit: Likewise.
+            stop_ids: Likewise.
+            top: How many of the likeliest are wanted at each place.
+            call: As for `generate`.
+
+        Raises:
+            Fault: `upstream.*`; `upstream.no-logprobs` if this engine cannot.
+        """
+        ...
+
     def score(
         self, prompt: tuple[int, ...], answer: tuple[int, ...], top: int, call: Call
     ) -> tuple[Place, ...]:
@@ -143,6 +174,31 @@ def make_rule(temperature: float, top_k: int, nonce: bytes, choice: int) -> Samp
     """
     key = hashlib.sha256(b"probatum/engine-seed/1" + nonce + choice.to_bytes(8, "big")).digest()
     return SamplingRule(temperature=temperature, top_k=top_k, key=key)
+
+
+def read_logprobs(place: Place, token: int, top: int) -> TokenLogprobs:
+    """Read what an engine says of a place as it is passed on.
+
+    Raises:
+        Fault: `upstream.no-logprobs`, `upstream.bad-reply`.
+    """
+    try:
+        said = {one.id: round_logprob(one.logprob) for one in reversed(place.top)}
+        given = None if place.given is None else round_logprob(place.given)
+    except Refusal as refusal:
+        raise refuse_reply(refusal.message) from None
+    ranked = tuple(sorted(said.items(), key=lambda item: (-item[1], item[0]))[:top])
+    chosen = said.get(token, given)
+    if chosen is None:
+        raise Fault(
+            "upstream.no-logprobs",
+            "the upstream engine does not say how likely it held a token",
+            hint="ask without logprobs",
+            retryable=False,
+        )
+    if token not in dict(ranked) and len(ranked) == top and ranked:
+        chosen = min(chosen, ranked[-1][1])  # what two roundings of one number may put above
+    return TokenLogprobs(chosen=chosen, top=ranked)
 
 
 def refuse_reply(why: str) -> Fault:

@@ -8,15 +8,24 @@ end where it may end. Must not know packages' folders, envelopes or ledgers. Rea
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from probatum.errors import Fault, ProbatumError, Refusal
+from probatum.protocol.logprobs import pack_logprobs
 from probatum.protocol.manifests import Manifest, UpstreamModel
 from probatum.protocol.texts import TextQuestion, is_ended
 from probatum.runtime.upstream.call import Call
-from probatum.runtime.upstream.contract import EngineFacts, Upstream, make_rule, refuse_reply
+from probatum.runtime.upstream.contract import (
+    EngineFacts,
+    Place,
+    Upstream,
+    WeighedRun,
+    make_rule,
+    read_logprobs,
+    refuse_reply,
+)
 from probatum.runtime.upstream.llama_cpp import LlamaServer
 from probatum.runtime.upstream.relay import Relay
 from probatum.runtime.upstream.vllm import VllmServer
@@ -50,7 +59,14 @@ class UpstreamLimits:
     quiet_s: float = 120.0
 
 
-OnTokens: TypeAlias = Callable[[tuple[int, ...]], None]
+class OnTokens(Protocol):
+    """Takes new tokens, and their packed logprobs where those were asked for."""
+
+    def __call__(self, ids: tuple[int, ...], logprobs: bytes = b"", /) -> None:
+        """Take them."""
+        ...
+
+
 OnDone: TypeAlias = Callable[[UpstreamAnswer | ProbatumError], None]
 
 
@@ -101,15 +117,19 @@ class UpstreamEngine:
         nonce: bytes,
         on_tokens: OnTokens,
         on_done: OnDone,
+        *,
+        top_logprobs: int | None = None,
     ) -> UpstreamJob:
         """Ask for a text; both callbacks are called on the text's own thread.
 
         Args:
             question: What is asked; `read_question` made it.
             nonce: 32 bytes of the request's facts: the engine's seed is made of them.
-            on_tokens: Is given new tokens in order.
+            on_tokens: Is given new tokens in order, with their packed logprobs if wanted.
             on_done: Is given the answer, or why there is none, once: `upstream.*`,
                 `text.bad-token`.
+            top_logprobs: How many alternatives are wanted beside each token's logprob; None
+                where no logprobs are.
 
         Raises:
             Refusal: `text.busy`.
@@ -118,7 +138,7 @@ class UpstreamEngine:
         call = Call(total_s=self._limits.total_s, quiet_s=self._limits.quiet_s)
         thread = threading.Thread(
             target=self._run,
-            args=(question, nonce, on_tokens, on_done, call),
+            args=(question, nonce, on_tokens, on_done, call, top_logprobs),
             name="probatum-upstream",
             daemon=True,
         )
@@ -170,16 +190,19 @@ class UpstreamEngine:
         on_tokens: OnTokens,
         on_done: OnDone,
         call: Call,
+        top: int | None,
     ) -> None:
         ids: list[int] = []
         outcome: UpstreamAnswer | ProbatumError
         try:
-            rule = make_rule(question.temperature, question.top_k, nonce, question.choice)
-            stop_ids, limit = self._model.stop_ids, question.limit
-            for run in self._upstream.generate(question.prompt, rule, limit, stop_ids, call):
+            limit = question.limit
+            for run, places in self._generate(question, nonce, top, call):
                 self._check(ids, run, limit)
                 ids.extend(run)
-                on_tokens(run)
+                if top is None:
+                    on_tokens(run)
+                else:
+                    on_tokens(run, self._pack(run, places, top))
                 if call.is_cancelled:
                     break
             outcome = self._finish(tuple(ids), limit, call)
@@ -193,6 +216,24 @@ class UpstreamEngine:
             with self._lock:
                 self._calls.pop(call, None)
         on_done(outcome)
+
+    def _generate(
+        self, question: TextQuestion, nonce: bytes, top: int | None, call: Call
+    ) -> Iterator[WeighedRun]:
+        rule = make_rule(question.temperature, question.top_k, nonce, question.choice)
+        asked = (question.prompt, rule, question.limit, self._model.stop_ids)
+        if top is None:
+            return ((run, ()) for run in self._upstream.generate(*asked, call))
+        return self._upstream.generate_weighed(*asked, top, call)
+
+    def _pack(self, run: tuple[int, ...], places: tuple[Place, ...], top: int) -> bytes:
+        """Pack what an engine says of a run's tokens. Raises Fault `upstream.*`."""
+        if len(places) != len(run):
+            raise refuse_reply("it weighs other tokens than it gives")
+        said = tuple(read_logprobs(place, one, top) for place, one in zip(places, run, strict=True))
+        if not all(one < self._model.vocabulary for place in said for one, _ in place.top):
+            raise refuse_reply("it weighs a token that is not in the package's vocabulary")
+        return pack_logprobs(said, top)
 
     def _check(self, ids: list[int], run: tuple[int, ...], limit: int) -> None:
         """Hold a run of tokens to the package. Raises Fault `upstream.bad-reply`."""

@@ -22,6 +22,7 @@ from probatum.runtime.upstream.contract import (
     EngineFacts,
     Place,
     SamplingRule,
+    WeighedRun,
     refuse_reply,
 )
 from probatum.runtime.upstream.wire import Wire
@@ -83,6 +84,39 @@ class LlamaServer:
         call: Call,
     ) -> Iterator[tuple[int, ...]]:
         """Have a text written, in runs of at most eight tokens."""
+        for run, _ in self._write(prompt, rule, limit, stop_ids, None, call):
+            yield run
+
+    def generate_weighed(
+        self,
+        prompt: tuple[int, ...],
+        rule: SamplingRule,
+        limit: int,
+        stop_ids: tuple[int, ...],
+        top: int,
+        call: Call,
+    ) -> Iterator[WeighedRun]:
+        """Have a text written and weighed; a run with parts of characters is weighed once more."""
+        ids: list[int] = []
+        # Among so many the chosen one is always found.
+        count = max(top, rule.top_k)
+        for run, said in self._write(prompt, rule, limit, stop_ids, count, call):
+            if tuple(one.id for one in said) == run:
+                places = tuple(_read_place(one, one.id, count, is_told=True) for one in said)
+            else:
+                places = self.score((*prompt, *ids), run, count, call)
+            ids += run
+            yield run, places
+
+    def _write(
+        self,
+        prompt: tuple[int, ...],
+        rule: SamplingRule,
+        limit: int,
+        stop_ids: tuple[int, ...],
+        top: int | None,
+        call: Call,
+    ) -> Iterator[tuple[tuple[int, ...], tuple[_Chosen, ...]]]:
         ids: list[int] = []
         room = 1
         while len(ids) < limit:
@@ -97,14 +131,15 @@ class LlamaServer:
                 "samplers": ["top_k", "temperature"],
                 "cache_prompt": True,
                 "return_tokens": True,
+                **({} if top is None else {"n_probs": top}),
             }
             reply = self._wire.post("/completion", asked, call, _Completion)
-            run = tuple(reply.tokens)
+            run, said = tuple(reply.tokens), tuple(reply.completion_probabilities)
             if not 1 <= len(run) <= room:
                 raise refuse_reply(f"{len(run)} tokens where 1 to {room} were asked for")
             end = next((at for at, one in enumerate(run) if one in stop_ids), None)
             if end is not None:
-                yield run[: end + 1]
+                yield run[: end + 1], said[: end + 1]
                 return
             if len(run) < room or reply.truncated or reply.stop_type == "eos":
                 raise Fault(
@@ -116,7 +151,7 @@ class LlamaServer:
                     retryable=False,
                 )
             ids += run
-            yield run
+            yield run, said
             room = min(_LONGEST_RUN, 2 * room)
 
     def score(
@@ -127,20 +162,12 @@ class LlamaServer:
         for at, given in enumerate(answer):
             before = [*prompt, *answer[:at]]
             found = self._weigh(before, given, top, call)
-            is_told = found is not None and found.id == given
             if found is None:
                 # The token's bytes are no whole character: the place alone, then.
                 found = self._weigh(before, self._end_id, top, call)
             if found is None:
                 raise refuse_reply("it weighs no tokens")
-            ranked = tuple(
-                Candidate(id=one.id, logprob=one.logprob)
-                for one in found.top_logprobs[:top]
-                if one.logprob is not None
-            )
-            own = found.logprob if is_told else None
-            seen = next((one.logprob for one in ranked if one.id == given), own)
-            places.append(Place(given=seen, top=ranked))
+            places.append(_read_place(found, given, top, is_told=found.id == given))
         return tuple(places)
 
     def _weigh(self, before: list[int], token: int, top: int, call: Call) -> _Chosen | None:
@@ -167,3 +194,21 @@ class LlamaServer:
             context=props.default_generation_settings.n_ctx,
             build=props.build_info[:100],
         )
+
+
+def _read_place(found: _Chosen, given: int, top: int, *, is_told: bool) -> Place:
+    """Read what is said of a place.
+
+    Args:
+        found: As the server says it.
+        given: The token there.
+        top: How many of the likeliest are wanted.
+        is_told: Whether what is said is said of that token.
+    """
+    ranked = tuple(
+        Candidate(id=one.id, logprob=one.logprob)
+        for one in found.top_logprobs[:top]
+        if one.logprob is not None
+    )
+    own = found.logprob if is_told else None
+    return Place(given=next((one.logprob for one in ranked if one.id == given), own), top=ranked)

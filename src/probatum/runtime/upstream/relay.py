@@ -19,6 +19,7 @@ from probatum.runtime.upstream.contract import (
     EngineFacts,
     Place,
     SamplingRule,
+    WeighedRun,
     refuse_reply,
 )
 from probatum.runtime.upstream.wire import Wire
@@ -89,6 +90,22 @@ class Relay:
                     yield (RELAY_END,)
                     return
         raise refuse_reply("the text breaks off")
+
+    def generate_weighed(
+        self,
+        prompt: tuple[int, ...],  # noqa: ARG002 - part of the contract
+        rule: SamplingRule,  # noqa: ARG002 - ditto
+        limit: int,  # noqa: ARG002 - ditto
+        stop_ids: tuple[int, ...],  # noqa: ARG002 - ditto
+        top: int,  # noqa: ARG002 - ditto
+        call: Call,  # noqa: ARG002 - ditto
+    ) -> Iterator[WeighedRun]:
+        """Say that a relay weighs nothing: its tokens here are bytes."""
+        raise Fault(
+            "upstream.no-logprobs",
+            "a closed service's tokens are bytes here, and it weighs none of them",
+            retryable=False,
+        )
 
     def score(
         self,

@@ -18,6 +18,7 @@ from probatum.runtime.upstream.contract import (
     EngineFacts,
     Place,
     SamplingRule,
+    WeighedRun,
     refuse_reply,
 )
 from probatum.runtime.upstream.wire import Wire
@@ -32,8 +33,14 @@ class _Logprob(msgspec.Struct):
     rank: int | None = None
 
 
+class _Weighed(msgspec.Struct):
+    token_logprobs: list[float | None] = []
+    top_logprobs: list[dict[str, float] | None] | None = None
+
+
 class _Choice(msgspec.Struct):
     token_ids: list[_Id] | None = None
+    logprobs: _Weighed | None = None
     finish_reason: str | None = None
     stop_reason: int | str | None = None
     prompt_logprobs: list[dict[str, _Logprob] | None] | None = None
@@ -78,6 +85,41 @@ class VllmServer:
         call: Call,
     ) -> Iterator[tuple[int, ...]]:
         """Have a text written, and give tokens as they come."""
+        for run, _ in self._write(prompt, rule, limit, stop_ids, None, call):
+            yield run
+
+    def generate_weighed(
+        self,
+        prompt: tuple[int, ...],
+        rule: SamplingRule,
+        limit: int,
+        stop_ids: tuple[int, ...],
+        top: int,
+        call: Call,
+    ) -> Iterator[WeighedRun]:
+        """Have a text written and weighed: by the model itself, before the rule's settings."""
+        for run, said in self._write(prompt, rule, limit, stop_ids, top, call):
+            if said is None or len(said.token_logprobs) < len(run):
+                raise refuse_reply("it gives tokens without the logprobs that were asked for")
+            tops = said.top_logprobs or [None] * len(run)
+            yield (
+                run,
+                tuple(
+                    _read_named(place or {}, given)
+                    for place, given in zip(tops, said.token_logprobs, strict=False)
+                )[: len(run)],
+            )
+
+    def _write(
+        self,
+        prompt: tuple[int, ...],
+        rule: SamplingRule,
+        limit: int,
+        stop_ids: tuple[int, ...],
+        top: int | None,
+        call: Call,
+    ) -> Iterator[tuple[tuple[int, ...], _Weighed | None]]:
+        weighed = {} if top is None else {"logprobs": top, "return_tokens_as_token_ids": True}
         asked = {
             "model": self._served_as,
             "prompt": list(prompt),
@@ -90,6 +132,7 @@ class VllmServer:
             "skip_special_tokens": False,
             "return_token_ids": True,
             "stream": True,
+            **weighed,
         }
         count = 0
         for reply in self._wire.stream("/v1/completions", asked, call, _Reply):
@@ -102,7 +145,7 @@ class VllmServer:
                 if count > limit:
                     raise refuse_reply("more tokens than were asked for")
                 if run:
-                    yield run
+                    yield run, choice.logprobs
                 if end is not None or count == limit:
                     return
         raise Fault(
@@ -148,6 +191,17 @@ class VllmServer:
         return EngineFacts(
             name=model.id, context=model.max_model_len, build=f"vLLM {version.version}"[:100]
         )
+
+
+def _read_named(place: dict[str, float], given: float | None) -> Place:
+    """Read a place whose tokens are named ``token_id:5``."""
+    found = {name.removeprefix("token_id:"): logprob for name, logprob in place.items()}
+    top = [
+        Candidate(id=int(name), logprob=logprob)
+        for name, logprob in found.items()
+        if name.isdecimal() and len(name) < 9
+    ]
+    return Place(given=given, top=tuple(sorted(top, key=lambda one: (-one.logprob, one.id))))
 
 
 def _read_place(place: dict[str, _Logprob], given: int, top: int) -> Place:

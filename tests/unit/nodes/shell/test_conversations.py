@@ -2,9 +2,11 @@
 
 import asyncio
 
+import pytest
+
 from probatum.machine.wishes import Reply
 from probatum.nodes.shell.conversations import Conversation
-from probatum.protocol.messages import Accepted, Noted, Produced
+from probatum.protocol.messages import Accepted, Noted, Produced, ProducedLogprobs
 from probatum.protocol.texts import pack_ids, unpack_ids
 
 
@@ -60,3 +62,48 @@ def test_enough_is_said_while_somebody_listens():
     conversation.cut()
     conversation.say_enough()
     assert said == [conversation]
+
+
+def weigh(start, *ids, prefix=b""):
+    said = b"".join(b"%04d" % one for one in ids)
+    return ProducedLogprobs(start=start, ids=pack_ids(ids), prefix=prefix, logprobs=said)
+
+
+def plain(start, *ids, prefix=b""):
+    return Produced(start=start, ids=pack_ids(ids), prefix=prefix)
+
+
+@pytest.mark.parametrize(
+    ("messages", "told"),
+    [
+        ([weigh(0, 1), weigh(1, 2, prefix=b"p")], [weigh(0, 1, 2, prefix=b"p")]),
+        ([weigh(0, 1), plain(1, prefix=b"p"), weigh(1, 2)], [weigh(0, 1, 2, prefix=b"p")]),
+        ([plain(1, prefix=b"p"), weigh(1, 2)], [weigh(1, 2, prefix=b"p")]),
+        ([plain(0, 1), weigh(1, 2)], [plain(0, 1), weigh(1, 2)]),
+        ([weigh(0, 1), plain(1, 2)], [weigh(0, 1), plain(1, 2)]),
+    ],
+)
+def test_logprobs_stay_with_their_tokens(messages, told):
+    async def run():
+        conversation = Conversation("c", lambda _: None)
+        for message in messages:
+            conversation.put(Reply("c", message, last=False))
+        return await conversation.take()
+
+    assert [one.message for one in asyncio.run(run())] == told
+
+
+def test_long_logprobs_are_not_joined_for_ever():
+    """Else every token would cost a copy of all those before it."""
+
+    async def run():
+        conversation = Conversation("c", lambda _: None)
+        for place in range(200):
+            long = ProducedLogprobs(start=place, ids=pack_ids((place,)), logprobs=bytes(1000))
+            conversation.put(Reply("c", long, last=False))
+        return await conversation.take()
+
+    told = [one.message for one in asyncio.run(run())]
+    assert 2 <= len(told) <= 4
+    assert sum((unpack_ids(one.ids) for one in told), ()) == tuple(range(200))
+    assert sum(len(one.logprobs) for one in told) == 200_000

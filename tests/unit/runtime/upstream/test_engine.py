@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probatum.errors import Fault, ProbatumError, Refusal
+from probatum.protocol.logprobs import unpack_logprobs
 from probatum.protocol.texts import TextQuestion
 from probatum.runtime.upstream.call import Call
 from probatum.runtime.upstream.engine import UpstreamAnswer, UpstreamEngine, UpstreamLimits
@@ -31,24 +32,27 @@ def manifests(tmp_path_factory):
     return {n: write_upstream(folder / n, model).manifest for n, model in models.items()}
 
 
-def write(manifest, url, question=QUESTION):
+def write(manifest, url, question=QUESTION, top=None):
     """Have one text written: what was told, and the outcome."""
     engine = UpstreamEngine(manifest, url, limits=LIMITS)
     done, heard = queue.SimpleQueue(), []
     try:
-        engine.submit(question, NONCE, heard.append, done.put)
+        hear = heard.append if top is None else lambda *run: heard.append(run)
+        engine.submit(question, NONCE, hear, done.put, top_logprobs=top)
         outcome = done.get(timeout=20)
     finally:
         engine.close()
-    return sum(heard, ()), outcome
+    if top is None:
+        return sum(heard, ()), outcome
+    return [(ids, unpack_logprobs(data, ids, top)) for ids, data in heard], outcome
 
 
-def say(manifest, *documents, question=QUESTION):
+def say(manifest, *documents, question=QUESTION, top=None):
     chunks = events(
         *(one if isinstance(one, bytes) else msgspec.json.encode(one) for one in documents)
     )
     with speak(lambda *_: (200, chunks)) as (url, asked):
-        return *write(manifest, url, question), asked
+        return *write(manifest, url, question, top), asked
 
 
 def piece(*ids, reason=None):
@@ -84,6 +88,47 @@ def test_vllm_weighs_an_answer_as_part_of_a_prompt():
         with pytest.raises(Fault) as caught:
             server.score((5, 6), (20,), 1, Call(total_s=5, quiet_s=5))
     assert caught.value.code == "upstream.bad-reply"
+
+
+def weigh(document, own, top):
+    document["choices"][0]["logprobs"] = {"token_logprobs": own, "top_logprobs": top}
+    return document
+
+
+def test_vllm_is_asked_for_logprobs_and_they_are_passed_on(manifests):
+    first = weigh(
+        piece(20, 21),
+        [-1.0, -0.25],
+        [{"token_id:9": -0.5, "token_id:20": -1.0}, {"token_id:21": -0.25}],
+    )
+    last = weigh(piece(0, reason="stop"), [-3.0], [{"token_id:9": -0.5, "token_id:0": -3.0}])
+    heard, outcome, asked = say(manifests["vllm"], first, last, top=1)
+    assert outcome == UpstreamAnswer(ids=(20, 21, 0), ended=True)
+    places = [place for _, said in heard for place in said]
+    assert [one.chosen for one in places] == [-1.0, -0.25, -3.0]
+    assert [one.top for one in places] == [((9, -0.5),), ((21, -0.25),), ((9, -0.5),)]
+    body = msgspec.json.decode(asked[0][1])
+    assert (body["logprobs"], body["return_tokens_as_token_ids"]) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        (piece(20), "upstream.bad-reply"),
+        (weigh(piece(20, 21), [-1.0], None), "upstream.bad-reply"),
+        (weigh(piece(20), [None], None), "upstream.no-logprobs"),
+        (weigh(piece(20), [-1.0], [{"token_id:999": -0.5}]), "upstream.bad-reply"),
+        (weigh(piece(20), [-1e300], None), "upstream.bad-reply"),
+    ],
+)
+def test_an_engine_without_sound_logprobs_is_a_fault(manifests, document, code):
+    _, outcome, _ = say(manifests["vllm"], document, piece(0, reason="stop"), top=1)
+    assert outcome.code == code
+
+
+def test_a_relay_has_no_logprobs(manifests):
+    heard, outcome, asked = say(manifests["relay"], delta("Hé"), top=0)
+    assert (heard, outcome.code, asked) == ([], "upstream.no-logprobs", [])
 
 
 @pytest.mark.parametrize(
@@ -138,7 +183,10 @@ json_like = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["choices", "token_ids", "delta", "content", "tokens", "stop_type"]),
+            st.sampled_from(
+                "choices token_ids delta content tokens stop_type logprobs token_logprobs "
+                "top_logprobs completion_probabilities id".split()
+            ),
             inner,
             max_size=3,
         )
@@ -148,12 +196,18 @@ json_like = st.recursive(
 
 
 @settings(max_examples=25, deadline=None)
-@given(engine=st.sampled_from(["llama.cpp", "vllm", "relay"]), said=st.lists(json_like, max_size=3))
-def test_hostile_replies_end_in_a_sound_text_or_one_fault(manifests, engine, said):
+@given(
+    engine=st.sampled_from(["llama.cpp", "vllm", "relay"]),
+    said=st.lists(json_like, max_size=3),
+    top=st.none() | st.integers(0, 3),
+)
+def test_hostile_replies_end_in_a_sound_text_or_one_fault(manifests, engine, said, top):
     documents = [msgspec.json.encode(one) for one in said]
     chunks = documents if engine == "llama.cpp" else events(*documents)
     with speak(lambda *_: (200, chunks)) as (url, _):
-        heard, outcome = write(manifests[engine], url)
+        heard, outcome = write(manifests[engine], url, top=top)
+    if top is not None:
+        heard = sum((ids for ids, _ in heard), ())
     if isinstance(outcome, ProbatumError):
         assert outcome.code.startswith(("upstream.", "text."))
         assert outcome.code != "upstream.failed"

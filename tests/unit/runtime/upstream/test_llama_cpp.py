@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from probatum.errors import Fault
+from probatum.protocol.logprobs import pack_logprobs, unpack_logprobs
 from probatum.runtime.upstream.call import Call
-from probatum.runtime.upstream.contract import make_rule
+from probatum.runtime.upstream.contract import make_rule, read_logprobs
 from probatum.runtime.upstream.llama_cpp import LlamaServer
 from probatum.runtime.upstream.wire import Wire
 from tests.llama_servers import CONTEXT, serve, write_tiny
@@ -127,6 +128,23 @@ def test_given_tokens_are_weighed(server):
             assert abs(place.given - logprobs[answer[at]]) < 0.02
     # The first byte of é alone is no character: the server reports no value of its own for it.
     assert [place.given is None for place in places] == [False, True, False, False, False]
+
+
+@pytest.mark.parametrize(("top", "rule"), [(0, GREEDY), (4, make_rule(5.0, 256, b"s" * 32, 0))])
+def test_a_text_is_weighed_as_it_is_written(server, top, rule):
+    """Also tokens that are no whole characters, and a stop token; and the text is the same."""
+    plain = write(server, (5, 6, 7), limit=20, rule=rule)
+    said = list(server.generate_weighed((5, 6, 7), rule, 20, (0,), top, call()))
+    ids = sum((run for run, _ in said), ())
+    assert ids == plain
+    places = [place for _, one in said for place in one]
+    assert len(places) == len(ids)
+    for at, (token, place) in enumerate(zip(ids, places, strict=True)):
+        logprobs = compute_logprobs((5, 6, 7, *ids[:at]))
+        passed = read_logprobs(place, token, top)
+        assert abs(passed.chosen - logprobs[token]) < 0.02
+        assert len(passed.top) == top
+        assert unpack_logprobs(pack_logprobs((passed,), top), (token,), top) == (passed,)
 
 
 def test_a_context_that_is_too_small_is_a_fault(server):

@@ -12,7 +12,14 @@ from typing import ClassVar, Protocol
 
 from msgspec import UNSET, UnsetType
 
+from probatum.nodes.gateway.doors.openai_logprobs import Piece
 from probatum.protocol import openai
+from probatum.protocol.openai_logprobs import (
+    ChatLogprobs,
+    CompletionLogprobs,
+    make_chat_logprobs,
+    make_completion_logprobs,
+)
 from probatum.protocol.openai_text import (
     Chat,
     ChatCompletion,
@@ -78,7 +85,7 @@ class Form(Protocol):
         ...
 
     def encode_whole(
-        self, head: Head, texts: Sequence[str], endings: Sequence[Ending], usage: TextUsage
+        self, head: Head, texts: Sequence[Piece], endings: Sequence[Ending], usage: TextUsage
     ) -> bytes:
         """Write all answers."""
         ...
@@ -91,7 +98,7 @@ class Form(Protocol):
 class Pieces(Protocol):
     """Events of one stream."""
 
-    def encode_text(self, place: int, text: str) -> bytes:
+    def encode_text(self, place: int, piece: Piece) -> bytes:
         """Write more of an answer."""
         ...
 
@@ -112,12 +119,12 @@ class ChatForm:
         return decode_chat(body)
 
     def encode_whole(
-        self, head: Head, texts: Sequence[str], endings: Sequence[Ending], usage: TextUsage
+        self, head: Head, texts: Sequence[Piece], endings: Sequence[Ending], usage: TextUsage
     ) -> bytes:
         """Write all answers."""
         choices = tuple(
-            make_chat_choice(place, text, ending.reason)
-            for place, (text, ending) in enumerate(zip(texts, endings, strict=True))
+            make_chat_choice(place, piece.text, ending.reason, _say_chat(piece))
+            for place, (piece, ending) in enumerate(zip(texts, endings, strict=True))
         )
         return openai.encode_body(
             ChatCompletion(
@@ -144,12 +151,17 @@ class CompletionForm:
         return decode_prompts(body)
 
     def encode_whole(
-        self, head: Head, texts: Sequence[str], endings: Sequence[Ending], usage: TextUsage
+        self, head: Head, texts: Sequence[Piece], endings: Sequence[Ending], usage: TextUsage
     ) -> bytes:
         """Write all answers."""
         choices = tuple(
-            CompletionChoice(index=place, text=text, finish_reason=ending.reason)
-            for place, (text, ending) in enumerate(zip(texts, endings, strict=True))
+            CompletionChoice(
+                index=place,
+                text=piece.text,
+                logprobs=_say_completion(piece),
+                finish_reason=ending.reason,
+            )
+            for place, (piece, ending) in enumerate(zip(texts, endings, strict=True))
         )
         return openai.encode_body(
             Completion(
@@ -218,8 +230,10 @@ class _ChatPieces(_Events):
         super().__init__(head, tells_usage=tells_usage)
         self._begun: set[int] = set()
 
-    def encode_text(self, place: int, text: str) -> bytes:
-        return self._begin(place) + self._encode_delta(place, ChatDelta(content=text))
+    def encode_text(self, place: int, piece: Piece) -> bytes:
+        delta = ChatDelta(content=piece.text)
+        choice = ChunkChoice(index=place, delta=delta, logprobs=_say_chat(piece))
+        return self._begin(place) + self._encode((choice,))
 
     def encode_ending(self, place: int, ending: Ending) -> bytes:
         last = ChunkChoice(index=place, delta=ChatDelta(), finish_reason=ending.reason)
@@ -230,9 +244,7 @@ class _ChatPieces(_Events):
         if place in self._begun:
             return b""
         self._begun.add(place)
-        return self._encode_delta(place, ChatDelta(role="assistant", content=""))
-
-    def _encode_delta(self, place: int, delta: ChatDelta) -> bytes:
+        delta = ChatDelta(role="assistant", content="")
         return self._encode((ChunkChoice(index=place, delta=delta),))
 
 
@@ -240,9 +252,18 @@ class _CompletionPieces(_Events):
     kind = "text_completion"
     prefix = "cmpl-"
 
-    def encode_text(self, place: int, text: str) -> bytes:
-        return self._encode((ChunkChoice(index=place, text=text),))
+    def encode_text(self, place: int, piece: Piece) -> bytes:
+        choice = ChunkChoice(index=place, text=piece.text, logprobs=_say_completion(piece))
+        return self._encode((choice,))
 
     def encode_ending(self, place: int, ending: Ending) -> bytes:
         last = ChunkChoice(index=place, text="", finish_reason=ending.reason)
         return self._encode((last,), evidence=(ending.evidence,))
+
+
+def _say_chat(piece: Piece) -> ChatLogprobs | None:
+    return None if piece.tokens is None else make_chat_logprobs(piece.tokens)
+
+
+def _say_completion(piece: Piece) -> CompletionLogprobs | None:
+    return None if piece.tokens is None else make_completion_logprobs(piece.tokens)

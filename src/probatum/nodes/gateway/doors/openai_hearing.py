@@ -11,15 +11,24 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from msgspec import UNSET
+
 from probatum.errors import Misuse, Refusal
 from probatum.nodes.gateway.doors.openai_answers import Ending, Head
+from probatum.nodes.gateway.doors.openai_logprobs import (
+    UNSIGNED,
+    Piece,
+    Weighing,
+    refuse_missing,
+)
 from probatum.nodes.gateway.doors.wording import Wording
 from probatum.nodes.shell.conversations import Conversation
 from probatum.nodes.shell.problems import PartyRefusal
 from probatum.protocol.bundles import decode_bundle
 from probatum.protocol.dsse import decode_payload
-from probatum.protocol.manifests import LanguageModel
-from probatum.protocol.messages import Answer, Produced, Refused
+from probatum.protocol.logprobs import TokenLogprobs, unpack_logprobs
+from probatum.protocol.manifests import LanguageModel, UpstreamModel
+from probatum.protocol.messages import Answer, Produced, ProducedLogprobs, Refused
 from probatum.protocol.openai_text import FinishReason, TextEvidence
 from probatum.protocol.receipts import decode_receipt
 from probatum.protocol.texts import Text, read_answer, unpack_ids
@@ -29,8 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Hearing", "Tell"]
 
-Tell = Callable[[str], Awaitable[None]]
-"""Is given more of the text; never nothing."""
+Tell = Callable[[Piece], Awaitable[None]]
+"""Is given more of the answer; never nothing."""
 _MANY: Final = 256
 """Tokens that are made into text beside the event loop, not on it."""
 
@@ -38,7 +47,7 @@ _MANY: Final = 256
 class Run(Protocol):
     """Does what takes a while beside the event loop."""
 
-    def __call__(self, work: Callable[[], str], /) -> Awaitable[str]:
+    def __call__(self, work: Callable[[], Piece], /) -> Awaitable[Piece]:
         """Do it."""
         ...
 
@@ -52,6 +61,8 @@ class Hearing:
         prompt: What it goes on from.
         place: Which of the response's answers.
         run: Does what takes a while.
+        top_logprobs: How many alternatives are told beside each token's logprob; None if no
+            logprobs are.
     """
 
     language: LanguageModel
@@ -61,36 +72,42 @@ class Hearing:
     head: Head
     place: int
     run: Run
+    top_logprobs: int | None = None
 
     async def listen(self, conversation: Conversation, tell: Tell) -> Ending:
         """Listen to the end, and tell the text as it becomes certain.
 
         Raises:
             PartyRefusal: The gateway's own, also in mid-stream.
-            Refusal: `openai.altered-text`, `tokens.bad-tokenizer`, `door.stopping`.
+            Refusal: `openai.altered-text`, `openai.no-logprobs`, `tokens.bad-tokenizer`,
+                `text.bad-logprobs`, `door.stopping`.
         """
-        wording = Wording(self.tokenizer.start_stream(), self.stops)
+        words = _Words(self)
         heard: array[int] = array("I")
         while replies := await conversation.take():
             for reply in replies:
                 match reply.message:
-                    case Produced(start=start, ids=packed):
-                        news = unpack_ids(packed)[len(heard) - start :]
-                        heard.extend(news)
-                        await self._tell(wording, news, tell)
-                        if wording.is_stopped:
+                    case Produced(start=start, ids=packed) as produced:
+                        ids, known = unpack_ids(packed), len(heard) - start
+                        heard.extend(ids[known:])
+                        said = self._read_logprobs(produced, ids)[known:]
+                        await self._tell(words, ids[known:], said, tell)
+                        if words.is_stopped:
                             conversation.say_enough()
                     case Answer() as answer:
-                        return await self._finish(wording, heard, answer, tell)
+                        return await self._finish(words, heard, answer, tell)
                     case Refused() as refused:
                         raise PartyRefusal(refused)
                     case _:
                         raise Misuse("door.not-an-answer", "an Ask was answered by something else")
         raise Refusal("door.stopping", "the node stopped before it answered", hint="ask again")
 
-    async def _finish(
-        self, wording: Wording, heard: array[int], answer: Answer, tell: Tell
-    ) -> Ending:
+    def _read_logprobs(self, message: Produced, ids: tuple[int, ...]) -> tuple[TokenLogprobs, ...]:
+        if self.top_logprobs is None or not isinstance(message, ProducedLogprobs):
+            return ()
+        return unpack_logprobs(message.logprobs, ids, self.top_logprobs)
+
+    async def _finish(self, words: _Words, heard: array[int], answer: Answer, tell: Tell) -> Ending:
         text = read_answer(answer.outputs)
         if text.ids[: len(heard)] != tuple(heard):
             refusal = Refusal(
@@ -99,19 +116,29 @@ class Hearing:
                 hint="believe neither before its receipt was rechecked, or ask again",
             )
             raise PartyRefusal.from_refusal(refusal, answer.request_id)
-        await self._tell(wording, text.ids[len(heard) :], tell)
-        rest = wording.finish()
-        if rest:
+        try:
+            await self._tell(words, text.ids[len(heard) :], (), tell)
+            rest = words.finish(is_stop=text.ids[-1] in self.language.stop_ids)
+        except Refusal as refusal:
+            # The answer exists and is paid for: its bundle can still be asked for.
+            raise PartyRefusal.from_refusal(refusal, answer.request_id) from None
+        if rest.text or rest.tokens:
             await tell(rest)
-        reason = self._find_reason(text, is_stopped=wording.is_stopped)
+        reason = self._find_reason(text, is_stopped=words.is_stopped)
         return Ending(reason=reason, evidence=self._make_evidence(text, answer))
 
-    async def _tell(self, wording: Wording, ids: tuple[int, ...], tell: Tell) -> None:
+    async def _tell(
+        self,
+        words: _Words,
+        ids: tuple[int, ...],
+        said: tuple[TokenLogprobs, ...],
+        tell: Tell,
+    ) -> None:
         if len(ids) > _MANY:
-            piece = await self.run(lambda: wording.push(ids))
+            piece = await self.run(lambda: words.push(ids, said))
         else:
-            piece = wording.push(ids)
-        if piece:
+            piece = words.push(ids, said)
+        if piece.text or piece.tokens:
             await tell(piece)
 
     def _find_reason(self, text: Text, *, is_stopped: bool) -> FinishReason:
@@ -137,4 +164,47 @@ class Hearing:
             prompt_tokens=self.prompt,
             tokens=text.ids,
             ended=text.ended,
+            logprobs=UNSET if self.top_logprobs is None else self._describe_logprobs(),
         )
+
+    def _describe_logprobs(self) -> str:
+        if isinstance(self.language, UpstreamModel):
+            return "not signed: the word of the program that wrote the text"
+        return UNSIGNED
+
+
+class _Words:
+    """One answer's text and, where they are told, the logprobs of its tokens."""
+
+    def __init__(self, hearing: Hearing) -> None:
+        tokenizer = hearing.tokenizer
+        is_weighed = hearing.top_logprobs is not None
+        self._wording = Wording(tokenizer.start_stream(), hearing.stops, counts=is_weighed)
+        self._weighing = Weighing(tokenizer.spell) if is_weighed else None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a stop was found: nothing comes after it."""
+        return self._wording.is_stopped
+
+    def push(self, ids: tuple[int, ...], said: tuple[TokenLogprobs, ...]) -> Piece:
+        """Take the next tokens; give what is certain now, perhaps nothing."""
+        if self.is_stopped:
+            return Piece(text="")
+        if self._weighing is not None:
+            if len(said) < len(ids):
+                raise refuse_missing()
+            self._weighing.take(ids, said)
+        text = self._wording.push(ids)
+        return self._make(text, self._wording.take_offsets())
+
+    def finish(self, *, is_stop: bool) -> Piece:
+        """Give the rest; `is_stop`: the last token ends the text, and is no part of it."""
+        text = self._wording.finish()
+        told, rest = self._wording.take_offsets(), self._wording.take_rest()
+        return self._make(text, told + (rest[:-1] if is_stop else rest))
+
+    def _make(self, text: str, offsets: tuple[int, ...]) -> Piece:
+        if self._weighing is None:
+            return Piece(text=text)
+        return Piece(text=text, tokens=self._weighing.release(offsets))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
@@ -27,14 +27,16 @@ from probatum.nodes.gateway.doors.openai_answers import (
 )
 from probatum.nodes.gateway.doors.openai_form import make_door, make_error, read_name
 from probatum.nodes.gateway.doors.openai_hearing import Hearing
+from probatum.nodes.gateway.doors.openai_logprobs import Piece
 from probatum.nodes.shell.conversations import Conversation
 from probatum.nodes.shell.front import CONVERSATION_S, JSON_TYPE, respond
 from probatum.nodes.shell.problems import get_status
 from probatum.nodes.shell.side_by_side import EventStream, Names, converse_all
 from probatum.nodes.shell.tokenising import ChatShelf
 from probatum.protocol import openai
+from probatum.protocol.logprobs import check_logprobs_told
 from probatum.protocol.manifests import LanguageModel, Manifest
-from probatum.protocol.messages import Ask
+from probatum.protocol.messages import Ask, AskLogprobs
 from probatum.protocol.openai_text import (
     Chat,
     Drawing,
@@ -146,7 +148,8 @@ class _TextEndpoint:
         if drawing.seed is not None:
             nonce = make_seed_nonce(drawing.seed)
         asks = tuple(
-            Ask(
+            _make_ask(
+                drawing,
                 model=model.name,
                 version=model.version,
                 inputs=_make_inputs(manifest, language, drawing, prompt, choice),
@@ -157,8 +160,6 @@ class _TextEndpoint:
                 request_id=said.request_id or self._names.draw(),
                 timeout_ms=int(CONVERSATION_S * 1000),
                 node=said.node,
-                # Who waits for the whole needs no pieces, unless to see a stop among them.
-                stream=drawing.stream or bool(drawing.stops),
             )
             for prompt in prompts
             for choice in range(drawing.choices)
@@ -172,7 +173,9 @@ class _TextEndpoint:
             rule=language.rule,
         )
         for place in range(0, len(asks), drawing.choices):
-            read_question(manifest, asks[place].inputs)  # one no for all
+            question = read_question(manifest, asks[place].inputs)  # one no for all
+            if drawing.logprobs is not None:
+                check_logprobs_told(language, drawing.logprobs, question.limit)
         return _Plan(
             head=head,
             asks=asks,
@@ -202,20 +205,22 @@ class _TextEndpoint:
             head=plan.head,
             place=place,
             run=self._shelf.run,
+            top_logprobs=plan.drawing.logprobs,
         )
 
     async def _answer(self, plan: _Plan, scope: Scope, send: Send, caller: str) -> None:
-        parts: list[list[str]] = [[] for _ in plan.asks]
+        parts: list[list[Piece]] = [[] for _ in plan.asks]
 
         async def listen(place: int, conversation: Conversation) -> Ending:
-            async def keep(piece: str) -> None:
+            async def keep(piece: Piece) -> None:
                 parts[place].append(piece)
 
             return await self._make_hearing(plan, place).listen(conversation, keep)
 
         driver = self._parts.driver
         endings = await converse_all(driver, scope, plan.asks, caller, listen)
-        texts = tuple(map("".join, parts))
+        is_weighed = plan.drawing.logprobs is not None
+        texts = tuple(_join(pieces, is_weighed=is_weighed) for pieces in parts)
         body = self._form.encode_whole(plan.head, texts, endings, _count(plan, endings))
         await respond(send, HTTPStatus.OK, body, JSON_TYPE, headers=plan.receipts)
 
@@ -225,7 +230,7 @@ class _TextEndpoint:
         stream = EventStream(send, plan.receipts)
 
         async def listen(place: int, conversation: Conversation) -> Ending:
-            async def tell(piece: str) -> None:
+            async def tell(piece: Piece) -> None:
                 await stream.say(pieces.encode_text(place, piece))
 
             ending = await self._make_hearing(plan, place).listen(conversation, tell)
@@ -242,6 +247,23 @@ class _TextEndpoint:
             await stream.end(encode_error_event(make_error(error, get_status(error))))
             return
         await stream.end(pieces.encode_last(_count(plan, endings)))
+
+
+def _make_ask(drawing: Drawing, **fields: Any) -> Ask:
+    """Make one answer's question."""
+    if drawing.logprobs is not None:
+        # They come with the pieces, and with nothing else.
+        return AskLogprobs(**fields, stream=True, top_logprobs=drawing.logprobs)
+    # Who waits for the whole needs no pieces, unless to see a stop among them.
+    return Ask(**fields, stream=drawing.stream or bool(drawing.stops))
+
+
+def _join(pieces: list[Piece], *, is_weighed: bool) -> Piece:
+    """Make one piece of all."""
+    text = "".join([piece.text for piece in pieces])
+    if not is_weighed:
+        return Piece(text=text)
+    return Piece(text=text, tokens=tuple(one for piece in pieces for one in piece.tokens or ()))
 
 
 def _make_inputs(

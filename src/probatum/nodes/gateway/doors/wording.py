@@ -7,6 +7,7 @@ Must not know HTTP. Read next: `openai_text`.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -32,12 +33,21 @@ class Wording:
         is_stopped: Whether a stop was found: nothing comes after it.
     """
 
-    def __init__(self, spelling: Spelling, stops: tuple[str, ...]) -> None:
-        """Make it, before the first token; no stop is empty."""
+    def __init__(self, spelling: Spelling, stops: tuple[str, ...], *, counts: bool = False) -> None:
+        """Make it, before the first token; no stop is empty.
+
+        Args:
+            spelling: Turns tokens into text.
+            stops: Texts before which the answer is cut.
+            counts: Whether `take_offsets` will be asked.
+        """
         self._spelling = spelling
         self._stops = stops
         self._longest = max(map(len, stops), default=0)
         self._held = ""
+        self._counts = counts
+        self._offsets: deque[int] = deque()
+        self._spelled = self._told = 0
         self.is_stopped = False
 
     def push(self, ids: Iterable[int]) -> str:
@@ -48,8 +58,31 @@ class Wording:
         """
         if self.is_stopped:
             return ""
-        self._held += "".join([self._spelling.push(one) for one in ids])
+        self._held += "".join([self._push(one) for one in ids])
         return self._release(keep=self._count_doubtful())
+
+    def take_offsets(self) -> tuple[int, ...]:
+        """Take where those tokens begin in the text whose text has come out since the last time.
+
+        A token comes out with its first character; one that has none of its own, with the next.
+        """
+        found = []
+        while self._offsets and self._offsets[0] < self._told:
+            found.append(self._offsets.popleft())
+        return tuple(found)
+
+    def take_rest(self) -> tuple[int, ...]:
+        """Take where the other tokens begin, once there is no further text; none behind a stop."""
+        found = () if self.is_stopped else tuple(self._offsets)
+        self._offsets.clear()
+        return found
+
+    def _push(self, token: int) -> str:
+        if self._counts:
+            self._offsets.append(self._spelled)
+        piece = self._spelling.push(token)
+        self._spelled += len(piece)
+        return piece
 
     def finish(self) -> str:
         """Give the rest: there is no further token.
@@ -67,9 +100,10 @@ class Wording:
         if cut is not None:
             self.is_stopped = True
             text, self._held = self._held[:cut], ""
-            return text
-        at = len(self._held) - keep
-        text, self._held = self._held[:at], self._held[at:]
+        else:
+            at = len(self._held) - keep
+            text, self._held = self._held[:at], self._held[at:]
+        self._told += len(text)
         return text
 
     def _find_cut(self) -> int | None:

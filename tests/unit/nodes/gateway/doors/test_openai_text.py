@@ -404,7 +404,7 @@ def test_who_reads_slowly_gets_the_rest_in_few_pieces(door):
         ({"messages": [{"role": "judge", "content": "a"}]}, (), "openai.unknown-role", 400),
         ({"messages": []}, (), "openai.malformed", 400),
         ({"tools": [{"type": "function"}]}, (), "openai.unsupported", 400),
-        ({"logprobs": True}, (), "openai.unsupported", 400),
+        ({"top_logprobs": 1}, (), "openai.malformed", 400),
         ({"probatum": {"top_k": 9}}, (), "text.bad-top-k", 400),
         ({"n": 2}, (("Probatum-Request", "0" * 26),), "door.bad-header", 400),
         ({}, (("Probatum-Nonce", "00" * 32),), "door.bad-header", 400),
