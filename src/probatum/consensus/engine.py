@@ -1,10 +1,11 @@
 """The interface between a full node and whatever orders its transactions.
 
-Two halves, so that an engine of several machines fits as well as one that decides alone:
-`submit` takes a transaction into the pool; `decide` gives the next decided block, already
-applied, with everything that has to reach the disk in one atomic step (height, state, outcomes);
-`finish` says that it has. Everything else reads the last finished height. Must not know how
-blocks are decided, nor the full node's messages beyond values.
+`Chain` is what a full node tells of: the last height that may be told, and all before it. An
+engine of several machines gives that alone; its blocks come from outside. `Engine` is one that
+decides alone, in the node's own process: `submit` takes a transaction into the pool; `decide`
+gives the next decided block, already applied, with everything that has to reach the disk in one
+atomic step (height, state, outcomes); `finish` says that it has. Must not know how blocks are
+decided, nor the full node's messages beyond values.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from probatum.protocol.headers import SignedHeader
 from probatum.protocol.messages import Outcome, StateItem
 from probatum.protocol.primitives import Address, Digest, OperatingKey
 
-__all__ = ["Decided", "Dropped", "Engine", "Row", "Store"]
+__all__ = ["Chain", "Decided", "Dropped", "Engine", "Row", "Store"]
 
 Row: TypeAlias = tuple[str, bytes, bytes | None]
 """Table, key, value; a value of None deletes. The rows of the machine's wish `Commit`."""
@@ -72,16 +73,16 @@ class Decided:
     rows: tuple[Row, ...]
 
 
-class Engine(Protocol):
-    """What a full node needs of an engine."""
+class Chain(Protocol):
+    """What a full node tells of, whoever decides its blocks."""
 
     @property
     def name(self) -> str:
         """The engine's name, as trust files have it."""
 
     @property
-    def key(self) -> OperatingKey:
-        """The key that signs headers."""
+    def key(self) -> OperatingKey | None:
+        """The key that signs headers; None if validators do."""
 
     @property
     def domain(self) -> Domain:
@@ -89,7 +90,7 @@ class Engine(Protocol):
 
     @property
     def height(self) -> int:
-        """The last finished height, 0 before the first block."""
+        """The last height that may be told, 0 before the first block."""
 
     @property
     def last_header(self) -> SignedHeader | None:
@@ -99,20 +100,11 @@ class Engine(Protocol):
     def pending(self) -> int:
         """How many transactions wait."""
 
-    def submit(self, data: bytes) -> Digest:
-        """Take a transaction into the pool and return its hash. Raises Refusal."""
-
     def is_pending(self, transaction_hash: Digest) -> bool:
-        """Tell whether a transaction waits."""
-
-    def decide(self, now_ms: int) -> Decided:
-        """Decide and apply the next block; the one before must be finished."""
-
-    def finish(self, decided: Decided) -> None:
-        """Take note that a decided block is durable."""
+        """Tell whether a transaction waits, or is in a block that may not be told yet."""
 
     def get_outcome(self, transaction_hash: Digest) -> Outcome | None:
-        """Get the outcome of a transaction in a finished block."""
+        """Get the outcome of a transaction in a block that may be told."""
 
     def get_header(self, height: int) -> SignedHeader | None:
         """Get a signed header."""
@@ -135,3 +127,16 @@ class Engine(Protocol):
         self, account: Address, after: bytes, limit: int
     ) -> tuple[tuple[StateItem, ...], bool]:
         """List the escrows of a payer or payee, in key order, with keys above `after`."""
+
+
+class Engine(Chain, Protocol):
+    """What a full node needs of an engine that decides in its own process."""
+
+    def submit(self, data: bytes) -> Digest:
+        """Take a transaction into the pool and return its hash. Raises Refusal."""
+
+    def decide(self, now_ms: int) -> Decided:
+        """Decide and apply the next block; the one before must be finished."""
+
+    def finish(self, decided: Decided) -> None:
+        """Take note that a decided block is durable."""

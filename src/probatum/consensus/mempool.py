@@ -60,13 +60,26 @@ class Mempool:
         domain: Domain,
         get_account: Callable[[Address], Account],
         *,
+        check_signature: Callable[[Digest, SignedTransaction], None] | None = None,
         limit: int = limits.MEMPOOL_TRANSACTIONS,
         limit_bytes: int = limits.MEMPOOL_BYTES,
         limit_account: int = limits.MEMPOOL_PER_ACCOUNT,
     ) -> None:
-        """Make an empty pool; `get_account` reads the committed state."""
-        self._domain = domain
+        """Make an empty pool.
+
+        Args:
+            domain: What signatures must be for.
+            get_account: Reads the committed state.
+            check_signature: Given by an engine that remembers, by hash, what it has checked
+                before; otherwise each transaction is checked here.
+            limit: At most so many transactions.
+            limit_bytes: Of so many bytes together.
+            limit_account: So many of one account, and no nonce further ahead.
+        """
         self._get_account = get_account
+        self._check_signature = check_signature or (
+            lambda _, transaction: check_sender(domain, transaction)
+        )
         self._limit = limit
         self._limit_bytes = limit_bytes
         self._limit_account = limit_account
@@ -85,6 +98,10 @@ class Mempool:
     def __contains__(self, transaction_hash: object) -> bool:
         """Tell whether a transaction waits."""
         return transaction_hash in self._entries
+
+    def get(self, transaction_hash: Digest) -> Entry | None:
+        """Get a waiting transaction."""
+        return self._entries.get(transaction_hash)
 
     def add(self, data: bytes, params: Params, height: int) -> Entry:
         """Check a transaction and take it in.
@@ -110,7 +127,7 @@ class Mempool:
         early = self._is_early(transaction.sender, transaction.nonce)
         if early:
             self._check_early_room(len(data))
-        check_sender(self._domain, transaction)
+        self._check_signature(found, transaction)
         self._arrivals += 1
         entry = Entry(
             hash=found,
@@ -235,6 +252,47 @@ class Mempool:
         if not waiting:
             del self._accounts[sender], self._fees[sender]
         self._bytes -= len(entry.data)
+
+    def recheck(self, entry: Entry, params: Params, height: int) -> None:
+        """Check that a transaction may go on waiting; one that may not is taken out.
+
+        Args:
+            entry: It.
+            params: The parameters of the committed state.
+            height: The committed height.
+
+        Raises:
+            Refusal: `mempool.expired`, `ledger.wrong-nonce` if the nonce is used meanwhile,
+                `ledger.fee-too-low`, `ledger.fee-not-covered`.
+        """
+        try:
+            self._check_waiting(entry, params, height)
+        except Refusal:
+            self.remove(entry.hash)
+            raise
+
+    def _check_waiting(self, entry: Entry, params: Params, height: int) -> None:
+        transaction = entry.transaction
+        account = self._get_account(transaction.sender)
+        if entry.height + EXPIRY_BLOCKS <= height:
+            raise Refusal("mempool.expired", "the transaction's turn never came")
+        if transaction.nonce < account.nonce:
+            raise Refusal(
+                "ledger.wrong-nonce",
+                f"the account's next nonce is {account.nonce}, not {transaction.nonce}",
+            )
+        check_fee(params, account, transaction)
+
+    def drop_used(self, account: Address) -> None:
+        """Take out an account's transactions whose nonces the committed state has used."""
+        turn, waiting = self._get_account(account).nonce, self._accounts.get(account, {})
+        for nonce in sorted(nonce for nonce in waiting if nonce < turn):
+            self.remove(waiting[nonce].hash)
+        # The nonce that others waited for may have come with a block, past this pool.
+        following = waiting.get(turn)
+        if following and following.hash in self._early:
+            self._mark(following, early=False)
+            self._mark_next(following, early=False)
 
     def list_behind(self, entry: Entry) -> tuple[Entry, ...]:
         """List an account's transactions that cannot be in a block unless this one is before."""

@@ -1,46 +1,39 @@
-"""The finished chain as its store keeps it: head, headers, blocks, outcomes, state.
+"""The finished chain of an engine that tells of a block as soon as it is on the disk.
 
 Answers for the last finished height alone: rows that are committed but not finished have not
-been told to the owner yet. Must not know the pool, nor how blocks come about. Read next:
-`engine`.
+been told to the owner yet. Must not know the pool, nor how blocks come about. Read next: `view`,
+`probatum.consensus.engine`.
 """
 
 from __future__ import annotations
 
 from probatum.consensus import tables
-from probatum.consensus.chain.blocks import (
-    NODE_ID_BYTES,
-    Head,
-    decode_outcome,
-    split_ids,
-)
+from probatum.consensus.chain.blocks import NODE_ID_BYTES, Head, split_ids
 from probatum.consensus.chain.cache import CachedTable
 from probatum.consensus.chain.opening import get_meta
+from probatum.consensus.chain.view import ChainView, read_account
 from probatum.consensus.engine import Decided, Store
 from probatum.errors import Fault
-from probatum.ledger.genesis import Genesis, get_domain, get_engine_key
+from probatum.ledger.genesis import Genesis, get_domain
 from probatum.ledger.params import Params, decode_params
-from probatum.ledger.queries import get_items, list_items
-from probatum.ledger.state import EMPTY_ACCOUNT
 from probatum.ledger.statemap import MerkleMap, TreeUpdate
 from probatum.protocol import limits
-from probatum.protocol.blocks import BlockView, Change
 from probatum.protocol.eip712 import Domain
 from probatum.protocol.encoding import decode
 from probatum.protocol.headers import SignedHeader
-from probatum.protocol.messages import Outcome, StateItem
-from probatum.protocol.primitives import Address, Digest, OperatingKey
-from probatum.protocol.records import PARAMS_KEY, Account, get_account_key
+from probatum.protocol.hexes import key_from_hex
+from probatum.protocol.primitives import Address, OperatingKey
+from probatum.protocol.records import PARAMS_KEY, Account
 
 __all__ = ["KeptChain"]
 
 
-class KeptChain:
+class KeptChain(ChainView):
     """A chain over a store that `opening.begin` has prepared.
 
     Attributes:
         domain: The chain, as signatures name it.
-        key: The key that signs its headers.
+        key: The key that signs its headers; None if validators do, and this only replays.
         last_header: The last finished header, None before the first block.
         params: The parameters at that height.
     """
@@ -49,14 +42,13 @@ class KeptChain:
         self, store: Store, genesis: Genesis, *, cached_nodes: int, cached_records: int
     ) -> None:
         """Load where the store stands. Raises Fault `store.corrupt`."""
-        self._store = store
+        super().__init__(store)
         self._genesis_time_ms = genesis.time_ms
         self.domain: Domain = get_domain(genesis)
-        self.key: OperatingKey = get_engine_key(genesis)
+        self.key: OperatingKey | None = key_from_hex(genesis.key) if genesis.key else None
         self._records = CachedTable(store, tables.RECORD, cached_records)
         self._nodes = CachedTable(store, tables.NODE, cached_nodes)
         self.last_header: SignedHeader | None = None
-        self._last_changes: tuple[Change, ...] | None = None
         self._load()
 
     def _load(self) -> None:
@@ -92,6 +84,18 @@ class KeptChain:
         """The last finished block's time, before the first the genesis document's."""
         return self.last_header.header.time_ms if self.last_header else self._genesis_time_ms
 
+    @property
+    def _view(self) -> CachedTable:
+        return self._records
+
+    @property
+    def _tree(self) -> MerkleMap:
+        return self._map
+
+    def get_account(self, account: Address) -> Account:
+        """Get a committed account; one without a record is empty."""
+        return read_account(self._records, account)
+
     def advance(self, decided: Decided, update: TreeUpdate) -> None:
         """Take note that a block and its update of the tree are in the store."""
         for change in decided.changes:
@@ -114,63 +118,3 @@ class KeptChain:
         self._last_changes = decided.changes
         if any(change.key == PARAMS_KEY for change in decided.changes):
             self.params = self._read_params()
-
-    def get_account(self, account: Address) -> Account:
-        """Get a committed account; one without a record is empty."""
-        value = self._records.get(get_account_key(account))
-        if value is None:
-            return EMPTY_ACCOUNT
-        return decode(Account, value, limit_bytes=limits.STATE_VALUE_BYTES)
-
-    def get_outcome(self, transaction_hash: Digest) -> Outcome | None:
-        """Get the outcome of a transaction in a finished block."""
-        data = self._store.get(tables.OUTCOME, transaction_hash)
-        if data is None:
-            return None
-        outcome = decode_outcome(transaction_hash, data)
-        return outcome if outcome.height <= self.height else None
-
-    def get_header(self, height: int) -> SignedHeader | None:
-        """Get a signed header of a finished height."""
-        data = self._get_at(tables.HEADER, height)
-        if data is None:
-            return None
-        return decode(SignedHeader, data, limit_bytes=limits.SIGNED_HEADER_BYTES)
-
-    def get_block(self, height: int) -> bytes | None:
-        """Get an encoded block of a finished height."""
-        return self._get_at(tables.BLOCK, height)
-
-    def get_changes(self, height: int) -> tuple[Change, ...] | None:
-        """Get what a recent block changed, None if that is no longer kept."""
-        if height == self.height and self._last_changes is not None:
-            return self._last_changes
-        data = self._get_at(tables.CHANGES, height)
-        if data is None:
-            return None
-        return decode(BlockView, data, limit_bytes=limits.FRAME_BYTES).changes
-
-    def _get_at(self, table: str, height: int) -> bytes | None:
-        # What is committed but not finished has not been told to the owner yet.
-        if not 0 < height <= self.height:
-            return None
-        return self._store.get(table, tables.height_key(height))
-
-    def get_items(self, keys: tuple[bytes, ...], *, prove: bool) -> tuple[StateItem, ...]:
-        """Get records of the last finished height, with proofs if asked."""
-        return get_items(self._records, self._map, keys, prove=prove)
-
-    def list_items(
-        self, prefix: bytes, after: bytes, limit: int
-    ) -> tuple[tuple[StateItem, ...], bool]:
-        """List records under a prefix; the second value tells whether there are more."""
-        return list_items(self._records.scan, prefix, after, limit)
-
-    def list_escrows(
-        self, account: Address, after: bytes, limit: int
-    ) -> tuple[tuple[StateItem, ...], bool]:
-        """List the escrows that an account pays into or is paid from, as `list_items` does."""
-        stem = tables.PARTY + account
-        rows = self._store.scan(tables.META, stem, stem + after, limit + 1)
-        keys = tuple(row[0][len(stem) :] for row in rows)
-        return self.get_items(keys[:limit], prove=False), len(keys) > limit

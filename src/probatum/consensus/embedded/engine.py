@@ -11,16 +11,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from probatum.consensus.chain.blocks import (
+    list_outcomes,
     make_block_rows,
+    make_header,
     make_state_rows,
 )
+from probatum.consensus.chain.filling import expire, fill_block
 from probatum.consensus.chain.kept import KeptChain
 from probatum.consensus.chain.opening import begin
 from probatum.consensus.engine import Decided, Dropped, Store
-from probatum.consensus.mempool import Entry, Mempool
+from probatum.consensus.mempool import Mempool
 from probatum.errors import Misuse, Refusal
 from probatum.ledger.apply import BlockRun, apply_block
-from probatum.ledger.fees import count_shares
 from probatum.ledger.genesis import (
     Genesis,
 )
@@ -30,24 +32,15 @@ from probatum.protocol.blocks import (
     Block,
     Change,
     TransactionResult,
-    compute_results_root,
-    compute_transactions_root,
 )
 from probatum.protocol.ed25519 import OperatingSigner
 from probatum.protocol.headers import Header, KeySeal, SignedHeader, compute_header_hash
 from probatum.protocol.messages import Outcome
-from probatum.protocol.primitives import Address, Digest
-from probatum.protocol.transactions.signed import compute_transaction_hash
+from probatum.protocol.primitives import Digest
 
 __all__ = ["EmbeddedEngine", "EngineSettings"]
 
-_FRAME_BYTES = 5
-"""At most what MessagePack puts before one transaction."""
 _HEAD_BYTES = 64
-
-
-def _expire(entry: Entry, why: str) -> Dropped:
-    return Dropped(transaction_hash=entry.hash, code="mempool.expired", message=why)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,13 +147,16 @@ class EmbeddedEngine(KeptChain):
             raise Misuse("consensus.no-signer", "an engine without its key only replays")
         height, time_ms = self.height + 1, max(now_ms, self.time_ms + 1)
         run = BlockRun(self._records, self.domain, height=height, time_ms=time_ms)
-        dropped = [
-            _expire(entry, "the transaction's turn never came")
-            for entry in self._pool.expire(height)
-        ]
-        data, codes, hashes = self._fill(run, dropped)
-        block = Block(height=height, time_ms=time_ms, transactions=tuple(data))
-        results = tuple(TransactionResult(code=code) for code in codes)
+        late = self._pool.expire(height)
+        filled = fill_block(
+            run,
+            self._pool,
+            most=min(self._settings.block_transactions, limits.BLOCK_TRANSACTIONS),
+            room_bytes=limits.BLOCK_BYTES - _HEAD_BYTES,
+        )
+        data = tuple(entry.data for entry in filled.entries)
+        block = Block(height=height, time_ms=time_ms, transactions=data)
+        results = tuple(TransactionResult(code=code) for code in filled.codes)
         changes = run.finish()
         update, header = self._make_header(block, results, changes)
         signed = SignedHeader(
@@ -171,43 +167,13 @@ class EmbeddedEngine(KeptChain):
             ),
         )
         outcomes = tuple(
-            Outcome(transaction_hash=found, height=height, code=code)
-            for found, code in zip(hashes, codes, strict=True)
+            Outcome(transaction_hash=entry.hash, height=height, code=code)
+            for entry, code in zip(filled.entries, filled.codes, strict=True)
         )
-        return self._decided(signed, block, results, changes, outcomes, tuple(dropped), update)
-
-    def _fill(
-        self, run: BlockRun, dropped: list[Dropped]
-    ) -> tuple[list[bytes], list[str], list[Digest]]:
-        """Apply what fits into a block; what cannot be in one leaves the pool at `finish`."""
-        data: list[bytes] = []
-        codes: list[str] = []
-        hashes: list[Digest] = []
-        stuck: set[Address] = set()
-        room = limits.BLOCK_BYTES - _HEAD_BYTES
-        most = min(self._settings.block_transactions, limits.BLOCK_TRANSACTIONS)
-        for entry in self._pool.iterate(stuck):
-            room -= len(entry.data) + _FRAME_BYTES
-            if most <= 0 or room < 0:
-                break
-            try:
-                code = run.apply(entry.transaction)
-            except Refusal as refusal:
-                stuck.add(entry.transaction.sender)
-                dropped.append(
-                    Dropped(transaction_hash=entry.hash, code=refusal.code, message=refusal.message)
-                )
-                # They would hold their places for nothing: an account empties itself cheaply.
-                dropped += [
-                    _expire(behind, "the account's transaction before this one was dropped")
-                    for behind in self._pool.list_behind(entry)
-                ]
-                continue
-            most -= count_shares(entry.transaction.body)
-            data.append(entry.data)
-            codes.append(code)
-            hashes.append(entry.hash)
-        return data, codes, hashes
+        # What cannot be in a block leaves the pool at `finish`.
+        expired = tuple(expire(entry, "the transaction's turn never came") for entry in late)
+        dropped = (*expired, *filled.dropped)
+        return self._decided(signed, block, results, changes, outcomes, dropped, update)
 
     def replay(self, signed: SignedHeader, block: Block) -> Decided:
         """Apply a block that was decided before, checking that it gives the same header.
@@ -233,17 +199,7 @@ class EmbeddedEngine(KeptChain):
                 "consensus.other-header",
                 f"the block of height {block.height} gives another header than was signed",
             )
-        outcomes = tuple(
-            Outcome(
-                transaction_hash=compute_transaction_hash(data),
-                height=block.height,
-                code=result.code,
-            )
-            for data, result, charged in zip(
-                block.transactions, applied.results, applied.charged, strict=True
-            )
-            if charged
-        )
+        outcomes = list_outcomes(block, applied.results, applied.charged)
         return self._decided(signed, block, applied.results, applied.changes, outcomes, (), update)
 
     def _check_finished(self) -> None:
@@ -254,17 +210,8 @@ class EmbeddedEngine(KeptChain):
         self, block: Block, results: tuple[TransactionResult, ...], changes: tuple[Change, ...]
     ) -> tuple[TreeUpdate, Header]:
         update = self._map.update({change.key: change.value for change in changes})
-        before = self.last_header
-        header = Header(
-            chain_id=self.domain.chain_id,
-            genesis_hash=self.domain.genesis_hash,
-            height=block.height,
-            previous=compute_header_hash(before.header) if before else self.domain.genesis_hash,
-            state_root=update.root.digest,
-            transactions_root=compute_transactions_root(block.transactions),
-            results_root=compute_results_root(results),
-            time_ms=block.time_ms,
-        )
+        before = self.last_header.header if self.last_header else None
+        header = make_header(self.domain, before, block, results, update.root.digest)
         return update, header
 
     def _decided(

@@ -1,0 +1,394 @@
+"""The ledger as CometBFT's application: ABCI's calls over one store (`ABCI-1` to `ABCI-3`).
+
+Pure over a store: nothing here knows sockets or clocks. `finalize_block` computes and keeps
+nothing; `commit` keeps height, hash, state and outcomes in one atomic step; `info` tells what was
+kept last, whatever was computed since. Whatever the engine shows of a block on its way (a proposal
+of its own, another's, the decision) is computed once as long as it is the same block. Must not
+know what a transaction does. Read next: `tip`, `sealed`, `verdicts`, `inputs`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from probatum.consensus.chain.filling import FRAME_BYTES, fill_block
+from probatum.consensus.cometbft.application import Answer
+from probatum.consensus.cometbft.genesis import APP_VERSION, compute_engine_chain_id
+from probatum.consensus.cometbft.inputs import make_block
+from probatum.consensus.cometbft.messages import (
+    RequestApplySnapshotChunk,
+    RequestCheckTx,
+    RequestCommit,
+    RequestExtendVote,
+    RequestFinalizeBlock,
+    RequestInfo,
+    RequestInitChain,
+    RequestListSnapshots,
+    RequestLoadSnapshotChunk,
+    RequestOfferSnapshot,
+    RequestPrepareProposal,
+    RequestProcessProposal,
+    RequestQuery,
+    RequestVerifyVoteExtension,
+    ResponseApplySnapshotChunk,
+    ResponseCheckTx,
+    ResponseCommit,
+    ResponseExtendVote,
+    ResponseFinalizeBlock,
+    ResponseInfo,
+    ResponseInitChain,
+    ResponseListSnapshots,
+    ResponseLoadSnapshotChunk,
+    ResponseOfferSnapshot,
+    ResponsePrepareProposal,
+    ResponseProcessProposal,
+    ResponseQuery,
+    ResponseVerifyVoteExtension,
+)
+from probatum.consensus.cometbft.parts import (
+    ApplySnapshotResult,
+    CheckTxType,
+    ExecTxResult,
+    OfferSnapshotResult,
+    ProposalStatus,
+    PublicKey,
+    ValidatorUpdate,
+)
+from probatum.consensus.cometbft.queries import answer_query
+from probatum.consensus.cometbft.sealed import SealedChain
+from probatum.consensus.cometbft.tip import Applied, Tip
+from probatum.consensus.cometbft.verdicts import CODE_OF_REFUSED, Verdicts, get_code
+from probatum.consensus.engine import Row, Store
+from probatum.errors import Misuse, Refusal
+from probatum.ledger.fees import count_shares
+from probatum.ledger.genesis import Genesis, compute_genesis_set, decode_genesis
+from probatum.ledger.invariants import InvariantBroken
+from probatum.protocol import limits
+from probatum.protocol.blocks import Block
+
+__all__ = ["Adapter", "AdapterSettings", "Write"]
+
+Write = Callable[[tuple[Row, ...]], Answer[None]]
+"""Writes rows in one atomic step, now or later; when it is done they are durable."""
+_HEAD_BYTES: Final = limits.EVIDENCE_BYTES + 64 * limits.KIB
+"""At most what a block holds beside its transactions: misbehaviour, votes, height and time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterSettings:
+    """How an application works; none of it enters consensus.
+
+    Attributes:
+        block_transactions: At most so many in a block that this node proposes, a voucher counting
+            as one too.
+        keep_changes: For so many sealed heights followers get changes instead of a snapshot.
+        cached_nodes: Tree nodes held in memory, in each of two generations (300 bytes each).
+        cached_records: Records held in memory, likewise.
+    """
+
+    block_transactions: int = limits.BLOCK_TRANSACTIONS
+    keep_changes: int = 1_024
+    cached_nodes: int = 100_000
+    cached_records: int = 50_000
+
+
+class Adapter:
+    """See the module. Implements `probatum.consensus.cometbft.application.Application`.
+
+    Attributes:
+        tip: The last committed block.
+        sealed: What others are told of.
+        verdicts: The pool.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        genesis: Genesis,
+        settings: AdapterSettings | None = None,
+        write: Write | None = None,
+        told: Callable[[Applied], None] = lambda _: None,
+    ) -> None:
+        """Resume a chain from its store, or begin it in an empty one.
+
+        Args:
+            store: Where the chain is kept.
+            genesis: The genesis document.
+            settings: How it works.
+            write: Writes to the store; its own `commit` if absent.
+            told: Is called for each block once it is durable.
+
+        Raises:
+            Fault: `store.other-format`, `store.other-chain`, `store.corrupt`.
+        """
+        self._settings = settings or AdapterSettings()
+        self._genesis = genesis
+        self._write: Write = write or store.commit
+        self._told = told
+        self.tip = Tip(
+            store,
+            genesis,
+            cached_nodes=self._settings.cached_nodes,
+            cached_records=self._settings.cached_records,
+        )
+        self.sealed = SealedChain(store, self.tip, keep_changes=self._settings.keep_changes)
+        self.verdicts = Verdicts(self.tip.domain, self.tip.get_account)
+        self._applied: Applied | None = None
+        self._finalized: Applied | None = None
+
+    # Start
+
+    def reconnected(self) -> None:
+        """Forget what was not committed: the engine that asked for it is gone."""
+        self._finalized = None
+        self.verdicts.forget_pool()
+
+    def info(self, request: RequestInfo, /) -> ResponseInfo:
+        """Say exactly what was kept last."""
+        del request
+        return ResponseInfo(
+            data="probatum",
+            version=str(APP_VERSION),
+            app_version=APP_VERSION,
+            last_block_height=self.tip.height,
+            last_block_app_hash=self.tip.app_hash,
+        )
+
+    def init_chain(self, request: RequestInitChain, /) -> ResponseInitChain:
+        """Begin the chain, if the engine's genesis file is the one that belongs to ours.
+
+        Raises:
+            Refusal: `abci.other-genesis`, `encoding.*`, `genesis.*`.
+            Misuse: `abci.wrong-turn` if the chain has begun.
+        """
+        if self.tip.height:
+            raise Misuse("abci.wrong-turn", f"the chain is at height {self.tip.height} already")
+        domain, version = self.tip.domain, request.consensus_params
+        seats = compute_genesis_set(self._genesis).seats
+        wanted = sorted((bytes(seat.key), seat.power) for seat in seats)
+        given = sorted((found.pub_key.ed25519 or b"", found.power) for found in request.validators)
+        for name, differs in (
+            ("chain id", request.chain_id != _name(self.tip)),
+            ("genesis document", decode_genesis(request.app_state_bytes) != self._genesis),
+            ("validators", wanted != given),
+            ("first height", request.initial_height != 1),
+            (
+                "application version",
+                not (version and version.version and version.version.app == APP_VERSION),
+            ),
+        ):
+            if differs:
+                raise Refusal(
+                    "abci.other-genesis",
+                    f"CometBFT's genesis file has another {name} than genesis.json of this node",
+                    hint="take both files from the same network",
+                )
+        return ResponseInitChain(app_hash=domain.genesis_hash)
+
+    # The pool
+
+    def check_tx(self, request: RequestCheckTx, /) -> ResponseCheckTx:
+        """Judge a transaction for the pool: the rules of the embedded engine's."""
+        again = request.type == CheckTxType.RECHECK
+        judge = self.verdicts.readmit if again else self.verdicts.admit
+        try:
+            judge(request.tx, self.tip.params, self.tip.height)
+        except Refusal as refusal:
+            return ResponseCheckTx(
+                code=CODE_OF_REFUSED, codespace=refusal.code, log=refusal.message[:2_000]
+            )
+        return ResponseCheckTx()
+
+    # Blocks
+
+    def prepare_proposal(self, request: RequestPrepareProposal, /) -> ResponsePrepareProposal:
+        """Fill a block from the pool by the embedded engine's rules."""
+        for data in request.txs:
+            try:
+                self.verdicts.admit(data, self.tip.params, self.tip.height)
+            except Refusal:
+                continue
+        empty = make_block(
+            height=request.height,
+            time=request.time,
+            last_time_ms=self.tip.time_ms,
+            transactions=(),
+            proposer=request.proposer_address,
+            last_commit=request.local_last_commit,
+            misbehavior=request.misbehavior,
+        )
+        run = self.tip.start(empty)
+        filled = fill_block(
+            run,
+            self.verdicts.pool,
+            most=min(self._settings.block_transactions, limits.BLOCK_TRANSACTIONS),
+            room_bytes=min(request.max_tx_bytes, limits.BLOCK_BYTES - _HEAD_BYTES),
+        )
+        chosen = tuple(entry.data for entry in filled.entries)
+        block = Block(
+            height=empty.height,
+            time_ms=empty.time_ms,
+            transactions=chosen,
+            proposer=empty.proposer,
+            votes=empty.votes,
+            misbehaviour=empty.misbehaviour,
+        )
+        try:
+            self._applied = self.tip.conclude(block, run, filled.codes)
+        except InvariantBroken:
+            # A bug that some transaction brings out must not stop whoever meets it first.
+            return ResponsePrepareProposal()
+        return ResponsePrepareProposal(txs=chosen)
+
+    def process_proposal(self, request: RequestProcessProposal, /) -> ResponseProcessProposal:
+        """Accept a proposal all of whose transactions pay their fees, and that fits.
+
+        A function of the committed state and the proposal alone.
+        """
+        if request.height != self.tip.height + 1:
+            return ResponseProcessProposal(status=ProposalStatus.REJECT)
+        block = make_block(
+            height=request.height,
+            time=request.time,
+            last_time_ms=self.tip.time_ms,
+            transactions=request.txs,
+            proposer=request.proposer_address,
+            last_commit=request.proposed_last_commit,
+            misbehavior=request.misbehavior,
+        )
+        good = self._is_good(block)
+        return ResponseProcessProposal(
+            status=ProposalStatus.ACCEPT if good else ProposalStatus.REJECT
+        )
+
+    def _is_good(self, block: Block) -> bool:
+        data = block.transactions
+        size = sum(map(len, data)) + len(data) * FRAME_BYTES
+        if len(data) > limits.BLOCK_TRANSACTIONS or size > limits.BLOCK_BYTES - _HEAD_BYTES:
+            return False
+        try:
+            opened = [self.verdicts.open_one(self.tip.domain, one) for one in data]
+        except Refusal:
+            return False
+        if sum(count_shares(one.body) for one in opened) > limits.BLOCK_TRANSACTIONS:
+            return False
+        try:
+            return all(self._apply(block).did.charged)
+        except InvariantBroken:
+            return False
+
+    def _apply(self, block: Block) -> Applied:
+        """Apply a block, unless the last one that was applied is this very one."""
+        if self._applied is None or self._applied.block != block:
+            self._applied = None
+            self._applied = self.tip.apply(block, self.verdicts.open_one)
+        return self._applied
+
+    def finalize_block(self, request: RequestFinalizeBlock, /) -> ResponseFinalizeBlock:
+        """Apply a decided block, whatever is in it, and keep nothing yet.
+
+        Raises:
+            Misuse: `abci.wrong-turn` if the height is not the next.
+            InvariantBroken: `ledger.invariant-broken`, a bug of this software.
+        """
+        if request.height != self.tip.height + 1:
+            raise Misuse("abci.wrong-turn", f"height {request.height} came after {self.tip.height}")
+        block = make_block(
+            height=request.height,
+            time=request.time,
+            last_time_ms=self.tip.time_ms,
+            transactions=request.txs,
+            proposer=request.proposer_address,
+            last_commit=request.decided_last_commit,
+            misbehavior=request.misbehavior,
+        )
+        applied = self._finalized = self._apply(block)
+        results = zip(applied.did.results, applied.did.charged, strict=True)
+        return ResponseFinalizeBlock(
+            tx_results=tuple(_show_result(found.code, charged=paid) for found, paid in results),
+            validator_updates=tuple(
+                ValidatorUpdate(pub_key=PublicKey(ed25519=bytes(found.key)), power=found.power)
+                for found in applied.validator_updates
+            ),
+            app_hash=applied.app_hash,
+        )
+
+    def commit(self, request: RequestCommit, /) -> Answer[ResponseCommit]:
+        """Keep the finalized block in one atomic step.
+
+        Raises:
+            Misuse: `abci.wrong-turn` if there is none.
+            Fault: as the store's `commit`.
+        """
+        del request
+        applied, self._finalized = self._finalized, None
+        if applied is None:
+            raise Misuse("abci.wrong-turn", "no block was finalized since the last commit")
+        written = self._write(self.tip.make_rows(applied))
+        if inspect.isawaitable(written):
+            return self._commit_later(applied, written)
+        return self._committed(applied)
+
+    async def _commit_later(self, applied: Applied, written: Awaitable[None]) -> ResponseCommit:
+        await written
+        return self._committed(applied)
+
+    def _committed(self, applied: Applied) -> ResponseCommit:
+        self.tip.advance(applied)
+        self._applied = None
+        self.verdicts.settle(applied.block.transactions)
+        self._told(applied)
+        return ResponseCommit()
+
+    # Everything else
+
+    def query(self, request: RequestQuery, /) -> ResponseQuery:
+        """Answer a stranger's question about the sealed height."""
+        return answer_query(self.sealed, request)
+
+    def extend_vote(self, request: RequestExtendVote, /) -> ResponseExtendVote:
+        """Extend no vote. Raises Misuse `abci.wrong-turn`: extensions are switched off."""
+        raise Misuse("abci.wrong-turn", f"votes are not extended, at height {request.height}")
+
+    def verify_vote_extension(
+        self, request: RequestVerifyVoteExtension, /
+    ) -> ResponseVerifyVoteExtension:
+        """Take no extended vote. Raises Misuse `abci.wrong-turn`."""
+        raise Misuse("abci.wrong-turn", f"votes are not extended, at height {request.height}")
+
+    def list_snapshots(self, request: RequestListSnapshots, /) -> ResponseListSnapshots:
+        """Say that there are no snapshots."""
+        del request
+        return ResponseListSnapshots()
+
+    def offer_snapshot(self, request: RequestOfferSnapshot, /) -> ResponseOfferSnapshot:
+        """Take no snapshot: this node replays."""
+        del request
+        return ResponseOfferSnapshot(result=OfferSnapshotResult.ABORT)
+
+    def load_snapshot_chunk(
+        self, request: RequestLoadSnapshotChunk, /
+    ) -> ResponseLoadSnapshotChunk:
+        """Give nothing."""
+        del request
+        return ResponseLoadSnapshotChunk()
+
+    def apply_snapshot_chunk(
+        self, request: RequestApplySnapshotChunk, /
+    ) -> ResponseApplySnapshotChunk:
+        """Take nothing."""
+        del request
+        return ResponseApplySnapshotChunk(result=ApplySnapshotResult.ABORT)
+
+
+def _name(tip: Tip) -> str:
+    return compute_engine_chain_id(tip.domain.chain_id, tip.domain.genesis_hash)
+
+
+def _show_result(code: str, *, charged: bool) -> ExecTxResult:
+    number = get_code(code, charged=charged)
+    return ExecTxResult(code=number, codespace=code if number else "")

@@ -1,0 +1,170 @@
+"""The chain that others are told of: up to the last header that has a seal (`SEAL-1`).
+
+The engine's header of the next height proves ours, so what is sealed lies a block behind what is
+committed. Records of that height are read through what the later blocks replaced; its tree is
+kept until the next seal. Must not know where seals come from, nor check them: `check_header` does,
+for everybody. Read next: `tip`, `probatum.consensus.chain.view`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from probatum.consensus import tables
+from probatum.consensus.chain.blocks import make_seal_rows
+from probatum.consensus.chain.view import ChainView, Records
+from probatum.consensus.cometbft import undo
+from probatum.consensus.cometbft.tip import Tip
+from probatum.consensus.engine import Row, Store
+from probatum.errors import Misuse, Refusal
+from probatum.ledger.statemap import MapRoot, MerkleMap
+from probatum.protocol.blocks import Change
+from probatum.protocol.headers import Header, SignedHeader
+from probatum.protocol.primitives import Address
+from probatum.protocol.records import ESCROW
+
+__all__ = ["SealedChain"]
+
+
+class _Past:
+    """The records before the last blocks."""
+
+    __slots__ = ("_tip",)
+
+    def __init__(self, tip: Tip) -> None:
+        self._tip = tip
+
+    def get(self, key: bytes) -> bytes | None:
+        """Get a record as it was at the sealed height."""
+        for block in self._tip.unsealed:
+            if key in block.before:
+                return block.before[key]
+        return self._tip.records.get(key)
+
+    def scan(self, prefix: bytes, after: bytes, limit: int) -> tuple[tuple[bytes, bytes], ...]:
+        """List records as they were at the sealed height."""
+        changed: dict[bytes, bytes | None] = {}
+        for block in self._tip.unsealed:
+            for key, value in block.before.items():
+                if key > after and key.startswith(prefix):
+                    changed.setdefault(key, value)
+        # So many more that whatever was changed since leaves enough to choose the first from.
+        rows = self._tip.records.scan(prefix, after, limit + len(changed))
+        found: dict[bytes, bytes | None] = {**dict(rows), **changed}
+        kept = ((key, found[key]) for key in sorted(found))
+        return tuple((key, value) for key, value in kept if value is not None)[:limit]
+
+
+class SealedChain(ChainView):
+    """What a full node under CometBFT tells of its chain.
+
+    Attributes:
+        last_header: The last sealed header, None before the first.
+    """
+
+    def __init__(self, store: Store, tip: Tip, *, keep_changes: int) -> None:
+        """Read past what a tip has committed since."""
+        super().__init__(store)
+        self._tip = tip
+        self._keep_changes = keep_changes
+        self._past = _Past(tip)
+        self.last_header: SignedHeader | None = self.get_header(self.height)
+
+    @property
+    def height(self) -> int:
+        """The last sealed height, 0 before the first."""
+        return self._tip.sealed_height
+
+    @property
+    def _view(self) -> Records:
+        self._check_caught_up()
+        return self._past
+
+    @property
+    def _tree(self) -> MerkleMap:
+        return MerkleMap(self._tip.nodes, self._check_caught_up())
+
+    def _check_caught_up(self) -> MapRoot:
+        """Get the root of the sealed height, if what came after it can be read past."""
+        unsealed, height = self._tip.unsealed, self.height
+        if height == self._tip.height and not unsealed:
+            return self._tip.root
+        if not unsealed or unsealed[0].header.height != height + 1:
+            raise Refusal(
+                "full.catching-up",
+                f"this node has proof of height {height} only, and is at {self._tip.height}",
+                hint="ask again in a moment, or ask another full node",
+            )
+        return unsealed[0].root_before
+
+    def _list_parties(self, account: Address, after: bytes, limit: int) -> tuple[bytes, ...]:
+        # Escrows opened since are listed already, and are not there yet.
+        fresh = {
+            key
+            for block in self._tip.unsealed
+            for key, value in block.before.items()
+            if value is None and key.startswith(ESCROW)
+        }
+        found = super()._list_parties(account, after, limit + len(fresh))
+        return tuple(key for key in found if key not in fresh)[:limit]
+
+    # Seals
+
+    def get_unsealed_header(self) -> Header | None:
+        """Get the header that can be sealed next; None if no block follows it yet."""
+        height = self.height + 1
+        if height >= self._tip.height:
+            return None
+        header = undo.load_header(self._store, height)
+        if header is None:
+            raise Misuse("consensus.no-header", f"the store lacks the header of height {height}")
+        return header
+
+    def make_rows(self, signed: SignedHeader) -> tuple[Row, ...]:
+        """Say what keeps a seal, in one atomic step, then `advance`.
+
+        Args:
+            signed: The header that `get_unsealed_header` named, with a seal that was checked.
+        """
+        height = signed.header.height
+        if signed.header != self.get_unsealed_header():
+            raise Misuse("consensus.other-seal", f"height {height} is not to be sealed next")
+        return (
+            (tables.META, undo.get_header_key(height), None),
+            undo.make_sealed_row(height),
+            *self._make_rows(signed),
+        )
+
+    def _make_rows(self, signed: SignedHeader) -> Iterator[Row]:
+        height, unsealed = signed.header.height, self._tip.unsealed
+        if unsealed and unsealed[0].header.height == height:
+            yield from make_seal_rows(signed, self._list_changes(), self._keep_changes)
+            yield from undo.make_forget_rows(height, unsealed[0].stale)
+        else:
+            # Too far behind for changes: who follows from here gets a snapshot.
+            rows = make_seal_rows(signed, (), self._keep_changes)
+            yield from (row for row in rows if row[0] != tables.CHANGES or row[2] is None)
+
+    def _list_changes(self) -> tuple[Change, ...]:
+        """List what the first unsealed block changed, as it left it."""
+        first, *later = self._tip.unsealed
+        changes: list[Change] = []
+        for key in sorted(first.before):
+            for block in later:
+                if key in block.before:
+                    value = block.before[key]
+                    break
+            else:
+                value = self._tip.records.get(key)
+            changes.append(Change(key=key, value=value))
+        return tuple(changes)
+
+    def advance(self, signed: SignedHeader) -> None:
+        """Take note that a seal is on the disk."""
+        height, unsealed = signed.header.height, self._tip.unsealed
+        self._last_changes = None
+        if unsealed and unsealed[0].header.height == height:
+            self._last_changes = self._list_changes()
+            unsealed.popleft()
+        self._tip.sealed_height = height
+        self.last_header = signed
