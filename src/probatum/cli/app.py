@@ -26,7 +26,7 @@ _VALUES: Final = frozenset({"--gateway", "--ledger", "--trust", "--home"})
 _GROUPS: Final = (
     ("Begin here", ("up", "demo", "doctor")),
     ("Ask and check", ("ask", "chat", "receipt", "blame")),
-    ("Take part", ("account", "pay", "model", "node", "validator", "ledger")),
+    ("Take part", ("account", "pay", "model", "node", "validator", "network", "ledger")),
 )
 _HELP: Final = {
     "up": "Run a whole network on this machine until Ctrl-C.",
@@ -41,6 +41,7 @@ _HELP: Final = {
     "model": "Pack, check, publish, list and fetch models.",
     "node": "Set up, register and run a node.",
     "validator": "Take part in deciding blocks.",
+    "network": "Found or join a network of several validators.",
     "ledger": "Read the ledger, with proofs.",
 }
 OVERVIEW: Final = (

@@ -2,7 +2,7 @@
 
 Looks at the machine, at a node's home, at the ledger, and at the node's place in it, as far as
 each is named; never changes anything. Read next: `inspect_machine`, `inspect_home`,
-`inspect_process`, `inspect_ledger`, `inspect_node`.
+`inspect_process`, `inspect_engine`, `inspect_ledger`, `inspect_node`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from probatum.nodes.shell.config import (
     InferenceConfig,
     read_small_file,
 )
+from probatum.ops.engine_homes import is_engine_home
 from probatum.ops.findings import Finding, from_error
+from probatum.ops.inspect_engine import inspect_agreement, inspect_engine
 from probatum.ops.inspect_home import Home, inspect_home
 from probatum.ops.inspect_ledger import inspect_ledger
 from probatum.ops.inspect_machine import inspect_limits, inspect_machine
@@ -52,6 +54,8 @@ def examine(
         found, rows = inspect_home(home)
         findings += rows
         findings += inspect_process(home)
+        if isinstance(found.config, FullConfig) and is_engine_home(home):
+            findings += inspect_engine(home)
     findings += inspect_limits(_add_up(found.config))
     believed = found.trust
     if trust is not None:
@@ -66,16 +70,22 @@ def examine(
         detail = "no full node was named"
         findings.append(Finding(check="ledger", status="skip", detail=detail))
     else:
-        findings += asyncio.run(_examine_network(ledger, believed, found))
+        findings += asyncio.run(_examine_network(ledger, believed, found, home))
     return tuple(findings)
 
 
-async def _examine_network(ledger: str, trust: Trust | None, home: Home) -> tuple[Finding, ...]:
+async def _examine_network(
+    ledger: str, trust: Trust | None, home: Home, folder: Path | None
+) -> tuple[Finding, ...]:
     async with HttpTransport() as transport:
         rows = await inspect_ledger(transport.converse, ledger, trust)
         config = home.config
-        if trust is None or config is None or isinstance(config, FullConfig):
+        if trust is None or config is None:
             return rows
+        if isinstance(config, FullConfig):
+            if folder is None or not is_engine_home(folder):
+                return rows
+            return rows + await inspect_agreement(transport.converse, folder, ledger, trust)
         operator = address_from_document(config.operator)
         return rows + await inspect_node(
             transport.converse,

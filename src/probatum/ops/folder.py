@@ -5,6 +5,7 @@
     accounts/       keys of accounts: user, gateway, node-1 …     logs/    a file for each process
     packages/       models that this network hosts                homes/   a home for each process
 
+With validators the ledger is theirs: each has a home with an engine's folder in it (`engines`).
 It is made beside its place and renamed into it, so there is a whole network or none. Must not
 know processes. Read next: `homes`, `network`.
 """
@@ -24,14 +25,16 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
+from probatum.consensus.trust_files import make_trust
 from probatum.errors import Fault, Refusal
+from probatum.ledger.consensus_params import ConsensusParams
 from probatum.ledger.genesis import (
     Genesis,
-    compute_genesis_hash,
     decode_genesis,
     encode_genesis,
     get_domain,
     make_genesis,
+    make_validator_genesis,
 )
 from probatum.ledger.params import Params
 from probatum.nodes.shell.keys import (
@@ -39,12 +42,18 @@ from probatum.nodes.shell.keys import (
     create_operating_key,
     load_account_key,
 )
-from probatum.protocol.ed25519 import OperatingSigner
+from probatum.ops.engine_homes import create_engine_keys
+from probatum.ops.engines import make_engine_homes, name_validators
 from probatum.protocol.eip712 import Domain
 from probatum.protocol.encoding import Document, decode_document, encode_document
-from probatum.protocol.primitives import UNITS_PER_TOKEN, Address
+from probatum.protocol.primitives import (
+    UNITS_PER_TOKEN,
+    Address,
+    ConsensusKey,
+    make_consensus_key,
+)
 from probatum.protocol.secp256k1 import AccountSigner
-from probatum.protocol.trust import KeyTrust, encode_trust
+from probatum.protocol.trust import encode_trust
 
 __all__ = ["GATEWAY", "LEDGER", "USER", "NetworkFolder", "NetworkPlan", "open_folder"]
 
@@ -55,7 +64,11 @@ CHAIN_ID: Final = 0x50524F42
 """The number of networks on one machine; the genesis hash tells them apart."""
 ACCOUNT_UNITS: Final = 1_000 * UNITS_PER_TOKEN
 USER_UNITS: Final = 1_000_000 * UNITS_PER_TOKEN
+VALIDATOR_UNITS: Final = 1_000 * UNITS_PER_TOKEN
+"""Consensus stake of each of the first validators: their powers are equal."""
 NODES_LIMIT: Final = 64
+VALIDATORS_LIMIT: Final = 16
+"""On one machine; each is two processes."""
 _FILE_BYTES: Final = 4_096
 _LOCK_WAIT_S: Final = 10.0
 
@@ -70,6 +83,9 @@ class NetworkPlan:
         block_interval_ms: Time between two blocks.
         params: The ledger's parameters.
         price_units: What each of a new network's nodes asks for an answer (`PAY-1`).
+        validators: How many keep the ledger together, under CometBFT; 0 for one process that keeps
+            it alone.
+        consensus: The parameters of validators.
     """
 
     nodes: int = 3
@@ -77,12 +93,15 @@ class NetworkPlan:
     block_interval_ms: int = 1_000
     params: Params = field(default_factory=Params)
     price_units: int = 0
+    validators: int = 0
+    consensus: ConsensusParams = field(default_factory=ConsensusParams)
 
 
 class _NetworkFile(Document, frozen=True, kw_only=True):
     format: Literal["probatum-network/1"]
     nodes: Annotated[int, Meta(ge=1, le=NODES_LIMIT)]
     block_interval_ms: Annotated[int, Meta(ge=10, le=600_000)]
+    validators: Annotated[int, Meta(ge=0, le=VALIDATORS_LIMIT)] = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +110,7 @@ class NetworkFolder:
 
     path: Path
     node_names: tuple[str, ...]
+    validator_names: tuple[str, ...] = ()
     block_interval_ms: int
     genesis: Genesis
     lock: int
@@ -122,6 +142,11 @@ class NetworkFolder:
     def get_account_path(self, name: str) -> Path:
         """Key file of an account: the operator of a process by its name, or `USER`."""
         return self.path / "accounts" / f"{name}.json"
+
+    @property
+    def validator_homes(self) -> dict[str, Path]:
+        """Homes of the validators by name."""
+        return {name: self.get_home(name) for name in self.validator_names}
 
     def load_account(self, name: str) -> AccountSigner:
         """Load an account's key. Raises Refusal `key.*`."""
@@ -162,6 +187,7 @@ def open_folder(path: Path, plan: NetworkPlan) -> NetworkFolder:
     return NetworkFolder(
         path=path,
         node_names=_name_nodes(file.nodes),
+        validator_names=name_validators(file.validators),
         block_interval_ms=file.block_interval_ms,
         genesis=genesis,
         lock=lock,
@@ -181,6 +207,10 @@ def _create(path: Path, plan: NetworkPlan) -> None:
         )
     if not 1 <= plan.nodes <= NODES_LIMIT:
         raise Refusal("network.bad-plan", f"a network here has 1 to {NODES_LIMIT} nodes")
+    if not 0 <= plan.validators <= VALIDATORS_LIMIT:
+        raise Refusal(
+            "network.bad-plan", f"a network here has at most {VALIDATORS_LIMIT} validators"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=".probatum-", dir=path.parent))
     try:
@@ -198,7 +228,6 @@ def _create(path: Path, plan: NetworkPlan) -> None:
 def _fill(fresh: Path, plan: NetworkPlan) -> None:
     """Draw all keys, and write down what they are the beginning of."""
     homes = fresh / "homes"
-    engine = create_operating_key(homes / LEDGER / "keys" / "operating.json")
     balances: dict[Address, int] = {}
     for name in (*_name_nodes(plan.nodes), GATEWAY):
         create_operating_key(homes / name / "keys" / "operating.json")
@@ -207,37 +236,54 @@ def _fill(fresh: Path, plan: NetworkPlan) -> None:
         payer = create_account_key(homes / name / "keys" / "account.json")
         balances[operator.address] = balances[payer.address] = ACCOUNT_UNITS
     balances[create_account_key(fresh / "accounts" / f"{USER}.json").address] = USER_UNITS
-    genesis = _make_genesis(engine, balances, plan)
-    trust = KeyTrust(
-        format="probatum-trust/1",
-        chain_id=genesis.chain_id,
-        genesis_hash=compute_genesis_hash(genesis).hex(),
-        engine="embedded",
-        key=engine.key.hex(),
-    )
+    genesis = _found(fresh, plan, balances)
+    trust = make_trust(genesis)
     (fresh / "genesis.json").write_bytes(encode_genesis(genesis) + b"\n")
     (fresh / "trust.json").write_bytes(encode_trust(trust) + b"\n")
-    (homes / LEDGER / "genesis.json").write_bytes(encode_genesis(genesis) + b"\n")
+    for name in name_validators(plan.validators) or (LEDGER,):
+        (homes / name / "genesis.json").write_bytes(encode_genesis(genesis) + b"\n")
     for name in (*_name_nodes(plan.nodes), GATEWAY):
         (homes / name / "trust.json").write_bytes(encode_trust(trust) + b"\n")
     for made in ("logs", "packages"):
         (fresh / made).mkdir()
     file = _NetworkFile(
-        format="probatum-network/1", nodes=plan.nodes, block_interval_ms=plan.block_interval_ms
+        format="probatum-network/1",
+        nodes=plan.nodes,
+        block_interval_ms=plan.block_interval_ms,
+        validators=plan.validators,
     )
     (fresh / "network.json").write_bytes(encode_document(file) + b"\n")
 
 
-def _make_genesis(
-    engine: OperatingSigner, balances: dict[Address, int], plan: NetworkPlan
-) -> Genesis:
-    return make_genesis(
+def _found(fresh: Path, plan: NetworkPlan, balances: dict[Address, int]) -> Genesis:
+    """Make the keys that the ledger begins with, and its genesis."""
+    time_ms = time.time_ns() // 1_000_000
+    if not plan.validators:
+        engine = create_operating_key(fresh / "homes" / LEDGER / "keys" / "operating.json")
+        return make_genesis(
+            chain_id=CHAIN_ID,
+            time_ms=time_ms,
+            key=engine.key,
+            balances=balances,
+            params=plan.params,
+        )
+    homes = {name: fresh / "homes" / name for name in name_validators(plan.validators)}
+    stakes: dict[Address, tuple[ConsensusKey, int]] = {}
+    for name, home in homes.items():
+        create_operating_key(home / "keys" / "operating.json")
+        account = create_account_key(fresh / "accounts" / f"{name}.json").address
+        stakes[account] = (make_consensus_key(create_engine_keys(home).key), VALIDATOR_UNITS)
+        balances[account] = ACCOUNT_UNITS
+    genesis = make_validator_genesis(
         chain_id=CHAIN_ID,
-        time_ms=time.time_ns() // 1_000_000,
-        key=engine.key,
+        time_ms=time_ms,
+        validators=stakes,
         balances=balances,
         params=plan.params,
+        consensus=plan.consensus,
     )
+    make_engine_homes(homes, genesis, block_interval_ms=plan.block_interval_ms)
+    return genesis
 
 
 def _take_lock(path: Path) -> int:

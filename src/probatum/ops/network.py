@@ -1,4 +1,6 @@
-"""A whole network on this machine: one ledger, some inference nodes, one gateway, as processes.
+"""A whole network on this machine: ledger, some inference nodes, one gateway, as processes.
+
+The ledger is one full node, or validators under CometBFT, each an application and its engine.
 
 `Network.open` makes or opens a folder, `start` brings the processes up and tells the ledger what
 it must know before the gateway can answer, `stop` ends them in order. A folder that is started
@@ -12,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import http.client
 import signal
-import socket
 import time
 import urllib.parse
 from collections.abc import Callable
@@ -31,7 +32,9 @@ from probatum.ops.children import Children, Death, read_log_tail
 from probatum.ops.folder import GATEWAY, LEDGER, USER, NetworkFolder, NetworkPlan, open_folder
 from probatum.ops.homes import list_classes, write_home
 from probatum.ops.onboarding import LedgerDesk, NewNode
-from probatum.ops.ports import load_ports, save_ports
+from probatum.ops.ports import is_free, load_ports, save_ports
+from probatum.ops.prepared import prepare_validators
+from probatum.ops.validators import Validators
 from probatum.protocol.parties import Role
 from probatum.protocol.primitives import Address
 from probatum.protocol.transactions.kinds import PublishModel
@@ -72,6 +75,7 @@ class Network:
         self._folder = folder
         self._say = say
         self._children = Children(folder.logs, inherited=(folder.lock,))
+        self._validators: Validators | None = None
         self._ports = load_ports(folder.path)
         self._endpoints: dict[str, str] = {}
         self._sessions: dict[str, int] = {}
@@ -142,9 +146,20 @@ class Network:
         return self._folder.node_names
 
     @property
+    def validator_names(self) -> tuple[str, ...]:
+        """Names of the validators; none if one full node is the ledger."""
+        return self._folder.validator_names
+
+    @property
+    def validators(self) -> Validators:
+        """The validators, from `start` on; only of a network that has some."""
+        assert self._validators is not None, "a network with validators that was started"
+        return self._validators
+
+    @property
     def names(self) -> tuple[str, ...]:
-        """Names of all processes."""
-        return (LEDGER, *self.node_names, GATEWAY)
+        """Names of all parties."""
+        return (*(self.validator_names or (LEDGER,)), *self.node_names, GATEWAY)
 
     @property
     def packages(self) -> tuple[Package, ...]:
@@ -174,6 +189,8 @@ class Network:
 
     def get_pid(self, name: str) -> int:
         """Process id of a process that was started."""
+        if name in self.validator_names:
+            return self.validators.get_pid(name) or 0
         return self._children.get_pid(name)
 
     def is_running(self, name: str) -> bool:
@@ -187,12 +204,11 @@ class Network:
 
         Raises:
             Refusal: What the ledger refuses; `network.model-taken`, `package.*`.
-            Fault: `children.*` with the last words of who failed, `network.not-serving`.
+            Fault: `children.*` with the last words of who failed, `network.not-serving`,
+                `validators.not-moving`.
         """
         self._packages = tuple(self._store.open(digest) for digest in self._store.list())
-        write_home(self._folder, LEDGER, ledger=None)
-        self._spawn(LEDGER)
-        self._await_ready((LEDGER,))
+        self._start_ledger()
         self._say(f"ledger at {self._endpoints[LEDGER]}")
         others = (*self.node_names, GATEWAY)
         asyncio.run(self._note_sessions(self.node_names))
@@ -248,8 +264,12 @@ class Network:
         try:
             self._children.stop((*self.node_names, GATEWAY), STOP_S)
             self._children.stop((LEDGER,), STOP_S)
+            if self._validators is not None:
+                self._validators.stop()
         finally:
             self._children.close()
+            if self._validators is not None:
+                self._validators.close()
             self._folder.close()
 
     def wait_serving(self, names: tuple[str, ...], timeout_s: float = SERVE_S) -> None:
@@ -268,8 +288,31 @@ class Network:
 
     # ----------------------------------------------------------------------------------- the way
 
+    def _start_ledger(self) -> None:
+        if not self.validator_names:
+            write_home(self._folder, LEDGER, ledger=None)
+            self._spawn(LEDGER)
+            self._await_ready((LEDGER,))
+            return
+        self._say(f"starting {len(self.validator_names)} validators under CometBFT")
+        self._validators = prepare_validators(self._folder, self._say)
+        self._ports = load_ports(self.path)
+        self._validators.start(time.monotonic() + START_S)
+        for name in self.validator_names:
+            endpoint = self._validators.get_endpoint(name)
+            self._endpoints[name] = endpoint
+            self._ports[name] = urllib.parse.urlsplit(endpoint).port or 0
+        self._endpoints[LEDGER] = self._endpoints[self.validator_names[0]]
+
+    def _get_ledger(self, name: str) -> str:
+        """Get the full node that a party follows: with validators not all the same one."""
+        if not self.validator_names or name == GATEWAY:
+            return self._endpoints[LEDGER]
+        place = self.node_names.index(name) % len(self.validator_names)
+        return self._endpoints[self.validator_names[place]]
+
     def _prepare(self, name: str) -> None:
-        ledger = None if name == LEDGER else self._endpoints[LEDGER]
+        ledger = None if name == LEDGER else self._get_ledger(name)
         if name in self.node_names:
             store = PackageStore(self.get_home(name) / "packages")
             for package in self._packages:
@@ -280,7 +323,7 @@ class Network:
     def _spawn(self, name: str) -> None:
         role = {LEDGER: "full", GATEWAY: "gateway"}.get(name, "inference")
         port = self._ports.get(name, 0)
-        port = port if _is_free(port) else 0
+        port = port if is_free(port) else 0
         home = str(self.get_home(name))
         arguments = ("--home", home, "--host", "127.0.0.1", "--port", str(port))
         self._children.spawn(name, f"probatum.nodes.{role}.run", arguments)
@@ -373,17 +416,6 @@ def _describe(package: Package) -> PublishModel:
         package=package.digest,
         size_bytes=len(package.manifest_bytes) + sum(entry.size for entry in manifest.files),
     )
-
-
-def _is_free(port: int) -> bool:
-    """Whether a port of this machine can be listened on; its last user may be just gone."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _is_good(endpoint: str, path: str) -> bool:

@@ -42,12 +42,13 @@ class Validator:
     Attributes:
         name: Its name, and that of its application's log; the engine's is beside it.
         home: Its folder.
-        port: Where its application's door is to be; 0 draws one.
+        host, port: Where its application's door is to be; port 0 draws one.
         rpc_port: Where its engine is asked.
     """
 
     name: str
     home: Path
+    host: str = "127.0.0.1"
     port: int
     rpc_port: int
 
@@ -109,13 +110,21 @@ class Validators:
             Fault: `validators.not-moving` with the last words of those that are not there yet;
                 `children.died` if one was refused its start.
         """
-        self._thread.start()
+        self.begin()
         while not self._is_moving():
-            if self._broken is not None:
-                raise self._broken
+            self.check()
             if time.monotonic() > deadline:
                 raise self._explain()
             time.sleep(_TICK_S)
+
+    def begin(self) -> None:
+        """Start them, and wait for nothing."""
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise Fault `children.died` if one was refused its start: trying again mends nothing."""
+        if self._broken is not None:
+            raise self._broken
 
     def get_endpoint(self, name: str) -> str:
         """Where a validator's application is reached; known from `start` on."""
@@ -168,6 +177,11 @@ class Validators:
         with self._lock:
             self._children.stop(tuple(one.engine for one in self._validators.values()), _STOP_S)
             self._children.stop(tuple(self._validators), _STOP_S)
+
+    def close(self) -> None:
+        """Let go of their processes, killing what still runs. After `stop`; may be repeated."""
+        with self._lock:
+            self._children.close()
 
     # ----------------------------------------------------------------------------- the thread
 
@@ -262,7 +276,7 @@ class Validators:
         known = self._endpoints.get(validator.name)
         # Others know it by its address, so it comes back where it was.
         port = validator.port if known is None else int(known.rsplit(":", 1)[1])
-        arguments += ("--host", "127.0.0.1", "--port", str(port))
+        arguments += ("--host", validator.host, "--port", str(port))
         self._children.spawn(validator.name, self._app_module, arguments)
 
     # ------------------------------------------------------------------------------- the rest

@@ -1,0 +1,132 @@
+"""`probatum network`: networks whose ledger several validators keep together, under CometBFT.
+
+Running one is `probatum up`, or `probatum network keep` for each validator on its own machine.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import App, Parameter
+
+from probatum.cli.output import note, print_facts, print_json, print_lines, print_table
+from probatum.cli.settings import DEFAULTS, Common
+from probatum.consensus.cometbft.settings import EngineSettings
+from probatum.errors import Refusal
+from probatum.ops.engine_homes import get_node_id
+from probatum.ops.folder import NetworkPlan, open_folder
+from probatum.ops.joining import join_network, read_peer
+from probatum.ops.keeping import keep_up
+from probatum.protocol.primitives import address_to_hex
+
+app = App(name="network", help="Found or join a network of several validators.")
+
+_P2P_PORT: Final = 26_656
+_RPC_PORT: Final = 26_657
+
+
+@app.command
+def init(
+    folder: Annotated[Path, Parameter(help="The new network's folder.")],
+    /,
+    *,
+    validators: Annotated[
+        int, Parameter(help="How many keep the ledger; a third of them may fail.")
+    ] = 4,
+    nodes: Annotated[int, Parameter(help="Inference nodes.")] = 3,
+    block_ms: Annotated[int, Parameter(help="Milliseconds between two blocks.")] = 1_000,
+    common: Common = DEFAULTS,
+) -> None:
+    """Write a new network's folder: homes, keys (mode 0600), settings, genesis. Starts nothing.
+
+    Example: probatum network init --validators 4 ./my-network
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise Refusal("network.exists", f"{folder} is not empty", hint="name a new folder")
+    if validators < 1:
+        raise Refusal("network.bad-plan", "a network of validators has at least one")
+    plan = NetworkPlan(nodes=nodes, validators=validators, block_interval_ms=block_ms)
+    made = open_folder(folder, plan)
+    try:
+        rows = [
+            {
+                "name": name,
+                "account": address_to_hex(made.load_account(name).address),
+                "engine": get_node_id(home),
+                "home": str(home),
+            }
+            for name, home in made.validator_homes.items()
+        ]
+    finally:
+        made.close()
+    if common.json:
+        print_json({"folder": str(made.path), "validators": rows, "trust": str(made.trust_path)})
+        return
+    print_table(
+        ("validator", "account", "engine", "home"),
+        ([row["name"], row["account"], row["engine"], row["home"]] for row in rows),
+        empty="none",
+    )
+    print_lines(
+        (
+            "",
+            f"Genesis: {made.path / 'genesis.json'}   Trust file: {made.trust_path}",
+            f"Accounts' keys, for you alone: {made.path / 'accounts'}",
+        )
+    )
+    note(f"Next: probatum up {folder}")
+
+
+@app.command
+def join(
+    home: Annotated[Path, Parameter(help="The new full node's folder.")],
+    /,
+    *,
+    genesis: Annotated[Path, Parameter(help="The network's genesis.json.")],
+    peer: Annotated[
+        tuple[str, ...], Parameter(help="An engine to connect to, id@host:port; may be repeated.")
+    ],
+    host: Annotated[
+        str, Parameter(help="The address at which other engines reach this one.")
+    ] = "127.0.0.1",
+    p2p_port: Annotated[int, Parameter(help="Port for other engines.")] = _P2P_PORT,
+    rpc_port: Annotated[int, Parameter(help="The engine's port for this machine.")] = _RPC_PORT,
+    block_ms: Annotated[
+        int, Parameter(help="Milliseconds between two blocks, as the others have it.")
+    ] = 1_000,
+    common: Common = DEFAULTS,
+) -> None:
+    """Make the home of a full node that follows a network, and may validate once it has stake.
+
+    Example: probatum network join ./my-validator --genesis genesis.json --peer ID@HOST:PORT
+    """
+    settings = EngineSettings(
+        moniker=home.name,
+        host=host,
+        p2p_port=p2p_port,
+        rpc_port=rpc_port,
+        peers=tuple(read_peer(text) for text in peer),
+        block_interval_ms=block_ms,
+        is_local=host == "127.0.0.1",
+    )
+    made = join_network(home, genesis, settings)
+    facts = {"home": str(home), "engine": made.peer, "consensus key": made.key.hex()}
+    if common.json:
+        print_json({name.replace(" ", "_"): value for name, value in facts.items()})
+        return
+    print_facts(facts)
+    note(f"Next: probatum network keep {home}")
+
+
+@app.command
+def keep(
+    home: Annotated[Path, Parameter(help="A full node's folder with an engine in it.")], /
+) -> int:
+    """Keep one full node up until Ctrl-C: its application and its engine, each started again.
+
+    Says so when the time of the last block stands still. For a service manager.
+
+    Example: probatum network keep ./my-validator
+    """
+    return keep_up(home, note)

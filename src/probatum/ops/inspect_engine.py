@@ -1,0 +1,131 @@
+"""A full node's engine: its files, whether its last block's time moves, and whose chain it is on.
+
+That CometBFT answers, and as healthy, proves nothing: a node whose application computed another
+hash than the others stands still for ever and answers all the while. So its block time is watched,
+and its application's hash is held to the header that another full node proves. Must not know
+processes. Read next: `engine_homes`, `engine_status`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Final
+
+from probatum.client.proofs import check_now
+from probatum.errors import Fault, ProbatumError, Refusal
+from probatum.ledger.genesis import GENESIS_BYTES, decode_genesis
+from probatum.nodes.shell.config import read_small_file
+from probatum.ops.cometbft import VERSION, find_cometbft
+from probatum.ops.engine_homes import check_engine_home, get_rpc_port, load_validator_key
+from probatum.ops.engine_status import AppState, read_app_state, read_status
+from probatum.ops.findings import Finding, from_error
+from probatum.ops.inspect_ledger import make_desk
+from probatum.ops.onboarding import Converse
+from probatum.ops.supervising import LastBlock
+from probatum.protocol.headers import compute_header_hash
+from probatum.protocol.messages import GetHeader, GotHeader
+from probatum.protocol.trust import Trust
+
+__all__ = ["inspect_agreement", "inspect_engine"]
+
+_MOVING_S: Final = 10.0
+_POLL_S: Final = 0.5
+_HALTED: Final = "docs/operating/validators.md, a halted chain: do the others move?"
+_DIVERGED: Final = "docs/operating/validators.md, a diverged node: stop it, roll back, start it"
+
+
+def inspect_engine(home: Path) -> tuple[Finding, ...]:
+    """Inspect an engine's files, and for some seconds whether its last block moves."""
+    try:
+        path = find_cometbft()
+        program = Finding(check="cometbft", status="ok", detail=f"{VERSION} at {path}")
+    except ProbatumError as error:
+        program = from_error("cometbft", error)
+    try:
+        data = read_small_file(home / "genesis.json", limit_bytes=GENESIS_BYTES)
+        check_engine_home(home, decode_genesis(data))
+        voter = load_validator_key(home).key.hex()
+        port = get_rpc_port(home)
+    except ProbatumError as error:
+        return program, from_error("engine files", error)
+    detail = f"consensus key {voter[:16]}…, readable by its owner alone; genesis is this chain's"
+    files = Finding(check="engine files", status="ok", detail=detail)
+    return program, files, _inspect_motion(port)
+
+
+def _inspect_motion(port: int) -> Finding:
+    check = "block time"
+    try:
+        first = last = read_status(port)
+        deadline = time.monotonic() + _MOVING_S
+        while last.time_ms == first.time_ms and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+            last = read_status(port)
+    except Fault as error:
+        advice = "start it (probatum network keep HOME); if it does not stay up: its log"
+        return Finding(
+            check=check, status="fail", detail=f"{error.code}: {error.message}", advice=advice
+        )
+    if last.time_ms != first.time_ms:
+        detail = f"moves, from height {first.height} to {last.height}"
+        return Finding(check=check, status="ok", detail=detail)
+    return Finding(check=check, status="fail", detail=_tell_still(last), advice=_HALTED)
+
+
+def _tell_still(last: LastBlock) -> str:
+    age_s = time.time() - last.time_ms / 1_000
+    return f"stands still at height {last.height}; that block is {age_s:.0f} s old"
+
+
+async def inspect_agreement(
+    converse: Converse, home: Path, other: str, trust: Trust
+) -> tuple[Finding, ...]:
+    """Hold what this node's application computed to the header that another full node proves.
+
+    Args:
+        converse: How to reach the other.
+        home: This node's folder.
+        other: Another full node's endpoint.
+        trust: The network: the other is not believed either.
+    """
+    check = "agreement"
+    try:
+        state = await asyncio.to_thread(read_app_state, get_rpc_port(home))
+        if not state.height:
+            return (Finding(check=check, status="skip", detail="it has no block yet"),)
+        header = await _wait_header(converse, other, state, trust)
+    except Fault as error:
+        return (from_error(check, error, status="skip"),)
+    except ProbatumError as error:
+        # It has none of that height yet, or what it shows is not proven: nothing to hold this to.
+        return (from_error(check, error, status="warn"),)
+    if header == state.app_hash:
+        detail = f"height {state.height} is the same at {other}, and proven there"
+        return (Finding(check=check, status="ok", detail=detail),)
+    detail = f"DIVERGED: at height {state.height} this node computed {state.app_hash.hex()[:16]}…, "
+    detail += f"the network {header.hex()[:16]}…"
+    return (Finding(check=check, status="fail", detail=detail, advice=_DIVERGED),)
+
+
+async def _wait_header(converse: Converse, other: str, state: AppState, trust: Trust) -> bytes:
+    """Wait for the header: others prove a height one block after they have it."""
+    deadline = time.monotonic() + _MOVING_S
+    while True:
+        try:
+            return await _get_header(converse, other, state, trust)
+        except Refusal:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(_POLL_S)
+
+
+async def _get_header(converse: Converse, other: str, state: AppState, trust: Trust) -> bytes:
+    reply = await make_desk(converse, other).ask(GetHeader(height=state.height))
+    if not isinstance(reply, GotHeader):
+        raise Fault("network.odd-reply", f"the full node replied {type(reply).__name__}")
+    header = check_now(trust, reply.header)
+    if header.height != state.height:
+        raise Refusal("network.odd-header", f"asked for {state.height}, got {header.height}")
+    return compute_header_hash(header)

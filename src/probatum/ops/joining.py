@@ -1,0 +1,93 @@
+"""A home for one full node of a network that runs elsewhere: its own keys, others' genesis.
+
+Whoever has stake validates with it later (`probatum validator`); without stake it follows and
+serves. Must not know processes. Read next: `engine_homes`, `keeping`.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from probatum.consensus.cometbft.settings import EngineSettings, Peer
+from probatum.errors import Fault, Refusal
+from probatum.ledger.genesis import GENESIS_BYTES, decode_genesis, encode_genesis
+from probatum.nodes.shell.config import FullConfig, read_small_file, write_config
+from probatum.nodes.shell.keys import create_operating_key
+from probatum.ops.engine_homes import create_engine_keys, get_node_id, write_engine_home
+from probatum.ops.ports import draw_port
+
+__all__ = ["Joined", "join_network", "read_peer"]
+
+_PEER: Final = re.compile(
+    r"^([0-9a-f]{40})@([A-Za-z0-9.-]{1,253}|\[[0-9a-f:]{2,45}\]):([0-9]{1,5})\Z"
+)
+_PORTS: Final = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """What was made.
+
+    Attributes:
+        peer: How others name its engine: id@host:port.
+        key: The consensus key, which votes once it is registered and has stake.
+    """
+
+    peer: str
+    key: bytes
+
+
+def read_peer(text: str) -> Peer:
+    """Read id@host:port. Raises Refusal `network.bad-peer`."""
+    found = _PEER.match(text)
+    if found is None or not 0 < int(found[3]) < _PORTS:
+        raise Refusal(
+            "network.bad-peer",
+            f"{text!r:.100} is no peer",
+            hint="40 hex digits @ host : port, as `probatum network init` and `join` show it",
+        )
+    return Peer(id=found[1], host=found[2], port=int(found[3]))
+
+
+def join_network(home: Path, genesis_path: Path, settings: EngineSettings) -> Joined:
+    """Make a home, whole or not at all.
+
+    Args:
+        home: A new folder.
+        genesis_path: The network's genesis document.
+        settings: Of its engine.
+
+    Raises:
+        Refusal: `network.home-exists`, `network.no-engine` if the network has one key for an
+            engine; `config.missing`, `encoding.*`, `genesis.*`.
+        Fault: `network.disk`, `key.unwritable`, `engine.unwritable`, `config.*`.
+    """
+    if home.exists():
+        raise Refusal("network.home-exists", f"{home} is there already", hint="name a new folder")
+    genesis = decode_genesis(read_small_file(genesis_path, limit_bytes=GENESIS_BYTES))
+    if genesis.engine != "cometbft":
+        raise Refusal(
+            "network.no-engine", "this network has no validators: one key signs its headers"
+        )
+    fresh: Path | None = None
+    try:
+        home.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=".probatum-", dir=home.parent))
+        create_operating_key(fresh / "keys" / "operating.json")
+        voter = create_engine_keys(fresh)
+        write_engine_home(fresh, genesis, settings)
+        write_config(fresh, FullConfig(port=draw_port()))
+        (fresh / "genesis.json").write_bytes(encode_genesis(genesis) + b"\n")
+        peer = Peer(id=get_node_id(fresh), host=settings.host, port=settings.p2p_port)
+        fresh.rename(home)
+    except OSError as error:
+        raise Fault("network.disk", f"cannot make {home}: {error.strerror}") from None
+    finally:
+        if fresh is not None:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return Joined(peer=str(peer), key=voter.key)

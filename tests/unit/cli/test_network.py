@@ -1,0 +1,50 @@
+"""`probatum network`: what is made, what is said, what is left alone."""
+
+from __future__ import annotations
+
+import json
+import stat
+
+from probatum.cli import main
+
+
+def test_a_network_is_founded_and_joined(tmp_path, capsys):
+    folder = tmp_path / "net"
+    assert main(["network", "init", "--validators", "2", "--nodes", "1", str(folder)]) == 0
+    shown = capsys.readouterr()
+    assert "validator-2" in shown.out
+    assert f"Next: probatum up {folder}" in shown.err
+    keys = list(folder.rglob("priv_validator_key.json"))
+    assert len(keys) == 2
+    assert {stat.S_IMODE(path.stat().st_mode) for path in keys} == {0o600}
+    assert main(["network", "init", str(folder)]) != 0
+    assert "network.exists" in capsys.readouterr().err
+
+    peer = f"{'ab' * 20}@192.0.2.1:26656"
+    home = tmp_path / "mine"
+    words = ["network", "join", str(home), "--genesis", str(folder / "genesis.json")]
+    assert main([*words, "--peer", peer, "--host", "192.0.2.2", "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["engine"].endswith("@192.0.2.2:26656")
+    assert len(bytes.fromhex(made["consensus_key"])) == 32
+    config = (home / "engine/config/config.toml").read_text()
+    assert peer in config
+    assert 'external_address = "192.0.2.2:26656"' in config
+    assert main([*words, "--peer", peer]) != 0
+    assert "network.home-exists" in capsys.readouterr().err
+    assert main([*words[:-3], str(tmp_path / "other"), *words[-2:], "--peer", "nobody"]) != 0
+    assert "network.bad-peer" in capsys.readouterr().err
+
+
+def test_what_is_made_is_told_to_programs(tmp_path, capsys):
+    folder = tmp_path / "net"
+    assert main(["network", "init", str(folder), "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in made["validators"]] == [f"validator-{n}" for n in (1, 2, 3, 4)]
+    assert json.loads((folder / "trust.json").read_text())["engine"] == "cometbft"
+
+
+def test_no_validators_are_no_network(tmp_path, capsys):
+    assert main(["network", "init", str(tmp_path / "net"), "--validators", "0"]) != 0
+    assert "network.bad-plan" in capsys.readouterr().err
+    assert not (tmp_path / "net").exists()

@@ -1,0 +1,148 @@
+"""An engine's inspection: files, moving time, and the others' header for the same height."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+
+import pytest
+
+from probatum.errors import Fault, Refusal
+from probatum.ops import inspect_engine as engines
+from probatum.ops.cometbft import VARIABLE
+from probatum.ops.engine_status import AppState
+from probatum.ops.folder import NetworkPlan, open_folder
+from probatum.ops.inspect_engine import inspect_agreement, inspect_engine
+from probatum.ops.supervising import LastBlock
+from probatum.protocol.headers import compute_header_hash
+from probatum.protocol.messages import GotHeader, Refused
+from tests.factories import make_chain, make_trust
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "nowhere"))
+    monkeypatch.setattr(engines, "_MOVING_S", 0.3)
+    monkeypatch.setattr(engines, "_POLL_S", 0.01)
+    network = open_folder(tmp_path / "network", NetworkPlan(nodes=1, validators=2))
+    network.close()
+    return network.get_home("validator-1")
+
+
+def place(home):
+    path = home / "engine/config/config.toml"
+    path.write_text(path.read_text().replace("127.0.0.1:0", "127.0.0.1:9"))
+
+
+def by_check(findings):
+    return {row.check: row for row in findings}
+
+
+def test_a_sound_engine_that_moves_is_well(home, monkeypatch):
+    heights = count(5)
+
+    def say(_port):
+        height = next(heights)
+        return LastBlock(height=height, time_ms=1_000 * height)
+
+    monkeypatch.setattr(engines, "read_status", say)
+    rows = by_check(inspect_engine(home))
+    assert rows["cometbft"].status == "fail", "there is none in this test"
+    assert rows["engine files"].status == "ok"
+    assert rows["block time"].status == "ok"
+    assert "from height 5 to 6" in rows["block time"].detail
+
+
+def test_an_engine_that_answers_and_stands_still_is_not_well(home, monkeypatch):
+    monkeypatch.setattr(engines, "read_status", lambda _: LastBlock(height=7, time_ms=1))
+    row = by_check(inspect_engine(home))["block time"]
+    assert row.status == "fail"
+    assert "still at height 7" in row.detail
+    assert "halted chain" in row.advice
+
+
+def test_an_engine_that_does_not_run_is_told(home):
+    place(home)
+    row = by_check(inspect_engine(home))["block time"]
+    assert row.status == "fail"
+    assert "engine.unreachable" in row.detail
+
+
+def test_keys_that_others_may_read_and_a_foreign_genesis_are_told(home):
+    path = home / "engine/config/priv_validator_key.json"
+    path.chmod(0o644)
+    assert "loose-permissions" in by_check(inspect_engine(home))["engine files"].detail
+    path.chmod(0o600)
+    (home / "engine/config/genesis.json").write_text("{}")
+    row = by_check(inspect_engine(home))["engine files"]
+    assert (row.status, "other-engine-genesis" in row.detail) == ("fail", True)
+
+
+class Other:
+    """Another full node, of the chain of tests."""
+
+    def __init__(self):
+        self.header = make_chain(3)[-1]
+        self.refusals = 0
+
+    async def converse(self, endpoint, message, timeout_s):
+        if self.refusals:
+            self.refusals -= 1
+            yield Refused(code="ledger.not-there", message="not yet", hint="")
+            return
+        yield GotHeader(header=self.header)
+
+    def get_own_hash(self):
+        return compute_header_hash(self.header.header)
+
+
+def inspect(home, monkeypatch, other, state):
+    def say(_port):
+        if isinstance(state, Exception):
+            raise state
+        return state
+
+    monkeypatch.setattr(engines, "read_app_state", say)
+    (row,) = asyncio.run(inspect_agreement(other.converse, home, "http://other", make_trust()))
+    return row
+
+
+def test_a_node_that_computed_what_the_others_prove_agrees(home, monkeypatch):
+    other = Other()
+    other.refusals = 3  # it proves a height one block later
+    state = AppState(height=other.header.header.height, app_hash=other.get_own_hash())
+    row = inspect(home, monkeypatch, other, state)
+    assert row.status == "ok", row
+
+
+def test_a_node_that_computed_another_hash_is_named_as_diverged(home, monkeypatch):
+    other = Other()
+    state = AppState(height=other.header.header.height, app_hash=bytes(32))
+    row = inspect(home, monkeypatch, other, state)
+    assert row.status == "fail"
+    assert "DIVERGED" in row.detail
+    assert "diverged node" in row.advice
+
+
+def test_what_cannot_be_held_to_anything_is_no_verdict(home, monkeypatch):
+    other = Other()
+    height = other.header.header.height
+    ours = AppState(height=height, app_hash=bytes(32))
+    assert inspect(home, monkeypatch, other, AppState(height=0, app_hash=b"")).status == "skip"
+    assert inspect(home, monkeypatch, other, Fault("engine.unreachable", "x")).status == "skip"
+    other.refusals = 1_000_000
+    assert inspect(home, monkeypatch, other, ours).status == "warn"
+    other.refusals = 0
+    later = AppState(height=height + 1, app_hash=bytes(32))
+    assert inspect(home, monkeypatch, other, later).status == "warn", "another height's header"
+
+
+def test_a_header_that_is_not_proven_convicts_nobody(home, monkeypatch):
+    other = Other()
+    state = AppState(height=other.header.header.height, app_hash=bytes(32))
+
+    def refuse(*_):
+        raise Refusal("trust.other-key", "no")
+
+    monkeypatch.setattr(engines, "check_now", refuse)
+    assert inspect(home, monkeypatch, other, state).status == "warn"
