@@ -5,7 +5,6 @@ What the decoder is compared with: the same weights, float32, in ONNX Runtime.
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -22,21 +21,18 @@ WEIGHTS_NAME = "model.safetensors"
 def make_session(
     weights: Path, text: TextModel, folder: Path, *, threads: int, rows: int | None = None
 ) -> onnxruntime.InferenceSession:
-    """Open the model; weights are read where they lie.
+    """Open the model.
 
     Args:
         weights: A safetensors file.
         text: Its sizes.
-        folder: Where the model, and a link to the weights, may lie.
+        folder: Where the model and a copy of the weights may lie.
         threads: Of a run.
         rows: How many of the last rows get logits; absent for all.
     """
-    link = folder / WEIGHTS_NAME
-    if not link.exists():
-        try:
-            os.link(weights, link)
-        except OSError:
-            shutil.copyfile(weights, link)
+    # Neither kind of link: a package whose file has two names is refused by whoever else opens it.
+    if not (folder / WEIGHTS_NAME).exists():
+        shutil.copyfile(weights, folder / WEIGHTS_NAME)
     path = folder / f"model-{rows}.onnx"
     if not path.exists():
         path.write_bytes(_Graph(weights, text).build(rows))
