@@ -1,19 +1,22 @@
 """Following the ledger: headers checked one by one, changes kept in a view (`PROTO-1`).
 
 A sub-machine: the party that owns it passes on the events that `owns` claims and grants its
-wishes. Every header must be of the trusted chain, signed, and the child of the one before. A
-ledger that lost what it had signed (a restored backup) is noticed before anything is built on
-it: `LOG-1` has nodes stop then. Must not know what the records mean to its owner.
+wishes. Every header must be of the trusted chain, sealed, and the child of the one before; with
+validators, what is believed moves on with each, so that they may all change (`LIGHT-1`). A ledger
+of one key that lost what it had signed (a restored backup), or validators that sealed two pasts,
+are noticed before anything is built on it: `LOG-1` has nodes stop then. A full node that is merely
+behind others is asked again. Must not know what the records mean to its owner.
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Final
 
 from probatum.client.backoff import compute_backoff_ms
 from probatum.client.ledger_view import LedgerView
-from probatum.consensus.trusting import check_header
+from probatum.consensus.trusting import Believed, believe, check_next, find_way
 from probatum.errors import Refusal
 from probatum.machine.events import Event, Fired, Moment, Returned, Unreachable
 from probatum.machine.wishes import Report, Send, SetTimer, Wish
@@ -88,6 +91,10 @@ class LedgerFollower:
         self._prefixes = prefixes
         self._escrows_of = escrows_of
         self._trust = trust
+        self._believed = believe(trust, seen)
+        self._way: Generator[int, SignedHeader, Believed] | None = None
+        self._target: SignedHeader
+        self._is_far = self._believed.state is not None
         self._seen = seen
         self._calls = 0
         self._open = ""
@@ -119,7 +126,7 @@ class LedgerFollower:
                 except _WentBackError as reason:
                     return self._stop(str(reason))
                 except Refusal as refusal:
-                    return self._retry(refusal.code, refusal.message, moment)
+                    return self._refuse(refusal, moment)
             case Unreachable(call=call, reason=why) if call == self._open:
                 return self._retry("follow.unreachable", why, moment)
             case _:
@@ -130,10 +137,7 @@ class LedgerFollower:
             case Followed() as followed:
                 return self._take_blocks(followed, moment)
             case GotHeader(header=header):
-                check_header(self._trust, header, moment.now_ms)
-                self._check_seen(header)
-                self._failures = 0
-                return FollowStep(wishes=(self._follow(),))
+                return self._take_header(header, moment)
             case Refused(code=code) if self._open.endswith(":at"):
                 # The height that was seen is not there: lost, or only pruned? The last one tells.
                 del code
@@ -142,6 +146,26 @@ class LedgerFollower:
                 return self._retry(code, text, moment)
             case _:
                 return self._retry("follow.wrong-reply", type(message).__name__, moment)
+
+    def _take_header(self, signed: SignedHeader, moment: Moment) -> FollowStep:
+        """Take a header that was asked for, or one that lies between."""
+        if self._way is None:
+            self._way, self._target = find_way(self._believed, signed, moment.now_ms), signed
+            sent: SignedHeader | None = None
+        else:
+            sent = signed
+        try:
+            height = self._way.send(sent)  # type: ignore[arg-type]  # None starts a generator
+        except StopIteration as end:
+            self._believed, self._way = end.value, None
+        else:
+            return FollowStep(wishes=(self._send(GetHeader(height=height), "between"),))
+        self._check_seen(self._target)
+        self._failures = 0
+        if self._open.endswith(":at") and self._is_far:
+            return FollowStep(wishes=(self._send(GetHeader(height=0), "last"),))
+        self._is_far = False
+        return FollowStep(wishes=(self._follow(),))
 
     def _take_blocks(self, followed: Followed, moment: Moment) -> FollowStep:
         if not followed.blocks:
@@ -155,7 +179,7 @@ class LedgerFollower:
         except _WentBackError as reason:
             end = self._stop(str(reason))
         except Refusal as refusal:
-            end = self._retry(refusal.code, refusal.message, moment)
+            end = self._refuse(refusal, moment)
         else:
             self._failures = 0
             end = FollowStep(wishes=(self._follow(),))
@@ -163,7 +187,7 @@ class LedgerFollower:
         return replace(end, blocks=tuple(taken), snapshot=followed.snapshot and bool(taken))
 
     def _take_block(self, block: BlockView, moment: Moment, *, whole: bool) -> None:
-        check_header(self._trust, block.header, moment.now_ms)
+        self._believed = check_next(self._believed, block.header, moment.now_ms)
         if whole:
             self._check_seen(block.header)
         else:
@@ -204,21 +228,34 @@ class LedgerFollower:
         report = Report("error", "follow.went-back", why)
         return FollowStep(wishes=(report,), went_back=True)
 
+    def _refuse(self, refusal: Refusal, moment: Moment) -> FollowStep:
+        if refusal.code == "light.fork":
+            return self._stop(refusal.message)
+        # Validators have changed too much for one step: the way there is found before blocks are
+        # asked for again.
+        self._is_far |= refusal.code == "light.too-little-trust"
+        return self._retry(refusal.code, refusal.message, moment)
+
     def _retry(self, code: str, why: str, moment: Moment) -> FollowStep:
-        self._open = ""
+        self._open, self._way = "", None
         self._failures += 1
         wait = compute_backoff_ms(self._failures, moment, "follow")
         report = Report("warning", code, why, (("endpoint", self._endpoint),))
         return FollowStep(wishes=(report, SetTimer(_RETRY, wait)))
 
     def _probe(self) -> Send:
-        if self._seen is None:
-            return self._follow()
-        return self._send(GetHeader(height=self._seen.header.height), "at")
+        seen = self._seen
+        if seen is not None and seen.header.height >= self._believed.height:
+            return self._send(GetHeader(height=seen.header.height), "at")
+        if self._is_far:
+            return self._send(GetHeader(height=0), "last")
+        return self._follow()
 
     def _follow(self) -> Send:
+        # Blocks below what is believed cannot be checked any more: all records are asked for then.
+        is_level = self.view.height >= self._believed.height
         message = Follow(
-            after=self.view.height,
+            after=self.view.height if is_level else 0,
             prefixes=self._prefixes,
             wait_ms=_WAIT_MS,
             escrows_of=self._escrows_of,

@@ -113,7 +113,10 @@ def test_a_chain_can_be_followed_from_genesis():
         ([CHAIN[5]], "follow.gap"),
         ([CHAIN[2]], "follow.gap"),
         ([sign_header(CHAIN[3].header, NODES[0].signer)], "trust.other-key"),
-        ([change(CHAIN[3], seal=change(CHAIN[3].seal, signature=bytes(64)))], "ed25519.bad-signature"),
+        (
+            [change(CHAIN[3], seal=change(CHAIN[3].seal, signature=bytes(64)))],
+            "ed25519.bad-signature",
+        ),
         ([make_header(4, chain_id=5)], "trust.other-chain"),
     ],
 )

@@ -4,13 +4,13 @@ import pytest
 from msgspec.structs import replace as change
 
 from probatum.consensus.trust_files import make_trust
-from probatum.consensus.trusting import believe, check_header, check_next, renew_trust
+from probatum.consensus.trusting import believe, check_header, check_next, find_way, renew_trust
 from probatum.errors import Misuse, Refusal
 from probatum.ledger.genesis import compute_genesis_hash, compute_genesis_set, make_genesis
 from probatum.protocol.trust import decode_trust, encode_trust
 from tests.factories import LEDGER, make_chain
 from tests.factories import make_trust as make_key_trust
-from tests.light_chain import PERIOD_MS, LightChain, get_now_ms, make_voters
+from tests.light_chain import BLOCK_MS, PERIOD_MS, START_MS, LightChain, get_now_ms, make_voters
 from tests.validators import make_test_validator_genesis
 
 # One of four is replaced every other height: from 9 on nobody of the first four is left.
@@ -70,7 +70,8 @@ def test_a_later_life_goes_on_from_what_it_saw():
 def test_trust_is_renewed_from_header_to_header():
     trust, now = CHAIN.make_trust(0), get_now_ms(14)
     for height in (4, 6, 8, 10):
-        trust = renew_trust(trust, CHAIN.sign(height), CHAIN.sign(height + 1), now)
+        believed = check_next(believe(trust), CHAIN.sign(height), now)
+        trust = renew_trust(believed, CHAIN.sign(height + 1), now)
         assert trust == change(CHAIN.make_trust(height + 1))
         assert decode_trust(encode_trust(trust) + b"\n") == trust
     check_header(trust, CHAIN.sign(13), now)
@@ -78,11 +79,51 @@ def test_trust_is_renewed_from_header_to_header():
 
 def test_what_is_expired_is_not_renewed():
     trust = CHAIN.make_trust(0)
-    with pytest.raises(Refusal) as refused:
-        renew_trust(trust, CHAIN.sign(2), CHAIN.sign(3), trust.time_ms + PERIOD_MS)
-    assert refused.value.code == "light.expired"
+    believed = check_next(believe(trust), CHAIN.sign(2), get_now_ms(4))
+    late = START_MS + 3 * BLOCK_MS + PERIOD_MS + 1
+    for after, now, code in (
+        (CHAIN.sign(3), late, "light.expired"),
+        (CHAIN.sign(4), get_now_ms(5), "light.not-next"),
+        (change(CHAIN.sign(3), seal=CHAIN.sign(4).seal), get_now_ms(5), "light.other-height"),
+    ):
+        with pytest.raises(Refusal) as refused:
+            renew_trust(believed, after, now)
+        assert refused.value.code == code
     with pytest.raises(Misuse):
-        renew_trust(trust, CHAIN.sign(2), CHAIN.sign(4), get_now_ms(5))
+        renew_trust(believe(make_key_trust()), CHAIN.sign(3), 0)
+
+
+def walk(believed, signed, show=CHAIN.sign):
+    """Find the way to a header; show the headers between."""
+    way, asked = find_way(believed, signed, get_now_ms(15)), []
+    try:
+        asked.append(next(way))
+        while True:
+            asked.append(way.send(show(asked[-1])))
+    except StopIteration as end:
+        return end.value, asked
+
+
+def test_headers_between_lead_where_one_step_does_not():
+    believed, asked = walk(believe(CHAIN.make_trust(0)), CHAIN.sign(13))
+    assert believed.state.height == 14
+    assert asked == [6, 3]
+    assert walk(believed, CHAIN.sign(13)) == (believed, [])
+    key = believe(make_key_trust())
+    assert walk(key, make_chain(1)[0]) == (key, [])
+
+
+def test_a_liar_leads_nowhere():
+    strangers = LightChain({0: make_voters(range(20, 24))}, length=14)
+    believed = believe(CHAIN.make_trust(0))
+    for show, code in (
+        (strangers.sign, "light.too-little-trust"),
+        (lambda height: CHAIN.sign(height + 1), "light.wrong-header"),
+        (lambda height: change(CHAIN.sign(height), seal=CHAIN.sign(9).seal), "light.other-height"),
+    ):
+        with pytest.raises(Refusal) as refused:
+            walk(believed, strangers.sign(13), show)
+        assert refused.value.code == code
 
 
 @pytest.mark.parametrize(
