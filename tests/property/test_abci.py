@@ -1,4 +1,5 @@
-"""Our codec of ABCI against Google's protobuf: the same values, the same bytes, the same no's."""
+"""Our codec of ABCI against Google's protobuf: the same values, the same bytes, the same no's
+(`ABCI-4`)."""
 
 from __future__ import annotations
 

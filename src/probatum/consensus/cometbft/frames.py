@@ -1,4 +1,4 @@
-"""How ABCI travels: each message behind its length, requests and responses in their envelopes.
+"""How ABCI travels: each message behind its length, in its envelope (`ABCI-4`).
 
 `Frames` cuts a stream into requests; the rest makes and reads single frames. Pure: bytes in,
 values out, one `Frames` for each connection. Read `wire` for what is inside a frame.

@@ -1,4 +1,4 @@
-"""The server that CometBFT connects to: ABCI 2.0 over a unix socket, four connections at a time.
+"""The server that CometBFT connects to: ABCI over a unix socket, four connections (`ABCI-5`).
 
 Every call of every connection passes through one queue and reaches the application alone, in the
 order in which it came; so answers leave each connection in its own order, which is all that the

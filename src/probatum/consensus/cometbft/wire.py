@@ -1,4 +1,4 @@
-"""Protocol Buffers' encoding (proto3) by tables: strict, bounded, the same bytes as Google's.
+"""Protocol Buffers' encoding (proto3) by tables: strict, bounded, as Google's (`ABCI-4`).
 
 `encode` and `decode` for whatever has a `table.Schema`. A decoder takes what proto3 lets an encoder
 write: fields in any order, unknown ones (skipped), a scalar said twice (the last one counts), a
@@ -105,15 +105,28 @@ def _fill(schema: Schema[Any], data: bytes, at: int, end: int, found: dict[str, 
         if at > end:
             _refuse(schema, f"has a field {name} that is longer than it")
         if action == _BYTES_ITEM:
-            items = found.get(name)
-            if items is None:
-                found[name] = [data[begin:at]]
-            else:
-                items.append(data[begin:at])
+            at = _take_run(schema, tag, data, begin, at, end, found.setdefault(name, []))
         elif action == _BYTES:
             found[name] = data[begin:at]
         else:
             _take_delimited(schema, entry, data, begin, at, found)
+
+
+def _take_run(
+    schema: Schema[Any], tag: int, data: bytes, begin: int, at: int, end: int, items: list[bytes]
+) -> int:
+    """Take an item and all that follow under the same tag, as a block's transactions do."""
+    items.append(data[begin:at])
+    while at < end and data[at] == tag:
+        number = data[at + 1]
+        begin = at + 2
+        if number > 127:
+            number, begin = read_varint(data, at + 1)
+        at = begin + number
+        if at > end:
+            _refuse(schema, "has an item that is longer than it")
+        items.append(data[begin:at])
+    return at
 
 
 def _take_delimited(

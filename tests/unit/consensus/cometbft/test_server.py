@@ -1,4 +1,5 @@
-"""The server against a client that plays the engine: order, half messages, noise, deaths."""
+"""The server against a client that plays the engine: order, half messages, noise, deaths
+(`ABCI-5`)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,299 @@
+"""Hostile bytes through the real server into the real application: no answer is an exception.
+
+Whatever strangers send to any node's RPC, whatever a proposer puts into a block, and whatever is
+decided in the end: every call is answered, connections come and go at any point, and the chain is
+the one of an application that was given the decided blocks alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from probatum.consensus.cometbft import messages as m
+from probatum.consensus.cometbft import parts as p
+from probatum.consensus.cometbft.frames import decode_response, encode_request
+from probatum.consensus.cometbft.server import Server, _Connection
+from probatum.consensus.cometbft.varints import read_varint
+from probatum.protocol import limits
+from probatum.protocol.encoding import encode
+from probatum.protocol.primitives import UNITS_PER_TOKEN
+from probatum.protocol.transactions.kinds import FundEscrow, Stake, Transfer, Unstake, Withdraw
+from probatum.protocol.transactions.signed import sign_transaction
+from probatum.protocol.transactions.validators import (
+    StakeConsensus,
+    Unjail,
+    UnstakeConsensus,
+    WithdrawConsensus,
+)
+from tests.chain import FEE, account
+from tests.comet import Comet
+from tests.validators import POWER, consensus_address, make_test_validator_genesis
+
+ACCOUNTS = 4
+GENESIS = make_test_validator_genesis(validators=3, accounts=ACCOUNTS)
+ACCEPT = p.ProposalStatus.ACCEPT
+AMOUNTS = (0, 1, FEE, UNITS_PER_TOKEN, 999 * UNITS_PER_TOKEN, 2**63 - 1, 2**64 - 1)
+BOMBS = (
+    b"",
+    b"\x00",
+    b"\x91" * 100_000,
+    b"\x81\xa1a" * 50_000,
+    b"\xdf\xff\xff\xff\xff",
+    b"\xdd\xff\xff\xff\xff" + b"\xc0" * 1_000,
+    b"\xdb\xff\xff\xff\xff",
+    b"\xc6\xff\xff\xff\xff",
+    b"\xc1" * 50,
+    b'{"body":' + b"[" * 100_000,
+    b"\xd9\xff" + b"\xff" * 255,
+    b"\xcb\x7f\xf8" + bytes(6),
+    bytes(limits.TRANSACTION_BYTES),
+    bytes(limits.TRANSACTION_BYTES + 1),
+)
+
+
+class Wires:
+    """The four connections of an engine that the test plays, without the sockets."""
+
+    def __init__(self, adapter):
+        self.adapter = adapter
+        self.server = Server(adapter)
+        self.connect()
+
+    def connect(self):
+        self.wires = [_Connection(self.server, 64 << 20) for _ in range(4)]
+        self.outs = [Transport(wire) for wire in self.wires]
+        for wire, out in zip(self.wires, self.outs, strict=True):
+            wire.connection_made(out)
+
+    def die(self):
+        """The engine is killed; a request may have come in part."""
+        self.wires[3].data_received(encode_request(m.RequestCheckTx(tx=b"half"))[:5])
+        for wire in self.wires:
+            wire.connection_lost(None)
+        self.connect()
+
+    def ask(self, request, wire=3):
+        out = self.outs[wire]
+        self.wires[wire].data_received(encode_request(request) + b"\x02\x12\x00")
+        length, at = read_varint(bytes(out.written[:10]), 0)
+        said = decode_response(bytes(out.written[at : at + length]))
+        assert out.written[at + length :] == b"\x02\x1a\x00", "Flush is answered behind it"
+        out.written.clear()
+        assert not isinstance(said, m.ResponseException), said.error
+        assert type(said).__name__ == type(request).__name__.replace("Request", "Response")
+        return said
+
+
+class Transport:
+    def __init__(self, wire):
+        self.wire, self.written, self.closed = wire, bytearray(), False
+
+    def write(self, data):
+        self.written += data
+
+    def close(self):
+        self.closed = True
+
+    def is_closing(self):
+        return self.closed
+
+
+class Adversary:
+    """Draws what strangers send, from a seed."""
+
+    def __init__(self, seed, comet):
+        self.dice, self.comet = random.Random(seed), comet
+        self.seen = []
+
+    def draw_body(self):
+        amount = self.dice.choice(AMOUNTS)
+        return self.dice.choice(
+            (
+                lambda: Transfer(to=account(self.dice.randrange(6)).address, amount=amount),
+                lambda: Stake(amount=amount),
+                lambda: Unstake(amount=amount),
+                Withdraw,
+                lambda: FundEscrow(payee=account(self.dice.randrange(6)).address, amount=amount),
+                lambda: StakeConsensus(amount=amount),
+                lambda: UnstakeConsensus(amount=amount),
+                WithdrawConsensus,
+                Unjail,
+            )
+        )
+
+    def draw_good(self):
+        who = account(self.dice.randrange(ACCOUNTS + 1))
+        nonce = self.comet.nonce(who) + self.dice.choice((0, 0, 0, 0, 1, 2, 50, 2**63))
+        fee = self.dice.choice((FEE, FEE, FEE, 0, FEE * 1_000, 2**62))
+        while True:
+            try:
+                body = self.draw_body()()
+                data = sign_transaction(
+                    self.comet.domain, who, nonce=nonce, fee_units=fee, body=body
+                )
+                return encode(data)
+            except (ValueError, TypeError):
+                continue
+
+    def draw_transaction(self):
+        dice = self.dice
+        match dice.randrange(8):
+            case 0 | 1 | 2:
+                data = self.draw_good()
+            case 3:
+                data = bytearray(self.draw_good())
+                for _ in range(dice.randint(1, 4)):
+                    data[dice.randrange(len(data))] = dice.randrange(256)
+            case 4:
+                good = self.draw_good()
+                cut = dice.randrange(len(good))
+                data = dice.choice((good[:cut], good[cut:], good + good, good + b"\x00"))
+            case 5:
+                data = dice.randbytes(dice.randrange(300))
+            case 6:
+                data = dice.choice(BOMBS)
+            case _:
+                data = dice.choice(self.seen) if self.seen else b""
+        self.seen.append(bytes(data))
+        return bytes(data)
+
+    def draw_transactions(self):
+        return tuple(self.draw_transaction() for _ in range(self.dice.randrange(6)))
+
+    def draw_query(self):
+        dice = self.dice
+        path = dice.choice(("state", "header", "outcome", "", "/state", "\ufffd\x00", "x" * 9_000))
+        keys = [key for key, _ in self.comet.store.scan("record", b"", b"", 50)]
+        data = dice.choice(
+            (
+                b"",
+                dice.randbytes(dice.choice((1, 8, 20, 32, 33, 5_000))),
+                dice.choice(keys),
+                dice.choice(keys)[:-1],
+                dice.randrange(5).to_bytes(8, "big"),
+                b"\xff" * 8,
+            )
+        )
+        height = dice.choice((0, 0, 0, 1, self.comet.tip.height, -1, 2**63 - 1, -(2**63)))
+        return m.RequestQuery(path=path, data=data, height=height, prove=dice.random() < 0.5)
+
+    def draw_block(self, txs):
+        """A block of the next height, with votes and misbehaviour as an engine may have them."""
+        dice, comet = self.dice, self.comet
+        found = tuple(
+            p.Misbehavior(
+                type=dice.choice((1, 2)),
+                validator=p.Validator(address=address, power=dice.choice((0, POWER, 2**60))),
+                height=dice.choice((1, comet.tip.height, comet.tip.height + 9)),
+                time=dice.choice((comet.time, p.GO_ZERO_TIME)),
+                total_voting_power=dice.choice((3 * POWER, 2**60)),
+            )
+            for address in dice.sample([consensus_address(0), consensus_address(1), bytes(20)], 2)
+            if dice.random() < 0.1
+        )
+        comet.time = p.Timestamp(seconds=comet.time.seconds + dice.choice((-5, 0, 1, 1, 3_600)))
+        missing = {n for n in range(3) if dice.random() < 0.3}
+        return comet.make_block(
+            txs,
+            votes=comet.make_votes(missing),
+            proposer=dice.randrange(3),
+            misbehavior=found,
+        )
+
+
+def judge(wires, block):
+    return wires.ask(
+        m.RequestProcessProposal(
+            txs=block.txs,
+            proposed_last_commit=block.decided_last_commit,
+            misbehavior=block.misbehavior,
+            height=block.height,
+            time=block.time,
+            proposer_address=block.proposer_address,
+        )
+    )
+
+
+def prepare(wires, block, txs, room):
+    """What this node would propose with that block's votes and time."""
+    votes = tuple(
+        p.ExtendedVoteInfo(validator=vote.validator, block_id_flag=vote.block_id_flag)
+        for vote in block.decided_last_commit.votes
+    )
+    return wires.ask(
+        m.RequestPrepareProposal(
+            max_tx_bytes=room,
+            txs=txs,
+            local_last_commit=p.ExtendedCommitInfo(votes=votes),
+            misbehavior=block.misbehavior,
+            height=block.height,
+            time=block.time,
+            proposer_address=block.proposer_address,
+        )
+    ).txs
+
+
+async def play(seed, steps):
+    comet, witness = Comet(GENESIS), Comet(GENESIS)
+    wires, stranger = Wires(comet.adapter), Adversary(seed, comet)
+    dice = stranger.dice
+    decided = 0
+    for _ in range(steps):
+        match dice.randrange(8):
+            case 0 | 1:
+                for data in stranger.draw_transactions():
+                    kind = dice.choice((0, 0, 1, 7))
+                    said = wires.ask(m.RequestCheckTx(tx=data, type=kind), wire=2)
+                    assert (said.code == 0) == (said.codespace == "")
+            case 2:
+                wires.ask(stranger.draw_query(), wire=0)
+            case 3:
+                judge(wires, stranger.draw_block(stranger.draw_transactions()))
+            case 4:
+                wires.die()
+            case 5:
+                comet.seal()
+            case _:
+                decided += 1
+                decide(wires, witness, stranger)
+                if dice.random() < 0.2:
+                    comet.seal()
+    info = wires.ask(m.RequestInfo(), wire=0)
+    assert (info.last_block_height, info.last_block_app_hash) == witness.info()
+    assert info.last_block_height == decided
+    assert comet.records() == witness.records()
+
+
+def decide(wires, witness, stranger):
+    """One height: proposals of every quality, deaths in between, one decision."""
+    dice, comet = stranger.dice, stranger.comet
+    block = stranger.draw_block(stranger.draw_transactions())
+    if dice.random() < 0.6:
+        room = dice.choice((0, 500, 5_000, limits.BLOCK_BYTES))
+        chosen = prepare(wires, block, stranger.draw_transactions(), room)
+        assert sum(map(len, chosen)) <= room
+        block = dataclasses.replace(block, txs=chosen)
+        assert judge(wires, block).status == ACCEPT
+        witness.time, witness.decided = comet.time, comet.decided
+        assert witness.judge(block) == ACCEPT, "what one proposes, every other accepts"
+    said = wires.ask(block)
+    if dice.random() < 0.3:
+        wires.die()
+        assert wires.ask(block) == said
+    assert len(said.tx_results) == len(block.txs)
+    assert wires.ask(m.RequestCommit()) == m.ResponseCommit()
+    comet.decided.append(block)
+    again = witness.finalize(block)
+    witness.commit()
+    assert again == said
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_hostile_bytes_are_answered_and_change_nothing_else(seed):
+    asyncio.run(play(seed, 30))
