@@ -3,8 +3,8 @@
 One event loop owns the machine. Events wait in an inbox; each time the loop comes round, a batch
 of them is stepped and the wishes are granted in order. Everything that a step waits for runs
 beside it (calls, flushes, models) and comes back as an event; a short flush that nobody else would
-wait for is done on the spot. An exception that leaves a step is a bug and ends the process. Must
-not know what party it drives; `storm` drives the same machines.
+wait for is done on the spot, once what was said before has left. An exception that leaves a step is
+a bug and ends the process. Must not know what party it drives; `storm` drives the same machines.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ from probatum.nodes.shell.computing import Computer, Writer
 from probatum.nodes.shell.conversations import Conversation
 from probatum.nodes.shell.recording import QUICK_S, Recorder, RecordSink
 from probatum.nodes.shell.texts import Texts
+from probatum.nodes.shell.timers import Timers
 from probatum.nodes.shell.writers import GroupWriter, Pace
 from probatum.protocol.messages import Accepted, Message, Produced
 from probatum.protocol.tensors import Tensor
@@ -124,10 +125,12 @@ class Driver:
         self._inbox: deque[Event] = deque()
         self._scheduled = False
         self._stopping = False
+        self._told = False
+        self._closed = False
         self._end: asyncio.Future[Ended] = self._loop.create_future()
         self._conversations: dict[str, Conversation] = {}
         self._opened = 0
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers = Timers(self._loop, lambda timer: self.post(Fired(timer)))
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls = 0
         self._texts = Texts(world.writer, self._loop, self.post, self._fail)
@@ -185,6 +188,10 @@ class Driver:
             self._scheduled = True
             self._loop.call_soon(self._drain)
 
+    def fail(self, error: BaseException) -> None:
+        """End the party: something that it rests upon broke beside it."""
+        self._fail(error)
+
     async def stop(self, *, grace_s: float, when_quiet: bool) -> None:
         """Stop in order: what is held may take `grace_s` to be finished.
 
@@ -225,11 +232,20 @@ class Driver:
         except Exception as error:  # noqa: BLE001
             self._fail(error)
             return
-        self._records.kick()
-        self._rows.kick()
+        told, self._told = self._told, False
+        if told and not self._end.done():
+            # A flush on this loop would hold up what was said before it, as a text's tokens.
+            self._loop.call_soon(self._write_down)
+        else:
+            self._write_down()
         if self._inbox and not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._drain)
+
+    def _write_down(self) -> None:
+        if not self._closed:
+            self._records.kick()
+            self._rows.kick()
 
     def _grant(self, wish: Wish) -> None:
         match wish:
@@ -245,10 +261,10 @@ class Driver:
                 self._compute(wish)
             case Generate() | Curtail():
                 self._texts.take(wish)
-            case SetTimer():
-                self._set_timer(wish)
+            case SetTimer(timer=timer, after_ms=after_ms):
+                self._timers.set(timer, after_ms / 1000)
             case CancelTimer(timer=timer):
-                self._cancel_timer(timer)
+                self._timers.cancel(timer)
             case Report():
                 self._world.report(wish)
             case Halt():
@@ -271,11 +287,11 @@ class Driver:
         )
 
     def _close(self) -> None:
+        self._closed = True
         for conversation in self._conversations.values():
             conversation.cut()
         self._conversations.clear()
-        for handle in self._timers.values():
-            handle.cancel()
+        self._timers.close()
         for task in self._tasks:
             task.cancel()
         self._texts.close()
@@ -295,6 +311,8 @@ class Driver:
         conversation.put(wish, held=held)
         if held:
             self._loop.call_later(QUICK_S, conversation.wake)
+        else:
+            self._told = True
 
     def _hang_up(self, conversation: Conversation) -> None:
         if self._conversations.pop(conversation.name, None) is not None:
@@ -357,21 +375,6 @@ class Driver:
             self.post(Computed(job, outcome))
         else:  # a Misuse is a bug of this process
             self._fail(outcome)
-
-    def _set_timer(self, wish: SetTimer) -> None:
-        name = wish.timer
-        if name in self._timers:
-            self._cancel_timer(name)
-        self._timers[name] = self._loop.call_later(wish.after_ms / 1000, self._fire, name)
-
-    def _cancel_timer(self, timer: str) -> None:
-        old = self._timers.pop(timer, None)
-        if old is not None:
-            old.cancel()
-
-    def _fire(self, timer: str) -> None:
-        self._timers.pop(timer, None)
-        self.post(Fired(timer))
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(work)

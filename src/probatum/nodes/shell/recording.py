@@ -1,15 +1,16 @@
 """Writing the journal at the right moment: a flush costs as much as half a request does.
 
 Records that come together are flushed together. An acceptance waits for its answer where models are
-quick: nobody needs it sooner, and one flush does for both. A flush that nobody else would wait for
-is done on the event loop. Must not know what a record means. Read next: `writers`.
+quick: nobody needs it sooner, and one flush does for both. Nothing else waits. A flush that nobody
+else would wait for is done on the event loop. Must not know what a record means. Read next:
+`writers`.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from probatum.errors import Misuse
@@ -62,6 +63,9 @@ class Recorder:
         self._sink = sink
         self._count_askers = count_askers
         self._jobs: dict[str, float] = {}
+        self._acceptances: set[str] = set()
+        self._newest = ""
+        self._done = done
         self._job_s = math.inf
         self._flush_s = math.inf
         pace = Pace(
@@ -72,8 +76,7 @@ class Recorder:
             expects_more=self._expects_answers,
             is_brief=self._is_brief,
         )
-        self._writer = GroupWriter(write=self._write, done=done, failed=failed, pace=pace)
-        self.add = self._writer.add
+        self._writer = GroupWriter(write=self._write, done=self._tell, failed=failed, pace=pace)
         self.kick = self._writer.kick
         self.close = self._writer.close
 
@@ -87,9 +90,16 @@ class Recorder:
         """Whether models answer within moments, going by those before."""
         return self._job_s < QUICK_S
 
+    def add(self, ticket: str, records: tuple[bytes, ...]) -> None:
+        """Queue records; `kick` starts the writing."""
+        self._newest = ticket
+        self._writer.add(ticket, records)
+
     def begin_job(self, job: str) -> None:
-        """Note that a model has been asked for an answer."""
+        """Note that a model has been asked for an answer; what was added last accepts that."""
         self._jobs[job] = time.monotonic()
+        if self._newest:
+            self._acceptances.add(self._newest)
 
     def end_job(self, job: str, *, answered: bool) -> None:
         """Note that it has answered, or not."""
@@ -104,12 +114,22 @@ class Recorder:
         """Tell whether several requests write so much: one may bring acceptance and answer."""
         return pieces > (2 if self.is_quick else 1)
 
-    def _expects_answers(self, pieces: int) -> bool:
-        """Tell whether all that waits to be written is of models that run, and are quick.
+    def _expects_answers(self, tickets: Iterable[str]) -> bool:
+        """Tell whether all that waits to be written accepts what quick models compute.
 
-        An answer is held back for nothing: with it there is more to write than there are jobs.
+        Everything else is held back for nothing: answers, and texts, which are heard from their
+        first token on.
         """
-        return self._job_s < QUICK_S and pieces <= len(self._jobs)
+        if not self._job_s < QUICK_S:
+            return False
+        waiting = set(tickets)
+        return waiting <= self._acceptances and len(waiting) <= len(self._jobs)
+
+    def _tell(self, ticket: str) -> None:
+        self._acceptances.discard(ticket)
+        if ticket == self._newest:
+            self._newest = ""
+        self._done(ticket)
 
     def _is_brief(self, pieces: list[tuple[bytes, ...]]) -> bool:
         """Tell whether a flush may be done on the event loop: it is short, and one asker waits."""

@@ -1,7 +1,8 @@
 """Serving a party's door: uvicorn on a socket of ours, with bounds that it does not have itself.
 
 `BoundedProtocol` bounds connections, the length and time of request heads, and readers who do not
-read; it also tells an endpoint at once when its client goes away. Must not know roles.
+read; it also tells an endpoint at once when its client goes away. A response's head leaves together
+with what follows it at once: each write wakes the reader. Must not know roles.
 """
 
 from __future__ import annotations
@@ -31,6 +32,45 @@ IDLE_S: Final = 75.0
 """A quiet connection is kept this long: longer than a follower's poll, so that it is reused."""
 STALLED_S: Final = 15.0
 """A reader who takes nothing for this long is cut off."""
+_STATUS_LINE: Final = b"HTTP/1.1 "
+
+
+class HeadJoiner:
+    """A transport that sends a response's head with what is written after it at once."""
+
+    __slots__ = ("_head", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        """Stand before a transport."""
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+
+    def __getattr__(self, name: str) -> Any:
+        """Be the transport in all else."""
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Write; a head waits for the next write, but not beyond this turn of the event loop."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.writelines((head, data))
+        elif data.startswith(_STATUS_LINE):
+            self._head = data
+            self._loop.call_soon(self.flush)
+        else:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send a head that nothing followed."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
+
+    def close(self) -> None:
+        """Close once all is sent."""
+        self.flush()
+        self._transport.close()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -47,7 +87,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, unless there are too many."""
-        super().connection_made(transport)
+        super().connection_made(HeadJoiner(transport, self.loop))  # type: ignore[arg-type]
         if len(self.connections) > CONNECTIONS:
             transport.abort()
             return
@@ -59,23 +99,25 @@ class BoundedProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         cycle: Any = self.cycle
-        hang_up = None
-        if cycle is not None and not cycle.response_complete:
-            hang_up = cycle.scope.get(ON_HANG_UP)
+        hang_up = cycle.scope.get(ON_HANG_UP) if self._is_answering() else None
         super().connection_lost(exc)
         if callable(hang_up):
             hang_up()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; a head that grows too long ends the connection."""
+        """Take bytes; a head that grows too long, or never ends, ends the connection."""
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
-        if self._in_head:
-            if self._head_bytes > HEAD_BYTES:
-                self._refuse(Refusal("door.long-head", f"a head has at most {HEAD_BYTES} bytes"))
-            elif self._head_timer is None and not self.transport.is_closing():
-                self._head_timer = self.loop.call_later(HEAD_S, self._drop)
+        if self._in_head and self._head_bytes > HEAD_BYTES:
+            self._refuse(Refusal("door.long-head", f"a head has at most {HEAD_BYTES} bytes"))
+        # An answer may take its time: who waits for it is timed only once a further head has begun.
+        elif (
+            (self._in_head or not self._is_answering())
+            and self._head_timer is None
+            and not self.transport.is_closing()
+        ):
+            self._head_timer = self.loop.call_later(HEAD_S, self._drop)
 
     def on_message_begin(self) -> None:
         """Begin to count a head."""
@@ -91,11 +133,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_timer = None
         super().on_headers_complete()
 
-    def on_message_complete(self) -> None:
-        """Expect the next head."""
-        super().on_message_complete()
-        self._in_head = True
-
     def pause_writing(self) -> None:
         """Watch a reader who does not keep up."""
         super().pause_writing()
@@ -106,6 +143,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP."""
         self._refuse(Refusal("door.bad-http", msg))
+
+    def _is_answering(self) -> bool:
+        cycle: Any = self.cycle
+        return cycle is not None and not cycle.response_complete
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer outside any exchange, and close."""

@@ -57,7 +57,7 @@ class EventStream:
         self._headers = headers
         self.is_begun = False
 
-    async def say(self, events: bytes) -> None:
+    async def say(self, events: bytes, *, last: bool = False) -> None:
         """Send whole events."""
         if not self.is_begun:
             self.is_begun = True  # before anything is waited for: others may speak meanwhile
@@ -67,12 +67,11 @@ class EventStream:
             await self._send(
                 {"type": "http.response.start", "status": HTTPStatus.OK, "headers": head}
             )
-        await self._send({"type": "http.response.body", "body": events, "more_body": True})
+        await self._send({"type": "http.response.body", "body": events, "more_body": not last})
 
     async def end(self, events: bytes) -> None:
         """Send the last events."""
-        await self.say(events)
-        await self._send({"type": "http.response.body", "body": b""})
+        await self.say(events, last=True)
 
 
 async def converse_all(

@@ -1,7 +1,8 @@
 """Tokenizers of packages, fetched from who serves the package and kept while there is room.
 
 Every byte is held to the digest that the manifest names, so it does not matter who sent it. Texts
-are turned into tokens beside the event loop, a few at a time. Must not know doors.
+are turned into tokens beside the event loop, a few at a time; a short one on it: a thread's turn
+costs more. Must not know doors.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ _KEPT_BYTES: Final = 64 * limits.MIB
 _TEMPLATE_BYTES: Final = 64 * limits.KIB
 _FETCH_S: Final = 10.0
 _AT_ONCE: Final = 2
+_SHORT_CHARS: Final = 1_000
+"""Texts together that are turned into tokens on the event loop: 0.2 ms."""
+_SHORT_WORK: Final = 5_000
+"""What a chat template may do there, in `probatum.runtime.text.sandbox`'s count: 0.1 ms."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -110,6 +115,22 @@ class TokenShelf(_Shelf[TextTokenizer]):
 class ChatShelf(_Shelf["ChatTokenizer"]):
     """Tokenizers and chat templates of models that write texts (`TEXT-1`)."""
 
+    async def encode_texts(
+        self, tokenizer: ChatTokenizer, texts: tuple[str, ...]
+    ) -> tuple[tuple[int, ...], ...]:
+        """Turn texts into tokens as they are.
+
+        Raises:
+            Refusal: as `probatum.runtime.text.chat.ChatTokenizer.encode_text`.
+        """
+
+        def encode() -> tuple[tuple[int, ...], ...]:
+            return tuple(map(tokenizer.encode_text, texts))
+
+        if sum(map(len, texts)) <= _SHORT_CHARS:
+            return encode()
+        return await self.run(encode)
+
     async def encode_chat(
         self, tokenizer: ChatTokenizer, turns: tuple[tuple[str, str], ...]
     ) -> tuple[int, ...]:
@@ -121,6 +142,12 @@ class ChatShelf(_Shelf["ChatTokenizer"]):
         from probatum.runtime.text.template import ChatMessage  # noqa: PLC0415 - costs start-up
 
         messages = tuple(ChatMessage(role=role, content=content) for role, content in turns)
+        if sum(len(content) for _, content in turns) <= _SHORT_CHARS:
+            try:
+                return tokenizer.encode_chat(messages, work=_SHORT_WORK)
+            except Refusal as refusal:
+                if refusal.code != "template.too-much":
+                    raise
         return await self.run(lambda: tokenizer.encode_chat(messages))
 
     def _list_files(self, manifest: Manifest) -> tuple[FileEntry, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -29,7 +29,7 @@ class Pace(Generic[T]):
         linger_s: How long a write waits for more to come along, if the one before had many.
         are_many: Tells whether so many pieces are many.
         hold_s: How long it waits at most for what is expected.
-        expects_more: Tells whether for each of so many pieces, all that wait, another is expected.
+        expects_more: Tells by the tickets of all that wait whether for each another is expected.
         is_brief: Tells whether writing these pieces on the event loop keeps nobody waiting.
     """
 
@@ -37,7 +37,7 @@ class Pace(Generic[T]):
     linger_s: float = 0.0
     are_many: Callable[[int], bool] = lambda size: size > 1
     hold_s: float = 0.0
-    expects_more: Callable[[int], bool] = lambda _: False
+    expects_more: Callable[[Iterable[str]], bool] = lambda _: False
     is_brief: Callable[[list[T]], bool] = lambda _: False
 
 
@@ -80,7 +80,8 @@ class GroupWriter(Generic[T]):
         """Write what waits, unless a write runs: that one will take it along."""
         if not self._waiting or self._flushing is not None or self._broken:
             return
-        if self._crowded or not self._pace.expects_more(len(self._waiting)):
+        tickets = (ticket for ticket, _ in self._waiting)
+        if self._crowded or not self._pace.expects_more(tickets):
             self._begin()
         elif self._held is None:
             loop = asyncio.get_running_loop()

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
 from probatum.errors import Refusal
+from probatum.runtime.text.sandbox import WORK
 from probatum.runtime.text.spelling import TokenSpelling
 from probatum.runtime.text.template import ChatMessage, ChatTemplate
 from probatum.runtime.tokens import TEXT_CHARS, check_tokenizer, guard_tokenizer
@@ -59,8 +60,12 @@ class ChatTokenizer:
         self._tokens = TokenSpelling(self._spelling, tokenizer)
         self._template = None if template is None else ChatTemplate(template)
 
-    def encode_chat(self, messages: Sequence[ChatMessage]) -> tuple[int, ...]:
+    def encode_chat(self, messages: Sequence[ChatMessage], *, work: int = WORK) -> tuple[int, ...]:
         """Turn a conversation into the tokens that the model goes on from.
+
+        Args:
+            messages: The conversation.
+            work: What the template may take (`ChatTemplate.render`).
 
         Raises:
             Refusal: `text.no-template`, `text.hidden-token`, `tokens.too-large`,
@@ -75,7 +80,7 @@ class ChatTokenizer:
         if sum(len(one.content) for one in messages) > TEXT_CHARS:
             raise _too_large()
         ids: list[int] = []
-        for part in self._template.render_parts(messages, self._special):
+        for part in self._template.render_parts(messages, self._special, work=work):
             found = self._encode(part.text, is_literal=part.is_literal)
             self._check_folded(part.text, found, is_literal=part.is_literal)
             ids += found

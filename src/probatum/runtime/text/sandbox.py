@@ -22,6 +22,7 @@ from jinja2.visitor import NodeTransformer
 from probatum.errors import Refusal
 
 __all__ = [
+    "WORK",
     "Meter",
     "Sandbox",
     "compile_template",
@@ -30,8 +31,8 @@ __all__ = [
     "make_refused",
 ]
 
-_WORK: Final = 2_000_000
-"""Of one rendering: a character written, an element listed, counts one, a turn or a call ten."""
+WORK: Final = 2_000_000
+"""Of one rendering at most: a character or an element listed counts one, a turn or a call ten."""
 _TURN: Final = 10
 _NODES_A_UNIT: Final = 4
 """What a turn or a macro's call steps through counts by how much of the template that is."""
@@ -64,8 +65,8 @@ _REFUSED: Final = (
 class Meter:
     """Counts what one rendering does. Every method raises Refusal `template.too-much`."""
 
-    def __init__(self) -> None:
-        self._left = _WORK
+    def __init__(self, work: int = WORK) -> None:
+        self._left = work
 
     def charge(self, work: int) -> None:
         """Count work. Raises Refusal `template.too-much`."""

@@ -17,6 +17,7 @@ from jinja2 import Template
 from probatum.errors import Refusal
 from probatum.protocol import limits
 from probatum.runtime.text.sandbox import (
+    WORK,
     Meter,
     Sandbox,
     compile_template,
@@ -64,8 +65,12 @@ class ChatTemplate:
         with guard_template():
             self._code = compile_template(source)
 
-    def render(self, messages: Sequence[ChatMessage]) -> str:
+    def render(self, messages: Sequence[ChatMessage], *, work: int = WORK) -> str:
         """Make the text that the model is to continue.
+
+        Args:
+            messages: The conversation.
+            work: What it may take; `WORK` at most.
 
         Raises:
             Refusal: `template.too-much`, `template.refused`, `template.bad-form`,
@@ -75,7 +80,7 @@ class ChatTemplate:
             raise Refusal(
                 "template.too-many-messages", f"a conversation has at most {MESSAGES} messages"
             )
-        meter = Meter()
+        meter = Meter(work)
         environment = Sandbox(meter)
         said = [{"role": one.role, "content": one.content} for one in messages]
         meter.weigh(said)
@@ -85,13 +90,14 @@ class ChatTemplate:
             return template.render(messages=said, add_generation_prompt=True)
 
     def render_parts(
-        self, messages: Sequence[ChatMessage], special: Sequence[str]
+        self, messages: Sequence[ChatMessage], special: Sequence[str], *, work: int = WORK
     ) -> tuple[Part, ...]:
         """Render, and tell the template's special tokens from a message's text that spells them.
 
         Args:
             messages: The conversation.
             special: How the model's special tokens are spelled.
+            work: As for `render`.
 
         Raises:
             Refusal: As `render`.
@@ -99,7 +105,7 @@ class ChatTemplate:
         contents = [one.content for one in messages]
         spelled = [token for token in special if any(token in text for text in contents)]
         if not spelled:
-            return (Part(text=self.render(messages), is_literal=False),)
+            return (Part(text=self.render(messages, work=work), is_literal=False),)
         # Each is hidden behind one character that nobody wrote, and found again by it.
         marks = [chr(code) for code in _PRIVATE if not any(chr(code) in text for text in contents)][
             : len(spelled)
@@ -108,7 +114,7 @@ class ChatTemplate:
             raise make_refused("a message holds too many characters without meaning")
         # The longest first: one token's spelling may hold another's.
         hidden = dict(zip(sorted(spelled, key=len, reverse=True), marks, strict=True))
-        text = self.render([_hide(one, hidden) for one in messages])
+        text = self.render([_hide(one, hidden) for one in messages], work=work)
         shown = {mark: token for token, mark in hidden.items()}
         pieces = re.split(f"([{re.escape(''.join(marks))}])", text)
         return tuple(

@@ -10,7 +10,7 @@ from probatum.errors import Fault, Refusal
 from probatum.machine import events, wishes
 from probatum.nodes.shell.drive import Driver, World
 from probatum.nodes.shell.recording import BRIEF_BYTES
-from probatum.protocol.messages import Accepted, GetHeader, GetStatus, Refused
+from probatum.protocol.messages import Accepted, GetHeader, GetStatus, Produced, Refused
 from probatum.protocol.primitives import make_digest
 
 PACKAGE = make_digest(bytes(32))
@@ -185,6 +185,37 @@ def test_a_short_flush_that_one_asker_waits_for_is_done_on_the_spot():
 )
 def test_a_flush_that_would_keep_somebody_waiting_has_a_thread(disk, size, askers):
     assert drive_one_after_the_other(disk, size=size, askers=askers) == [False] * 4
+
+
+def test_what_was_said_leaves_before_a_flush_on_the_spot():
+    order = []
+
+    class Slow(Disk):
+        def append(self, records):
+            super().append(records)
+            order.append((records, threading.get_ident() == self.home))
+
+    disk = Slow()
+    disk.home = threading.get_ident()
+    told = Produced(start=0, ids=b"\x01\x00\x00\x00")
+
+    def say(event):
+        match event:
+            case events.Arrived():
+                return [wishes.Journal("a", (b"a",))]
+            case events.Durable(ticket="a"):  # how long a flush takes is known now
+                return [wishes.Reply("c1", told, last=False), wishes.Journal("b", (b"b",))]
+            case events.Durable(ticket="b"):
+                return [wishes.Reply("c1", NO), wishes.Journal("c", (b"c",)), HALT]
+
+    async def during(driver):
+        talk = driver.open(GetStatus())
+        while reply := await talk.next():
+            order.append(reply.message)
+
+    drive(say, during, journal=disk)
+    # Who ends writes down first: nothing runs after that.
+    assert order == [((b"a",), False), told, ((b"b",), True), ((b"c",), True), NO]
 
 
 @pytest.mark.parametrize(("quick_s", "groups"), [(1.0, 1), (0.002, 2)])

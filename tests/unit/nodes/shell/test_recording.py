@@ -1,6 +1,8 @@
-"""The recorder: acceptances wait for their answers where models are quick, answers for nothing."""
+"""The recorder: acceptances wait for answers of quick models, everything else for nothing."""
 
 import asyncio
+
+import pytest
 
 from probatum.nodes.shell import recording
 from probatum.nodes.shell.recording import Recorder
@@ -64,6 +66,46 @@ def test_acceptances_wait_for_the_first_answer_and_it_waits_for_no_other(monkeyp
         await idle(recorder)
 
     assert record(monkeypatch, during).groups == [(b"accept a", b"accept b", b"answer b")]
+
+
+@pytest.mark.parametrize("ticket", ["accept-text", "prefix-text", "answer-text"])
+def test_what_a_text_brings_waits_for_no_quick_model_beside_it(monkeypatch, ticket):
+    async def during(recorder, sink):
+        accept(recorder, "a")
+        accept(recorder, "b")
+        recorder.kick()
+        assert sink.groups == []
+        recorder.add(ticket, (ticket.encode(),))  # as many as jobs, or fewer, if those are told
+        recorder.kick()
+        async with asyncio.timeout(5):
+            while not sink.groups:  # noqa: ASYNC110 - a sink tells nobody
+                await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)  # both acceptances are told, and their jobs still run
+        recorder.add(f"{ticket} again", (b"again",))
+        recorder.kick()
+        async with asyncio.timeout(5):
+            while len(sink.groups) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
+    groups = record(monkeypatch, during).groups
+    assert groups == [(b"accept a", b"accept b", ticket.encode()), (b"again",)]
+
+
+def test_a_job_without_an_acceptance_makes_nothing_wait(monkeypatch):
+    async def during(recorder, sink):
+        recorder.add("other", (b"other",))
+        recorder.kick()
+        async with asyncio.timeout(5):
+            while not recorder.is_idle:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        recorder.begin_job("a trial")
+        recorder.add("another", (b"another",))
+        recorder.kick()
+        async with asyncio.timeout(5):
+            while len(sink.groups) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
+    record(monkeypatch, during)
 
 
 def test_an_acceptance_waits_no_longer_than_a_quick_model_takes(monkeypatch):

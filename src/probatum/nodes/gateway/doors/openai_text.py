@@ -194,7 +194,7 @@ class _TextEndpoint:
         texts = tuple(one for one in asked.prompts if isinstance(one, str))
         if not texts:
             return tuple(one for one in asked.prompts if not isinstance(one, str))
-        return await self._shelf.run(lambda: tuple(map(tokenizer.encode_text, texts)))
+        return await self._shelf.encode_texts(tokenizer, texts)
 
     def _make_hearing(self, plan: _Plan, place: int) -> Hearing:
         return Hearing(

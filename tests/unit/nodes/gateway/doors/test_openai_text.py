@@ -63,6 +63,9 @@ class Shelf:
     async def run(self, work):
         return work()
 
+    async def encode_texts(self, tokenizer, texts):
+        return tuple(map(tokenizer.encode_text, texts))
+
     async def encode_chat(self, tokenizer, turns):
         return tokenizer.encode_text("".join(content for _, content in turns))
 
