@@ -187,6 +187,30 @@ def test_a_slow_head_is_cut_off(echo, monkeypatch):
     assert echo.say(first + b"POST /m").count(b"HTTP/1.1 200") == 1
 
 
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_an_answer_may_take_longer_than_a_head(echo, monkeypatch, pieces):
+    """Who has asked is not timed as if another head were awaited."""
+    monkeypatch.setattr(serve, "HEAD_S", 0.1)
+    body = encode_frame(GetHeader(height=1))
+    with echo.connect() as line:
+        said = head_of(Content_Length=b"%d" % len(body)) + body
+        if pieces == 2:
+            line.sendall(said[:-5])
+            time.sleep(0.05)
+            said = said[-5:]
+        line.sendall(said)
+        data = b""
+        while not data.endswith(b"0\r\n\r\n"):
+            piece = line.recv(65536)
+            assert piece, "cut off in the middle of its answer"
+            data += piece
+        # And the line is kept: a quiet one is no slow head.
+        time.sleep(0.3)
+        body = encode_frame(GetStatus())
+        line.sendall(head_of(Content_Length=b"%d" % len(body)) + body)
+        assert line.recv(65536).startswith(b"HTTP/1.1 200")
+
+
 def test_a_long_head_is_cut_off(echo):
     endless = b"GET /message HTTP/1.1\r\n" + b"X: " + b"y" * (1 << 20)
     answer = echo.say(endless)
