@@ -133,17 +133,17 @@ class Driver:
         self._timers = Timers(self._loop, lambda timer: self.post(Fired(timer)))
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls = 0
-        self._texts = Texts(world.writer, self._loop, self.post, self._fail)
+        self._texts = Texts(world.writer, self._loop, self.post, self.fail)
         self._records = Recorder(
             world.journal,
             done=self._tell_durable,
-            failed=self._fail,
+            failed=self.fail,
             count_askers=self._conversations.__len__,
         )
         self._rows: GroupWriter[tuple[Row, ...]] = GroupWriter(
             write=self._write_rows,
             done=self._tell_durable,
-            failed=self._fail,
+            failed=self.fail,
             pace=Pace(group_pieces=1),
         )
 
@@ -189,8 +189,9 @@ class Driver:
             self._loop.call_soon(self._drain)
 
     def fail(self, error: BaseException) -> None:
-        """End the party: something that it rests upon broke beside it."""
-        self._fail(error)
+        """End the party: something that it rests upon broke."""
+        if not self._end.done():
+            self._end.set_exception(error)
 
     async def stop(self, *, grace_s: float, when_quiet: bool) -> None:
         """Stop in order: what is held may take `grace_s` to be finished.
@@ -230,7 +231,7 @@ class Driver:
                     self._grant(wish)
         # The outermost loop of the process: whatever left a step is a bug and must end it.
         except Exception as error:  # noqa: BLE001
-            self._fail(error)
+            self.fail(error)
             return
         told, self._told = self._told, False
         if told and not self._end.done():
@@ -272,10 +273,6 @@ class Driver:
                     self._end.set_result(Ended(halt=wish))
             case _:
                 assert_never(wish)
-
-    def _fail(self, error: BaseException) -> None:
-        if not self._end.done():
-            self._end.set_exception(error)
 
     def _is_quiet(self) -> bool:
         return (
@@ -374,7 +371,7 @@ class Driver:
         if isinstance(outcome, tuple | Refusal | Fault):
             self.post(Computed(job, outcome))
         else:  # a Misuse is a bug of this process
-            self._fail(outcome)
+            self.fail(outcome)
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(work)
@@ -384,7 +381,7 @@ class Driver:
     def _finish(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail(error)
+            self.fail(error)
 
     # -------------------------------------------------------------------------------------- disks
 
