@@ -160,6 +160,13 @@ class LightChain:
         """A header of ours with its seal, which is of the engine's next height."""
         return SignedHeader(header=self.headers[height], seal=self.make_seal(height + 1, **changes))
 
+    def seal(self, header):
+        """Another header of ours, sealed by those whose turn it is."""
+        height = header.height + 1
+        sets = self.get_voters(height), self.get_voters(height + 1)
+        engine = make_engine_header(height, *sets, compute_header_hash(header))
+        return SignedHeader(header=header, seal=make_seal(engine, sets[0]))
+
     def make_trust(self, height, **changes):
         """A trust file of an engine's height; 0 is genesis."""
         is_genesis = height == 0

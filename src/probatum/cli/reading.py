@@ -7,13 +7,14 @@ printed (`describing`).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from probatum.cli.settings import Common
 from probatum.cli.wire import exchange
-from probatum.client.proofs import check_now
+from probatum.consensus.trusting import Believed, believe, find_way
 from probatum.errors import Fault, Refusal
 from probatum.protocol import limits, records
 from probatum.protocol.encoding import LedgerValue, decode, decode_document
@@ -30,14 +31,17 @@ from probatum.protocol.messages import (
     StateItem,
 )
 from probatum.protocol.parties import ModelName, ModelVersion
+from probatum.protocol.trust import Trust
 
 __all__ = [
     "Proven",
+    "ask_header",
     "find_model",
     "get_header",
     "get_record",
     "get_value",
     "list_records",
+    "reach_header",
     "split_model",
     "take",
 ]
@@ -86,12 +90,34 @@ def get_header(common: Common, height: int = 0) -> SignedHeader:
         Refusal: `trust.*`, `ed25519.bad-signature`, and the full node's.
         Fault: `wire.*`.
     """
-    got = take(GotHeader, exchange(common.get_ledger(), GetHeader(height=height)))
+    signed = ask_header(common.get_ledger(), height)
     if (trust := common.find_trust()) is not None:
-        check_now(trust, got.header)
-    if height and got.header.header.height != height:
+        reach_header(common.get_ledger(), trust, signed)
+    if height and signed.header.height != height:
         raise Fault("wire.wrong-reply", f"another header than that of height {height} came")
-    return got.header
+    return signed
+
+
+def ask_header(ledger: str, height: int) -> SignedHeader:
+    """Ask a full node for a header, the last one for height 0; unchecked."""
+    return take(GotHeader, exchange(ledger, GetHeader(height=height))).header
+
+
+def reach_header(ledger: str, trust: Trust, signed: SignedHeader) -> Believed:
+    """Check a header by this machine's clock, by headers between if one step does not lead there.
+
+    Raises:
+        Refusal: `trust.*`, `light.*`, `ed25519.bad-signature`, and the full node's.
+        Fault: `wire.*`.
+    """
+    way = find_way(believe(trust), signed, time.time_ns() // 1_000_000)
+    try:
+        height = next(way)
+        while True:
+            height = way.send(ask_header(ledger, height))
+    except StopIteration as end:
+        found: Believed = end.value
+        return found
 
 
 def get_value(common: Common, key: bytes, *, prove: bool = True) -> Proven:
@@ -113,9 +139,9 @@ def get_value(common: Common, key: bytes, *, prove: bool = True) -> Proven:
         raise Fault("wire.wrong-reply", "the full node answered for another key")
     item = got.items[0]
     if trust is not None:
-        header = check_now(trust, got.header)
+        reach_header(common.get_ledger(), trust, got.header)
         proof = decode_document(StateProof, item.proof, limit_bytes=_PROOF_BYTES)
-        if check_state_proof(header.state_root, key, proof) != item.value:
+        if check_state_proof(got.header.header.state_root, key, proof) != item.value:
             raise Refusal("reading.other-value", "the proof is of another value than was given")
     return Proven(
         key=key,

@@ -27,6 +27,7 @@ from probatum.errors import Refusal
 from probatum.machine.events import Event, Fired, Moment, Returned, Unreachable
 from probatum.machine.wishes import Report, Send, SetTimer, Wish
 from probatum.protocol import limits
+from probatum.protocol.headers import SignedHeader
 from probatum.protocol.messages import GetLogFile, GetState, GotLogFile, GotState, Message, Refused
 from probatum.protocol.primitives import Address, RequestId, make_address
 from probatum.protocol.records import get_log_key
@@ -67,12 +68,17 @@ class CollectStep:
 
 @dataclass(slots=True, kw_only=True)
 class _Job:
-    """The proofs of one session on their way."""
+    """The proofs of one session on their way.
+
+    Attributes:
+        seen: The view's header when they were asked for: they are proven by no earlier one.
+    """
 
     number: int
     items: list[tuple[RequestId, Pending]]
     keys: tuple[bytes, ...]
     endpoint: str
+    seen: SignedHeader | None
     proven: ProvenLog | None = None
     to_fetch: list[str] = field(default_factory=list)
     fetching: set[str] = field(default_factory=set)
@@ -255,6 +261,7 @@ class SettlementCollector:
             items=items,
             keys=(log_key, *sorted(keys)),
             endpoint=node.endpoint,
+            seen=self._view.header,
         )
         self._jobs[self._count] = place
         ask = GetState(keys=session.job.keys, prove=True)
@@ -269,9 +276,8 @@ class SettlementCollector:
             case Returned(message=Refused(code=code, message=why)):
                 return self._fail(session, code, why, moment)
             case Returned(message=GotState() as state) if what == "state":
-                job.proven = read_state(
-                    state, job.keys, make_header_check(self._trust, moment.now_ms)
-                )
+                check = make_header_check(self._trust, moment.now_ms, seen=job.seen)
+                job.proven = read_state(state, job.keys, check)
                 size = job.proven.log.size
                 job.items = [pair for pair in job.items if pair[1].index < size]
                 if not job.items:

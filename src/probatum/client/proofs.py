@@ -6,9 +6,10 @@ Must not know what the records are for.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeAlias
 
-from probatum.consensus.trusting import check_header, make_header_check
+from probatum.consensus.trusting import believe, check_header, find_way, make_header_check
 from probatum.errors import Refusal
 from probatum.protocol import limits
 from probatum.protocol.encoding import decode, decode_document
@@ -36,14 +37,19 @@ __all__ = [
     "ProvenState",
     "check_now",
     "find_model",
+    "get_header",
     "get_manifest",
     "get_proven_header",
     "get_proven_state",
     "make_check_now",
+    "reach_header",
 ]
 
 ProvenState = tuple[Header, dict[bytes, bytes | None]]
 """A header, and what its state holds under the keys that were asked for."""
+
+Ask: TypeAlias = Callable[[Message], Awaitable[Message]]
+"""Has a message answered by somebody; Refused is raised, not returned."""
 
 _PROOF_BYTES = 4 * limits.STATE_VALUE_BYTES
 
@@ -55,6 +61,35 @@ def _wrong_reply(message: Message) -> Refusal:
 def check_now(trust: Trust, signed: SignedHeader) -> Header:
     """Check a header by this machine's clock; see `probatum.consensus.trusting.check_header`."""
     return check_header(trust, signed, time.time_ns() // 1_000_000)
+
+
+async def reach_header(ask: Ask, trust: Trust, signed: SignedHeader) -> Header:
+    """Check a header by this machine's clock, by headers between if one step does not lead there.
+
+    Args:
+        ask: Has a message answered by a full node, which needs not be believed.
+        trust: The trust file.
+        signed: The header.
+
+    Raises:
+        Fault: `transport.*`.
+        Refusal: `trust.*`, `light.*`, `ed25519.bad-signature`, `client.wrong-reply`.
+    """
+    way = find_way(believe(trust), signed, time.time_ns() // 1_000_000)
+    try:
+        height = next(way)
+        while True:
+            height = way.send(await get_header(ask, height))
+    except StopIteration:
+        return signed.header
+
+
+async def get_header(ask: Ask, height: int) -> SignedHeader:
+    """Get a header, the last one for height 0, unchecked. Raises Refusal `client.wrong-reply`."""
+    reply = await ask(GetHeader(height=height))
+    if not isinstance(reply, GotHeader):
+        raise _wrong_reply(reply)
+    return reply.header
 
 
 def make_check_now(trust: Trust) -> HeaderCheck:
@@ -69,12 +104,14 @@ async def get_proven_header(
 
     Raises:
         Fault: `transport.*`.
-        Refusal: `trust.*`, `ed25519.bad-signature`, `client.wrong-reply`.
+        Refusal: as `reach_header`.
     """
-    reply = await transport.ask(ledger, GetHeader(height=0), timeout_s)
-    if not isinstance(reply, GotHeader):
-        raise _wrong_reply(reply)
-    return check_now(trust, reply.header)
+    ask = _make_ask(transport, ledger, timeout_s)
+    return await reach_header(ask, trust, await get_header(ask, 0))
+
+
+def _make_ask(transport: HttpTransport, ledger: str, timeout_s: float) -> Ask:
+    return lambda message: transport.ask(ledger, message, timeout_s)
 
 
 async def get_proven_state(
@@ -84,13 +121,13 @@ async def get_proven_state(
 
     Raises:
         Fault: `transport.*`.
-        Refusal: `trust.*`, `ed25519.bad-signature`, `mapproof.*`, `encoding.*`,
-            `client.wrong-reply`.
+        Refusal: as `reach_header`; `mapproof.*`, `encoding.*`.
     """
     reply = await transport.ask(ledger, GetState(keys=keys, prove=True), timeout_s)
     if not isinstance(reply, GotState) or tuple(item.key for item in reply.items) != keys:
         raise _wrong_reply(reply)
-    header = check_now(trust, reply.header)
+    ask = _make_ask(transport, ledger, timeout_s)
+    header = await reach_header(ask, trust, reply.header)
     values = {}
     for item in reply.items:
         proof = decode_document(StateProof, item.proof, limit_bytes=_PROOF_BYTES)

@@ -159,13 +159,22 @@ def check_header(trust: Trust, signed: SignedHeader, now_ms: int) -> Header:
     return signed.header
 
 
-def make_header_check(trust: Trust, now_ms: int) -> HeaderCheck:
-    """Make the check that `probatum.evidence` needs of a settled bundle."""
-    return partial(_check, trust, now_ms)
+def make_header_check(
+    trust: Trust, now_ms: int, *, seen: SignedHeader | None = None
+) -> HeaderCheck:
+    """Make the check that `probatum.evidence` needs of a settled bundle.
+
+    Args:
+        trust: The trust file.
+        now_ms: Unix time.
+        seen: A header that was checked before and lies nearer, see `believe`.
+    """
+    return partial(_check, believe(trust, seen), now_ms)
 
 
-def _check(trust: Trust, now_ms: int, signed: SignedHeader) -> Header:
-    return check_header(trust, signed, now_ms)
+def _check(believed: Believed, now_ms: int, signed: SignedHeader) -> Header:
+    check_next(believed, signed, now_ms)
+    return signed.header
 
 
 def renew_trust(believed: Believed, after: SignedHeader, now_ms: int) -> CommitTrust:

@@ -10,13 +10,12 @@ import time
 from dataclasses import replace
 from typing import Final
 
-from probatum.client.proofs import check_now
-from probatum.errors import Fault, ProbatumError
+from probatum.client.proofs import get_header, reach_header
+from probatum.errors import ProbatumError
 from probatum.ops.findings import Finding, from_error
 from probatum.ops.onboarding import Converse, LedgerDesk
 from probatum.protocol.eip712 import Domain
-from probatum.protocol.headers import Header, SignedHeader
-from probatum.protocol.messages import GetHeader, GotHeader
+from probatum.protocol.headers import Header
 from probatum.protocol.primitives import make_digest
 from probatum.protocol.trust import Trust
 
@@ -97,11 +96,5 @@ def _judge_clock(skew_ms: int) -> Finding:
 
 
 async def _get_header(desk: LedgerDesk, trust: Trust | None) -> Header:
-    reply = await desk.ask(GetHeader(height=0))
-    if not isinstance(reply, GotHeader):
-        raise Fault("network.odd-reply", f"the full node replied {type(reply).__name__}")
-    return _check(reply.header, trust)
-
-
-def _check(signed: SignedHeader, trust: Trust | None) -> Header:
-    return signed.header if trust is None else check_now(trust, signed)
+    signed = await get_header(desk.ask, 0)
+    return signed.header if trust is None else await reach_header(desk.ask, trust, signed)

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from probatum.client.proofs import check_now
+from probatum.client.proofs import reach_header
 from probatum.errors import Fault, ProbatumError
 from probatum.ledger.params import Params, decode_params, get_minimum_stake
 from probatum.ops.findings import Finding, from_error
@@ -133,7 +133,7 @@ async def _get_place(desk: LedgerDesk, trust: Trust, whose: Registrant) -> _Plac
         params=decode_params(values[1] or b""),
         stake=_decode(StakeRecord, values[2]) or StakeRecord(bonded=0, unbonding=()),
         balance=None if whose.payer is None else balance,
-        height=check_now(trust, reply.header).height,
+        height=(await reach_header(desk.ask, trust, reply.header)).height,
     )
 
 

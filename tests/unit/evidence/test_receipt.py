@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace as change
 
+from probatum.consensus.trusting import make_header_check
 from probatum.errors import Refusal
 from probatum.evidence.receipt import (
     check_bundle,
@@ -41,6 +42,7 @@ from tests.factories import (
     make_trust,
     sign_header,
 )
+from tests.light_chain import PERIOD_MS, LightChain, get_now_ms, make_voters
 
 CHECK = make_check(make_trust())
 AGREED = {"price_units": 7}
@@ -292,6 +294,31 @@ def test_a_header_by_anybody_else_is_refused():
             "receipt.bad-header",
             "encoding.malformed",
         }
+
+
+def test_a_bundle_that_validators_sealed_passes_and_says_so():
+    chain = LightChain({0: make_voters(range(4))}, length=1)
+    trust, now_ms = chain.make_trust(3), get_now_ms(70)
+    made = make_bundle()
+    header = make_header(60, state_root=made.state.root.digest).header
+    data = with_settlement(made, header=encode_header(chain.seal(header)))
+    verified = check_bundle(data, make_header_check(trust, now_ms))
+    assert verified.settlement.header == header
+    said = " ".join(line.text for line in verified.checks)
+    assert "sealed by 4 of 4 validators" in said
+    assert "embedded engine" not in said
+    assert "two thirds of the power" in said
+    # A seal of another header, a key's signature, an expired trust file.
+    other = change(header, state_root=b"\1" * 32)
+    mixed = change(chain.seal(header), seal=chain.seal(other).seal)
+    for text, now, code in (
+        (encode_header(mixed), now_ms, "light.other-app-hash"),
+        (encode_header(make_header(60)), now_ms, "trust.other-seal"),
+        (encode_header(chain.seal(header)), now_ms + PERIOD_MS, "light.expired"),
+        (encode_header(chain.seal(header)), get_now_ms(40), "light.from-the-future"),
+    ):
+        bad = with_settlement(made, header=text)
+        assert refuse(bad, make_header_check(trust, now)) == code
 
 
 def test_one_key_for_two_parties_is_refused():
