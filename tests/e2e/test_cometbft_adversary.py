@@ -15,17 +15,23 @@ from probatum.consensus.cometbft import messages as m
 from probatum.consensus.cometbft import parts as p
 from probatum.consensus.cometbft.adapter import Adapter
 from probatum.consensus.cometbft.server import Server
+from probatum.consensus.cometbft.undo import load_header
+from probatum.consensus.embedded.engine import EmbeddedEngine
+from probatum.consensus.tables import BLOCK, height_key
 from probatum.errors import Refusal
 from probatum.ledger.queries import decode_record
 from probatum.ops.cometbft import find_cometbft
-from probatum.protocol.encoding import encode
+from probatum.protocol.blocks import Block
+from probatum.protocol.encoding import decode, encode
+from probatum.protocol.headers import SignedHeader, compute_header_hash
+from probatum.protocol.limits import FRAME_BYTES
 from probatum.protocol.records import get_account_key
 from probatum.protocol.transactions.kinds import Transfer
 from probatum.protocol.transactions.signed import sign_transaction
 from probatum.protocol.validators import get_validator_key
 from tests.adversary import Adversary
 from tests.chain import FEE, account
-from tests.comet import Comet
+from tests.comet import NO_SEAL, Comet
 from tests.engines import RealEngine, until
 from tests.validators import (
     STAKE,
@@ -148,6 +154,24 @@ def check_same_chain(applications):
         assert fresh.decide(first.blocks[height]) == first.answers[height]
     assert fresh.info() == (first.height, first.inner.tip.app_hash)
     assert fresh.records() == dict(first.store.scan("record", b"", b"", 100_000))
+    check_embedded(first)
+
+
+def check_embedded(app):
+    """The embedded engine comes to the same state and hash at every height, given the blocks."""
+    store = MemoryStore()
+    engine = EmbeddedEngine.open(store=store, genesis=GENESIS)
+    for height in range(1, app.height + 1):
+        header = load_header(app.store, height)
+        data = app.store.get(BLOCK, height_key(height))
+        block = decode(Block, data, limit_bytes=FRAME_BYTES)
+        decided = engine.replay(SignedHeader(header=header, seal=NO_SEAL), block)
+        store.commit(decided.rows)
+        engine.finish(decided)
+        assert compute_header_hash(decided.header.header) == app.answers[height].app_hash
+    assert list(store.scan("record", b"", b"", 100_000)) == list(
+        app.store.scan("record", b"", b"", 100_000)
+    )
 
 
 def test_a_hostile_proposer_and_strangers_change_nothing_that_they_may_not(program, tmp_path):

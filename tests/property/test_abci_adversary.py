@@ -18,6 +18,7 @@ from probatum.consensus.cometbft import parts as p
 from probatum.consensus.cometbft.frames import decode_response, encode_request
 from probatum.consensus.cometbft.server import Server, _Connection
 from probatum.consensus.cometbft.varints import read_varint
+from probatum.ledger.genesis import compute_genesis_set
 from probatum.protocol import limits
 from tests.adversary import Adversary
 from tests.comet import Comet
@@ -111,6 +112,7 @@ async def play(seed, steps):
     comet, witness = Comet(GENESIS), Comet(GENESIS)
     wires, stranger = Wires(comet.adapter), Adversary(seed, comet)
     dice = stranger.dice
+    seats = {bytes(seat.key): seat.power for seat in compute_genesis_set(GENESIS).seats}
     decided = 0
     for _ in range(steps):
         match dice.randrange(8):
@@ -129,7 +131,7 @@ async def play(seed, steps):
                 comet.seal()
             case _:
                 decided += 1
-                decide(wires, witness, stranger)
+                decide(wires, witness, stranger, seats)
                 if dice.random() < 0.2:
                     comet.seal()
     info = wires.ask(m.RequestInfo(), wire=0)
@@ -138,7 +140,20 @@ async def play(seed, steps):
     assert comet.records() == witness.records()
 
 
-def decide(wires, witness, stranger):
+def tell(seats, updates):
+    """Do with validators what CometBFT does, refusing what stops it."""
+    keys = [update.pub_key.ed25519 for update in updates]
+    assert len(set(keys)) == len(keys)
+    for key, update in zip(keys, updates, strict=True):
+        assert update.power >= 0
+        if update.power:
+            seats[key] = update.power
+        else:
+            del seats[key]
+    assert 0 < sum(seats.values()) <= ((1 << 63) - 1) // 8
+
+
+def decide(wires, witness, stranger, seats):
     """One height: proposals of every quality, deaths in between, one decision."""
     dice, comet = stranger.dice, stranger.comet
     block = stranger.draw_block(stranger.draw_transactions())
@@ -157,6 +172,7 @@ def decide(wires, witness, stranger):
     assert len(said.tx_results) == len(block.txs)
     assert wires.ask(m.RequestCommit()) == m.ResponseCommit()
     comet.decided.append(block)
+    tell(seats, said.validator_updates)
     again = witness.finalize(block)
     witness.commit()
     assert again == said

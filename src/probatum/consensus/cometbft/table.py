@@ -104,11 +104,11 @@ class Schema(Generic[T]):
         self.numbers = frozenset(row.number for row in table)
         self.entries = {tag: entry for row in table for tag, entry in _list_entries(row)}
         self.choice = tuple(row.name for row in table if row.any_of)
-        self.nested: tuple[tuple[str, Schema[Any] | None], ...] = tuple(
-            (row.name, row.kind if isinstance(row.kind, Schema) and not row.many else None)
+        self.nested: dict[str, Schema[Any] | None] = {
+            row.name: row.kind if isinstance(row.kind, Schema) and not row.many else None
             for row in table
             if row.many or isinstance(row.kind, Schema)
-        )
+        }
         self.rows = tuple(_make_row(row) for row in table)
         self.blank = tuple(row[3] for row in self.rows)
         self.get: Callable[[object], tuple[Any, ...]] = (

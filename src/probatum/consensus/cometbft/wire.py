@@ -55,9 +55,10 @@ def decode(schema: Schema[T], data: bytes) -> T:
 
 def build(schema: Schema[T], found: dict[str, Any]) -> T:
     """Make the value of what `fill` found."""
-    for name, inner in schema.nested:
-        if name in found:
-            held = found[name]
+    nested = schema.nested
+    for name, held in found.items():
+        if name in nested:
+            inner = nested[name]
             found[name] = tuple(held) if inner is None else build(inner, held)
     return schema.make(**found)
 
