@@ -34,6 +34,7 @@ from probatum.ops.homes import list_classes, write_home
 from probatum.ops.onboarding import LedgerDesk, NewNode
 from probatum.ops.ports import is_free, load_ports, save_ports
 from probatum.ops.prepared import prepare_validators
+from probatum.ops.tables import shorten
 from probatum.ops.validators import Validators
 from probatum.protocol.parties import Role
 from probatum.protocol.primitives import Address
@@ -175,6 +176,17 @@ class Network:
             nodes=tuple(self._endpoints[name] for name in self.node_names),
         )
 
+    def list_ledger(self) -> tuple[tuple[str, str, str, str], ...]:
+        """List who keeps the ledger: name, operator, endpoint, process (and the engine's)."""
+        if not self.validator_names:
+            return ((LEDGER, "-", self._endpoints[LEDGER], str(self.get_pid(LEDGER))),)
+        rows = []
+        for name in self.validator_names:
+            processes = f"{self.get_pid(name)}, {self.validators.get_pid(name, 'engine')}"
+            operator = shorten(self.get_operator(name))
+            rows.append((name, operator, self._endpoints[name], processes))
+        return tuple(rows)
+
     def get_operator(self, name: str) -> str:
         """Address of the operator of a node or of the gateway."""
         return "0x" + self._folder.load_account(name).address.hex()
@@ -195,6 +207,8 @@ class Network:
 
     def is_running(self, name: str) -> bool:
         """Whether a process runs."""
+        if name in self.validator_names:
+            return self.validators.get_pid(name) is not None
         return self._children.is_running(name)
 
     # ------------------------------------------------------------------------------ what it does

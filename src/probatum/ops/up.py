@@ -143,7 +143,7 @@ def _watch(console: Console, network: Network, stop: threading.Event) -> int:
 
 
 def _show(console: Console, network: Network, facts: UpReady) -> None:
-    rows = [("ledger", "-", facts.ledger, str(network.get_pid(LEDGER)))]
+    rows = list(network.list_ledger())
     parties = (*network.node_names, GATEWAY)
     for name, endpoint in zip(parties, (*facts.nodes, facts.gateway), strict=True):
         operator = shorten(network.get_operator(name))
@@ -158,7 +158,7 @@ def _show(console: Console, network: Network, facts: UpReady) -> None:
         lines += ["", "No models yet: start it with --model FOLDER."]
     lines += ["", "Now, in another terminal:"]
     lines += [f"  {command}" for command in list_commands(models[0].name if models else "")]
-    lines += ["", f"Ctrl-C stops it. Logs: {network.get_log(LEDGER).parent}"]
+    lines += ["", f"Ctrl-C stops it. Logs: {network.get_log(GATEWAY).parent}"]
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
 

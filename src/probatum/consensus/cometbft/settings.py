@@ -35,6 +35,7 @@ _SETTING: Final = re.compile(r"^\s*([A-Za-z0-9_-]+)\s*=")
 _BODY_BYTES: Final = 2 * limits.TRANSACTION_BYTES
 """A transaction in base64, and what is around it."""
 _LOCAL_GOSSIP_MS: Final = 10
+_LOCAL_PROPOSE_MS: Final = 1_500
 _QUIET: Final = "consensus:info,p2p:error,state:info,*:error"
 
 
@@ -124,6 +125,8 @@ def make_settings(settings: EngineSettings) -> str:
         quick = f"{_LOCAL_GOSSIP_MS}ms"
         note = "Peers are near: a quarter of a second less a block."
         sections["consensus"].append(("peer_gossip_sleep_duration", quick, note))
+        note = "Whoever is down is passed over sooner."
+        sections["consensus"].append(("timeout_propose", f"{_LOCAL_PROPOSE_MS}ms", note))
         sections["p2p"].append(("flush_throttle_timeout", quick, ""))
     return "\n".join(_list_lines(sections)) + "\n"
 

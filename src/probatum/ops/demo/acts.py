@@ -54,7 +54,7 @@ def show_network(stage: Stage) -> None:
     """Show who is there, and whose model they serve."""
     network, teller = stage.network, stage.teller
     endpoints = network.endpoints
-    rows = [("ledger", "-", endpoints.ledger, str(network.get_pid("ledger")))]
+    rows = list(network.list_ledger())
     parties = (*network.node_names, "gateway")
     for name, endpoint in zip(parties, (*endpoints.nodes, endpoints.gateway), strict=True):
         operator = shorten(network.get_operator(name))
