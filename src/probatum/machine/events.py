@@ -17,6 +17,7 @@ from probatum.protocol.tensors import Tensor
 
 __all__ = [
     "Arrived",
+    "BlockFinal",
     "Computed",
     "Durable",
     "Enough",
@@ -76,6 +77,18 @@ class Enough(msgspec.Struct, frozen=True):
     conversation: str
 
 
+class BlockFinal(msgspec.Struct, frozen=True):
+    """An engine outside the party has one more block, which others may be told of.
+
+    Attributes:
+        height: Its height.
+        transactions: How many it has.
+    """
+
+    height: int
+    transactions: int
+
+
 class Returned(msgspec.Struct, frozen=True):
     """A reply to an earlier `Send`; `last` when no more can come."""
 
@@ -125,6 +138,7 @@ Event: TypeAlias = (
     Started
     | Stopping
     | Arrived
+    | BlockFinal
     | Hung
     | Enough
     | Returned

@@ -329,6 +329,8 @@ def _describe(event: Event) -> tuple[str, bytes]:
             return f"{name} {event.job} {len(event.ids)}", pack_ids(event.ids)
         case events.Durable():
             return f"{name} {event.ticket}", b""
+        case events.BlockFinal():
+            return f"{name} {event.height} {event.transactions}", b""
         case events.Fired():
             return f"{name} {event.timer}", b""
         case events.Computed():

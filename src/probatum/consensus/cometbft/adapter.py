@@ -135,8 +135,9 @@ class Adapter:
             cached_nodes=self._settings.cached_nodes,
             cached_records=self._settings.cached_records,
         )
-        self.sealed = SealedChain(store, self.tip, keep_changes=self._settings.keep_changes)
         self.verdicts = Verdicts(self.tip.domain, self.tip.get_account)
+        keep_changes = self._settings.keep_changes
+        self.sealed = SealedChain(store, self.tip, self.verdicts, keep_changes=keep_changes)
         self._applied: Applied | None = None
         self._finalized: Applied | None = None
 

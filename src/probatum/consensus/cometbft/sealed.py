@@ -11,16 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from probatum.consensus import tables
-from probatum.consensus.chain.blocks import make_seal_rows
+from probatum.consensus.chain.blocks import decode_outcome, make_seal_rows
 from probatum.consensus.chain.view import ChainView, Records
 from probatum.consensus.cometbft import undo
 from probatum.consensus.cometbft.tip import Tip
+from probatum.consensus.cometbft.verdicts import Verdicts
 from probatum.consensus.engine import Row, Store
 from probatum.errors import Misuse, Refusal
 from probatum.ledger.statemap import MapRoot, MerkleMap
 from probatum.protocol.blocks import Change
+from probatum.protocol.eip712 import Domain
 from probatum.protocol.headers import Header, SignedHeader
-from probatum.protocol.primitives import Address
+from probatum.protocol.primitives import Address, Digest, OperatingKey
 from probatum.protocol.records import ESCROW
 
 __all__ = ["SealedChain"]
@@ -58,13 +60,19 @@ class _Past:
 class SealedChain(ChainView):
     """What a full node under CometBFT tells of its chain.
 
+    Implements `probatum.consensus.engine.Chain`.
+
     Attributes:
         last_header: The last sealed header, None before the first.
     """
 
-    def __init__(self, store: Store, tip: Tip, *, keep_changes: int) -> None:
-        """Read past what a tip has committed since."""
+    name = "cometbft"
+    key: OperatingKey | None = None
+
+    def __init__(self, store: Store, tip: Tip, verdicts: Verdicts, *, keep_changes: int) -> None:
+        """Read past what a tip has committed since; `verdicts` has the pool."""
         super().__init__(store)
+        self._verdicts = verdicts
         self._tip = tip
         self._keep_changes = keep_changes
         self._past = _Past(tip)
@@ -74,6 +82,23 @@ class SealedChain(ChainView):
     def height(self) -> int:
         """The last sealed height, 0 before the first."""
         return self._tip.sealed_height
+
+    @property
+    def domain(self) -> Domain:
+        """The chain."""
+        return self._tip.domain
+
+    @property
+    def pending(self) -> int:
+        """How many transactions wait."""
+        return len(self._verdicts.pool)
+
+    def is_pending(self, transaction_hash: Digest) -> bool:
+        """Tell whether a transaction waits, or is in a block that is not sealed yet."""
+        if transaction_hash in self._verdicts.pool:
+            return True
+        place = self._store.get(tables.OUTCOME, transaction_hash)
+        return place is not None and decode_outcome(transaction_hash, place).height > self.height
 
     @property
     def _view(self) -> Records:

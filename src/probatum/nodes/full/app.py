@@ -6,6 +6,7 @@ blocks. Read next: `machine`, `probatum.nodes.shell.front`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from starlette.datastructures import QueryParams
@@ -50,8 +51,14 @@ _WAIT_MS: Final = 20_000
 _QUERY_BYTES: Final = 4 * limits.KIB
 
 
-def make_app(driver: Driver) -> ASGIApp:
-    """Make the door of a full node."""
+def make_app(driver: Driver, begin: Callable[[Driver], None] = lambda _: None) -> ASGIApp:
+    """Make the door of a full node.
+
+    Args:
+        driver: Drives its machine.
+        begin: Is called first, on the event loop: joins an engine that runs outside.
+    """
+    begin(driver)
     intake = Intake()
     messages = MessageEndpoint(driver, intake, _KINDS, limit_bytes=_FRAME_BYTES)
     pages = _Pages(driver)

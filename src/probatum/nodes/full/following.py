@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from probatum.consensus.engine import Engine
+from probatum.consensus.engine import Chain
 from probatum.errors import Refusal
 from probatum.machine.budget import Held
 from probatum.protocol import limits
@@ -82,9 +82,9 @@ def _weigh(changes: tuple[Change, ...]) -> int:
 class Followers:
     """The long polls of one full node."""
 
-    def __init__(self, engine: Engine, *, limit: int) -> None:
+    def __init__(self, chain: Chain, *, limit: int) -> None:
         """Make it with room for `limit` polls that wait."""
-        self._engine = engine
+        self._chain = chain
         self._waiting: Held[str, Follow] = Held(limit=limit, code="full.busy")
         self._large_at = 0
         self._parties: tuple[tuple[Change, ...], Mapping[Address, tuple[int, ...]]] = ((), {})
@@ -99,7 +99,7 @@ class Followers:
         Raises:
             Refusal: `full.snapshot-too-large`; `full.busy` for a second large one at one height.
         """
-        height = self._engine.height
+        height = self._chain.height
         if height in (0, follow.after):
             return None
         if not 0 < follow.after < height:
@@ -107,7 +107,7 @@ class Followers:
         views: list[BlockView] = []
         read, last = 0, min(height, follow.after + _BLOCKS)
         for number in range(follow.after + 1, last + 1):
-            header, changes = self._engine.get_header(number), self._engine.get_changes(number)
+            header, changes = self._chain.get_header(number), self._chain.get_changes(number)
             if header is None or changes is None:
                 return self._make_snapshot(follow)
             parties = partial(self._list_parties, changes)
@@ -125,15 +125,15 @@ class Followers:
         return parties
 
     def _make_snapshot(self, follow: Follow) -> Followed:
-        header = self._engine.last_header
+        header = self._chain.last_header
         assert header is not None, "no snapshot before the first block"
-        height = self._engine.height
+        height = self._chain.height
         limit_bytes = _SMALL_BYTES if self._large_at == height else _SNAPSHOT_BYTES
         found: dict[bytes, Change] = {}
         size = 0
         listings = (
-            *(partial(self._engine.list_items, prefix) for prefix in follow.prefixes),
-            *(partial(self._engine.list_escrows, account) for account in follow.escrows_of),
+            *(partial(self._chain.list_items, prefix) for prefix in follow.prefixes),
+            *(partial(self._chain.list_escrows, account) for account in follow.escrows_of),
         )
         for read in listings:
             after, more = b"", True

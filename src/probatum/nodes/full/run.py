@@ -1,20 +1,28 @@
 """The full node as a process: ``python -m probatum.nodes.full.run --home DIR``.
 
-Its home holds ``node.toml``, ``genesis.json``, the engine's ``keys/operating.json`` and, once it
-has run, ``ledger.sqlite``. Read next: `machine`, `app`, `probatum.nodes.shell.process`.
+Its home holds ``node.toml``, ``genesis.json`` and, once it has run, ``ledger.sqlite``. With the
+embedded engine it holds the engine's ``keys/operating.json``, too; with CometBFT, which runs
+beside it as a process of its own, the engine's folder ``engine``, and the socket ``abci.sock``
+while it runs. Read next: `machine`, `ordered`, `app`, `probatum.nodes.shell.process`.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from probatum.consensus.chain.sqlite_store import SqliteStore
+from probatum.consensus.cometbft.settings import SOCKET
 from probatum.consensus.embedded.engine import EmbeddedEngine
-from probatum.ledger.genesis import GENESIS_BYTES, compute_genesis_hash, decode_genesis
+from probatum.ledger.genesis import GENESIS_BYTES, Genesis, compute_genesis_hash, decode_genesis
 from probatum.nodes.full.app import make_app
 from probatum.nodes.full.machine import FullNode, FullSettings
+from probatum.nodes.full.ordered import OrderedNode
 from probatum.nodes.shell.config import FullConfig, load_node_key, read_small_file
+from probatum.nodes.shell.engine_files import get_rpc_port
+from probatum.nodes.shell.engine_link import EngineLink
+from probatum.nodes.shell.logs import write_report
 from probatum.nodes.shell.process import Party, Site, make_world, run_process
 
 __all__ = ["main"]
@@ -27,25 +35,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _build(site: Site[FullConfig]) -> Party:
     genesis = decode_genesis(read_small_file(site.home / "genesis.json", limit_bytes=GENESIS_BYTES))
-    signer = load_node_key(site.home)
+    build = _build_ordered if genesis.engine == "cometbft" else _build_alone
     store = SqliteStore.open(site.home / "ledger.sqlite")
     try:
-        engine = EmbeddedEngine.open(store=store, genesis=genesis, signer=signer)
-        machine = FullNode(engine, FullSettings(block_interval_ms=site.config.block_interval_ms))
+        return build(site, genesis, store)
     except BaseException:
         store.close()
         raise
+
+
+def _build_alone(site: Site[FullConfig], genesis: Genesis, store: SqliteStore) -> Party:
+    signer = load_node_key(site.home)
+    engine = EmbeddedEngine.open(store=store, genesis=genesis, signer=signer)
+    machine = FullNode(engine, FullSettings(block_interval_ms=site.config.block_interval_ms))
     return Party(
         machine=machine,
         world=make_world(tables=store),
         make_app=make_app,
         close=store.close,
-        ready={
-            "key": signer.key.hex(),
-            "chain_id": str(genesis.chain_id),
-            "genesis_hash": compute_genesis_hash(genesis).hex(),
-        },
+        ready={"key": signer.key.hex(), **_name(genesis)},
     )
+
+
+def _build_ordered(site: Site[FullConfig], genesis: Genesis, store: SqliteStore) -> Party:
+    link = EngineLink(
+        store=store,
+        genesis=genesis,
+        socket=site.home / SOCKET,
+        rpc_port=get_rpc_port(site.home),
+        report=write_report,
+    )
+    settings = FullSettings(block_interval_ms=site.config.block_interval_ms)
+    return Party(
+        machine=OrderedNode(link.adapter.sealed, settings),
+        world=make_world(transport=link),
+        make_app=partial(make_app, begin=link.begin),
+        close=store.close,
+        ready={"engine": genesis.engine, **_name(genesis)},
+    )
+
+
+def _name(genesis: Genesis) -> dict[str, str]:
+    return {
+        "chain_id": str(genesis.chain_id),
+        "genesis_hash": compute_genesis_hash(genesis).hex(),
+    }
 
 
 if __name__ == "__main__":

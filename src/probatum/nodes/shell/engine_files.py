@@ -1,0 +1,43 @@
+"""Where a full node's engine has its files, within the node's home.
+
+Must not know what is in them, but for the one setting that the node needs: where to ask.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from probatum.consensus.cometbft.settings import CONFIG_BYTES, read_setting
+from probatum.errors import Refusal
+from probatum.nodes.shell.config import read_small_file
+
+__all__ = ["ENGINE_FOLDER", "get_rpc_port"]
+
+ENGINE_FOLDER: Final = "engine"
+"""The engine's own folder, within a full node's home."""
+_PORT: Final = re.compile(r"^tcp://(?:127\.0\.0\.1|localhost|0\.0\.0\.0):([0-9]{1,5})\Z")
+
+
+def get_rpc_port(home: Path) -> int:
+    """Get the port at which this machine can ask an engine.
+
+    Raises:
+        Refusal: `config.missing`, `config.malformed`, `engine.bad-config`.
+        Fault: `config.unreadable`.
+    """
+    path = home / ENGINE_FOLDER / "config" / "config.toml"
+    try:
+        text = read_small_file(path, limit_bytes=CONFIG_BYTES).decode()
+    except UnicodeDecodeError:
+        raise Refusal("config.malformed", f"{path} is not UTF-8 text") from None
+    said = read_setting(text, "rpc", "laddr")
+    found = _PORT.match(said) if isinstance(said, str) else None
+    if found is None or not 0 < int(found[1]) < 1 << 16:
+        raise Refusal(
+            "engine.bad-config",
+            f"{path}: rpc.laddr is {said!r:.60}, not an address of this machine",
+            hint='write laddr = "tcp://127.0.0.1:26657" under [rpc]',
+        )
+    return int(found[1])

@@ -1,0 +1,201 @@
+"""The engine beside a full node: its ABCI calls answered, its commits fetched as seals (`SEAL-1`).
+
+For a machine this is a transport with one endpoint: what is sent there is handed to the engine;
+blocks come back as events. The store has one writer thread; the event loop goes on meanwhile. When
+the application breaks, the process must end: the engine counts on its every answer. Must not know
+what blocks hold, nor machines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from probatum.consensus.cometbft.adapter import Adapter
+from probatum.consensus.cometbft.light.seals import check_subject
+from probatum.consensus.cometbft.server import Server
+from probatum.consensus.cometbft.tip import Applied
+from probatum.consensus.engine import Row, Store
+from probatum.errors import Fault, Misuse, Refusal
+from probatum.ledger.genesis import Genesis
+from probatum.machine.events import BlockFinal
+from probatum.machine.wishes import Report
+from probatum.nodes.shell.drive import Driver
+from probatum.nodes.shell.engine_rpc import EngineRpc
+from probatum.protocol.headers import Header, SignedHeader
+from probatum.protocol.messages import Message, Noted, Refused, Submit
+
+__all__ = ["EngineLink"]
+
+_SEAL_S: Final = 5.0
+_PATIENCE_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""Waits between two tries for one seal: an engine that starts has no RPC for some seconds."""
+_AGAIN_S: Final = 0.25
+_TELL_AFTER: Final = len(_PATIENCE_S)
+
+
+class EngineLink:
+    """Joins one application, its engine and the party's driver.
+
+    Attributes:
+        adapter: The application.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        genesis: Genesis,
+        socket: Path,
+        rpc_port: int,
+        report: Callable[[Report], None],
+    ) -> None:
+        """Open the application; `begin` opens its socket.
+
+        Args:
+            store: Where the chain is kept.
+            genesis: The genesis document.
+            socket: The path that the engine connects to.
+            rpc_port: Where the engine is asked, on this machine.
+            report: Is told what becomes of the engine.
+
+        Raises:
+            Fault: `store.*`.
+        """
+        self._store = store
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._committed = asyncio.Event()
+        self._counts: dict[int, int] = {}
+        self.adapter = Adapter(
+            store=store, genesis=genesis, write=self._write, told=self._take_note
+        )
+        self._socket = socket
+        self._rpc = EngineRpc(rpc_port)
+        self._report = report
+        self._server: Server | None = None
+        self._driver: Driver | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def begin(self, driver: Driver) -> None:
+        """Let the engine connect, and tell a driver of sealed blocks. Needs the event loop."""
+        self._driver = driver
+        self._server = Server(self.adapter, report=self._tell)
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._serve(self._server)), loop.create_task(self._seal())]
+        for task in self._tasks:
+            task.add_done_callback(self._finish)
+
+    async def converse(
+        self, endpoint: str, message: Message, timeout_s: float
+    ) -> AsyncGenerator[Message, None]:
+        """Hand a transaction to the engine: `Noted` if it waits there, else `Refused`.
+
+        Raises:
+            Misuse: `engine.no-such-message`.
+            Fault: `engine.*`.
+        """
+        if not isinstance(message, Submit):
+            raise Misuse("engine.no-such-message", f"{type(message).__name__} for {endpoint}")
+        try:
+            await self._hand_in(message.transaction, timeout_s)
+        except Refusal as refusal:
+            retryable = refusal.code == "mempool.full"
+            yield Refused(
+                code=refusal.code,
+                message=refusal.message[:2_000],
+                hint=refusal.hint[:2_000],
+                retryable=retryable,
+            )
+        else:
+            yield Noted()
+
+    async def _hand_in(self, transaction: bytes, timeout_s: float) -> None:
+        """Hand a transaction in; an engine that is being started is waited for."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        while True:
+            try:
+                return await self._rpc.hand_in(transaction, deadline - loop.time())
+            except Fault as fault:
+                left = deadline - loop.time() - _AGAIN_S
+                if fault.code != "engine.unreachable" or left <= 0:
+                    raise
+            await asyncio.sleep(_AGAIN_S)
+
+    async def close(self) -> None:
+        """Let the call that is under way come to its end, and hang up."""
+        tasks, self._tasks = self._tasks, []
+        if self._server is not None:
+            await self._server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._rpc.close()
+        self._thread.shutdown(wait=True)
+
+    # ------------------------------------------------------------------------------- the engine
+
+    async def _serve(self, server: Server) -> None:
+        await server.open(self._socket)
+        await server.wait()
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and self._driver is not None:
+            self._driver.fail(error)
+
+    def _tell(self, what: str, why: str) -> None:
+        level = "warning" if what == "refused" else "info"
+        self._report(Report(level, f"engine.{what}", f"the engine's connection: {what}, {why}"))
+
+    async def _write(self, rows: tuple[Row, ...]) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._store.commit, rows)
+
+    def _take_note(self, applied: Applied) -> None:
+        self._counts[applied.block.height] = len(applied.block.transactions)
+        self._committed.set()
+
+    # ------------------------------------------------------------------------------------ seals
+
+    async def _seal(self) -> None:
+        """Seal one header after the other, for ever."""
+        sealed = self.adapter.sealed
+        while True:
+            header = sealed.get_unsealed_header()
+            if header is None:
+                self._committed.clear()
+                await self._committed.wait()
+                continue
+            signed = await self._fetch(header)
+            await self._write(sealed.make_rows(signed))
+            sealed.advance(signed)
+            assert self._driver is not None, "begun with a driver"
+            count = self._counts.pop(header.height, 0)
+            self._driver.post(BlockFinal(header.height, count))
+
+    async def _fetch(self, header: Header) -> SignedHeader:
+        """Fetch a header's seal, until it is there."""
+        tries = 0
+        while True:
+            try:
+                signed = SignedHeader(
+                    header=header, seal=await self._rpc.get_seal(header.height, _SEAL_S)
+                )
+                check_subject(signed)
+            except (Fault, Refusal) as error:
+                tries += 1
+                if tries == _TELL_AFTER:
+                    self._report(
+                        Report(
+                            "warning",
+                            error.code,
+                            f"no seal for height {header.height} yet: {error.message}",
+                        )
+                    )
+                await asyncio.sleep(_PATIENCE_S[min(tries, len(_PATIENCE_S)) - 1])
+            else:
+                return signed
