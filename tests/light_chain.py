@@ -156,9 +156,10 @@ class LightChain:
         """The engine's header of a height, with its commit."""
         return make_seal(self.make_engine_header(height, **changes), self.get_voters(height), flags)
 
-    def sign(self, height, **changes):
+    def sign(self, height, flags=None, **changes):
         """A header of ours with its seal, which is of the engine's next height."""
-        return SignedHeader(header=self.headers[height], seal=self.make_seal(height + 1, **changes))
+        seal = self.make_seal(height + 1, flags, **changes)
+        return SignedHeader(header=self.headers[height], seal=seal)
 
     def seal(self, header):
         """Another header of ours, sealed by those whose turn it is."""

@@ -35,7 +35,7 @@ def doctor(
     Example: probatum doctor ./my-node
     """
     pointer = common.get_pointer()
-    ledger = common.ledger or (pointer.ledger if pointer else None)
+    ledger = common.get_ledger() if common.ledger or pointer else None
     findings = examine(node, ledger, common.find_trust_path())
     found = {finding.status for finding in findings}
     code = REFUSED if "fail" in found else WARNED if "warn" in found else OK

@@ -3,42 +3,65 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 from cyclopts import App, Parameter
 
 from probatum.cli.accounts import resolve_address
 from probatum.cli.amounts import format_units
+from probatum.cli.comparing import show_comparison
 from probatum.cli.describing import (
     describe_header,
     describe_record,
     describe_value,
     parse_state_key,
 )
+from probatum.cli.failures import OK
 from probatum.cli.output import print_facts, print_json, print_lines, print_table
 from probatum.cli.reading import get_header, get_value, list_records, take
 from probatum.cli.settings import DEFAULTS, Common, read_bounded
+from probatum.cli.trusting import (
+    describe_trust,
+    make_first_trust,
+    make_newer_trust,
+    save_trust,
+)
 from probatum.cli.wire import exchange
-from probatum.errors import Fault, Refusal
+from probatum.errors import Refusal
 from probatum.protocol import limits, records
+from probatum.protocol.headers import CommitSeal, KeySeal
 from probatum.protocol.hexes import bytes_from_hex, digest_from_hex
 from probatum.protocol.messages import GetOutcome, GetStatus, Outcome, Status, Submit
 from probatum.protocol.transactions.signed import compute_transaction_hash, decode_transaction
-from probatum.protocol.trust import encode_trust
+
+_SEALED: Final = {
+    KeySeal: "signed by the trusted key",
+    CommitSeal: "sealed by validators that the trust file leads to",
+}
 
 app = App(name="ledger", help="Read the ledger, with proofs.")
 
 
 @app.command
-def status(*, common: Common = DEFAULTS) -> None:
-    """Show how the full node is doing: its word, not proven."""
+def status(*, common: Common = DEFAULTS) -> int:
+    """Show how the full node is doing: its word, not proven.
+
+    With several full nodes, hold them against each other instead: who lags, who shows a header
+    that the trust file does not lead to. Exit code 1 unless all agree. Two proven headers that
+    contradict each other are kept in a file: they convict whoever sealed both.
+
+    Example: probatum ledger status --ledger http://a:8080 --ledger http://b:8080
+    """
+    if len(common.list_ledgers()) > 1:
+        return show_comparison(common)
     found = take(Status, exchange(common.get_ledger(), GetStatus()))
     facts: dict[str, Any] = describe_value(found)
     if common.json:
         print_json(facts)
     else:
         print_facts({name.replace("_", " "): value for name, value in facts.items()})
+    return OK
 
 
 @app.command
@@ -58,7 +81,7 @@ def header(
     print_facts({name.replace("_", " "): value for name, value in facts.items()})
     print_lines(
         (
-            "signed by the trusted key"
+            _SEALED[type(signed.seal)]
             if is_proven
             else "not checked: no trust file says whose signature to believe",
         )
@@ -71,24 +94,39 @@ def show_trust(
     output: Annotated[
         Path | None, Parameter(alias="-o", help="Write it to this file, for a stranger.")
     ] = None,
+    renew: Annotated[
+        bool,
+        Parameter(
+            help="Make a newer one of it, by any full node; in place without -o.", negative=""
+        ),
+    ] = False,
+    genesis: Annotated[
+        Path | None, Parameter(help="Make the first one of a genesis document instead.")
+    ] = None,
     common: Common = DEFAULTS,
 ) -> None:
-    """Show or copy the trust file in use: all that somebody needs to verify receipts.
+    """Show, copy, renew or make a trust file: all that somebody needs to verify receipts.
 
-    Whom to have it from is for each to decide; a network cannot vouch for itself.
+    Whom to have the first one from is for each to decide; a network cannot vouch for itself. One
+    that names validators has to be renewed before its trusting period is over; nobody has to be
+    believed for that, and several full nodes (--ledger, again and again) are held against each
+    other first.
 
     Example: probatum ledger trust -o trust.json
     """
-    trust = common.get_trust()
+    if genesis is not None:
+        trust = make_first_trust(genesis)
+    elif renew:
+        trust = make_newer_trust(common)
+        output = output or common.find_trust_path()
+    else:
+        trust = common.get_trust()
     if output is not None:
-        try:
-            output.write_bytes(encode_trust(trust) + b"\n")
-        except OSError as error:
-            raise Fault("ledger.unwritable", f"cannot write {output}: {error.strerror}") from None
+        save_trust(trust, output.expanduser())
     if common.json:
         print_json(trust)
     else:
-        facts = describe_value(trust)
+        facts = describe_trust(trust)
         print_facts({name.replace("_", " "): value for name, value in facts.items()})
 
 

@@ -51,7 +51,7 @@ class Common:
     Attributes:
         json: Print JSON for programs.
         gateway: Address of a gateway.
-        ledger: Address of a full node.
+        ledger: Addresses of full nodes.
         trust: The trust file: which chain, and whose signature makes a header true.
         api_key: The gateway's, where it wants one.
         home: Folder for accounts, receipts and packages.
@@ -63,7 +63,13 @@ class Common:
         str | None, Parameter(help="Address of a gateway.", env_var="PROBATUM_GATEWAY")
     ] = None
     ledger: Annotated[
-        str | None, Parameter(help="Address of a full node.", env_var="PROBATUM_LEDGER")
+        tuple[str, ...] | None,
+        Parameter(
+            help="Address of a full node; of several the first is asked, and `ledger status` "
+            "holds them against each other.",
+            env_var="PROBATUM_LEDGER",
+            negative="",
+        ),
     ] = None
     trust: Annotated[
         Path | None,
@@ -131,10 +137,15 @@ class Common:
     def get_ledger(self) -> str:
         """Get the full node's address. Raises Refusal `settings.no-network`."""
         if self.ledger:
-            return self.ledger.rstrip("/")
+            return self.ledger[0].rstrip("/")
         if (pointer := self.get_pointer()) is None:
             raise _no_network("full node", "--ledger", "PROBATUM_LEDGER")
         return pointer.ledger
+
+    def list_ledgers(self) -> tuple[str, ...]:
+        """List the full nodes that were named, or the one of this machine; as `get_ledger`."""
+        named = tuple(dict.fromkeys(one.rstrip("/") for one in self.ledger or ()))
+        return named or (self.get_ledger(),)
 
     def find_trust_path(self) -> Path | None:
         """Find the trust file, None if nobody named one."""

@@ -89,7 +89,7 @@ def make_case(runner, folder, payload=FIRST):
     path = folder / "trust.json"
     path.write_bytes(encode_trust(trust))
     return Prosecution(
-        common=Common(ledger="http://ledger", trust=path, home=folder),
+        common=Common(ledger=("http://ledger",), trust=path, home=folder),
         held=hold(payload),
         rival=None,
         params=Params(),

@@ -34,8 +34,12 @@ def test_a_running_network_is_found(tmp_path):
 
 def test_a_flag_beats_the_running_network(tmp_path):
     point(tmp_path)
-    common = Common(home=tmp_path, ledger="http://127.0.0.1:3/")
+    common = Common(
+        home=tmp_path, ledger=("http://127.0.0.1:3/", "http://127.0.0.1:4", "http://127.0.0.1:3")
+    )
     assert common.get_ledger() == "http://127.0.0.1:3"
+    assert common.list_ledgers() == ("http://127.0.0.1:3", "http://127.0.0.1:4")
+    assert Common(home=tmp_path).list_ledgers() == ("http://127.0.0.1:2",)
     # The trust file of the network here says nothing about a ledger elsewhere.
     assert common.find_trust_path() is None
 

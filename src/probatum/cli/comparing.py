@@ -1,0 +1,119 @@
+"""`probatum ledger status` of several full nodes: who agrees, who lags, who lies.
+
+Two proven headers of one height are kept in a file: they convict whoever sealed both. Must not
+know how headers are held against each other (`probatum.client.comparing`).
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final
+
+from probatum.cli.failures import OK, REFUSED
+from probatum.cli.output import print_json, print_lines, print_table
+from probatum.cli.settings import Common
+from probatum.cli.wire import exchange
+from probatum.client.comparing import Comparison, Told, compare_ledgers
+from probatum.errors import Fault
+from probatum.evidence.forks import Fork, encode_fork
+from probatum.protocol.hashing import sha256
+from probatum.protocol.headers import SignedHeader, compute_header_hash
+
+__all__ = ["show_comparison"]
+
+_WORDS: Final = {
+    "agrees": "agrees",
+    "differs": "shows another header than the others",
+    "lies": "LIES: shows what its network never sealed",
+    "forked": "shows a proven header that another proven one contradicts",
+    "behind": "is behind the trust file",
+    "silent": "could not be asked",
+}
+
+
+def show_comparison(common: Common) -> int:
+    """Hold the full nodes that were named against each other; the exit code says whether all agree.
+
+    Raises:
+        Refusal: as `compare_ledgers`, and for the trust file.
+        Fault: `ledger.unwritable` if evidence cannot be kept.
+    """
+    trust = common.find_trust()
+    now_ms = time.time_ns() // 1_000_000
+    found = compare_ledgers(common.list_ledgers(), exchange, trust, now_ms)
+    path = None if found.fork is None else _keep(common, found.fork)
+    agree = all(told.standing == "agrees" for told in found.told)
+    if common.json:
+        print_json(
+            {
+                "agree": agree,
+                "is_proven": trust is not None,
+                "height": found.height,
+                "nodes": [_describe(told) for told in found.told],
+                "evidence": None if path is None else str(path),
+            }
+        )
+        return OK if agree else REFUSED
+    print_table(
+        ("full node", "height", f"hash of {found.height}", "standing"),
+        (
+            (
+                told.endpoint,
+                "" if told.last is None else told.last.header.height,
+                "" if told.common is None else _hash(told.common)[:16],
+                _WORDS[told.standing],
+            )
+            for told in found.told
+        ),
+        empty="Nobody was asked.",
+    )
+    print_lines(f"{told.endpoint}: {told.why} [{told.code}]" for told in found.told if told.code)
+    print_lines(_conclude(found, agree=agree, is_proven=trust is not None, path=path))
+    return OK if agree else REFUSED
+
+
+def _describe(told: Told) -> dict[str, object]:
+    return {
+        "endpoint": told.endpoint,
+        "standing": told.standing,
+        "height": None if told.last is None else told.last.header.height,
+        "hash": None if told.common is None else _hash(told.common),
+        "code": told.code,
+        "why": told.why,
+    }
+
+
+def _hash(signed: SignedHeader) -> str:
+    return compute_header_hash(signed.header).hex()
+
+
+def _conclude(
+    found: Comparison, *, agree: bool, is_proven: bool, path: Path | None
+) -> tuple[str, ...]:
+    how = "proven by the trust file" if is_proven else "not proven: no trust file was named"
+    if agree:
+        return (f"all agree on the header of height {found.height}, {how}",)
+    lines = []
+    liars = [told.endpoint for told in found.told if told.standing == "lies"]
+    if liars:
+        lines.append(f"do not use {', '.join(liars)}: nothing that it shows is the ledger's")
+    if any(told.standing == "differs" for told in found.told):
+        lines.append("one of them lies; a trust file (--trust) tells which")
+    if path is not None:
+        lines += [
+            f"two headers of height {found.height} are sealed: kept in {path}",
+            "whoever sealed both broke the rules: send the file to the network's operators",
+        ]
+    return tuple(lines)
+
+
+def _keep(common: Common, fork: Fork) -> Path:
+    data = encode_fork(fork) + b"\n"
+    path = common.folder / "evidence" / f"fork-{sha256(data).hex()[:16]}.json"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise Fault("ledger.unwritable", f"cannot write {path}: {error.strerror}") from None
+    return path

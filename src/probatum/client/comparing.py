@@ -1,0 +1,159 @@
+"""Full nodes held against each other: who lags, who shows what its network never sealed.
+
+Each is asked for its last header and for headers of one height that all have. With a trust file
+every header is proven, so a liar is named by its own answers; two proven headers of one height are
+evidence against those who sealed both (`probatum.evidence.forks`), whoever showed them. Must not
+know how to reach anybody, nor how findings are printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, Literal, TypeAlias
+
+from probatum.consensus.trusting import believe, find_way
+from probatum.errors import Fault, ProbatumError, Refusal
+from probatum.evidence.forks import Fork, make_fork
+from probatum.protocol.headers import SignedHeader, compute_header_hash
+from probatum.protocol.messages import GetHeader, GotHeader, Message
+from probatum.protocol.trust import Trust
+
+__all__ = ["Ask", "Comparison", "Standing", "Told", "compare_ledgers"]
+
+Ask: TypeAlias = Callable[[str, Message], Message]
+"""Has a message answered by who is at an address; raises Refusal and Fault."""
+
+Standing: TypeAlias = Literal["agrees", "differs", "lies", "forked", "behind", "silent"]
+"""What came of one full node:
+
+    agrees   its header of the common height is the others'
+    differs  it is not, and nothing was proven, since there is no trust file
+    lies     it shows a header that the trust file does not lead to
+    forked   its header is proven, and so is another's that contradicts it
+    behind   it is at a lower height than what the trust file names
+    silent   it could not be asked
+"""
+
+_OF_OUR_OWN: Final = frozenset({"light.expired", "light.from-the-future"})
+"""Refusals that may come from the trust file or this machine's clock: nobody is named by them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What one full node showed.
+
+    Attributes:
+        last: Its last header, None if it showed none.
+        common: Its header of the height that all were compared at.
+        code: Why it is not believed, if it is not.
+        why: The same in words.
+    """
+
+    endpoint: str
+    standing: Standing
+    last: SignedHeader | None = None
+    common: SignedHeader | None = None
+    code: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What came of all of them.
+
+    Attributes:
+        height: The height that they were compared at, 0 if none was found.
+        told: In the order of their addresses as given.
+        fork: Two proven headers that contradict each other, if any were shown.
+    """
+
+    height: int
+    told: tuple[Told, ...]
+    fork: Fork | None
+
+
+def compare_ledgers(
+    endpoints: tuple[str, ...], ask: Ask, trust: Trust | None, now_ms: int
+) -> Comparison:
+    """Ask full nodes, and hold what they show against the trust file and each other.
+
+    Args:
+        endpoints: Their addresses.
+        ask: How to ask one.
+        trust: The trust file; without it headers are compared alone, and nobody is named.
+        now_ms: Unix time.
+
+    Raises:
+        Refusal: `light.expired`, `light.from-the-future`: about the trust file or the clock.
+    """
+    found = [_look(endpoint, 0, ask, trust, now_ms) for endpoint in endpoints]
+    heights = [told.last.header.height for told in found if told.last is not None]
+    if not heights:
+        return Comparison(height=0, told=tuple(found), fork=None)
+    height = min(heights)
+    told = tuple(
+        one if one.last is None else _show(one, one.last, height, ask, trust, now_ms)
+        for one in found
+    )
+    headers = [one.common for one in told if one.common is not None]
+    hashes = {compute_header_hash(signed.header) for signed in headers}
+    if len(hashes) <= 1:
+        return Comparison(height=height, told=told, fork=None)
+    split: Standing = "differs" if trust is None else "forked"
+    other = next(signed for signed in headers if signed.header != headers[0].header)
+    return Comparison(
+        height=height,
+        told=tuple(one if one.common is None else replace(one, standing=split) for one in told),
+        fork=None if trust is None else make_fork(headers[0], other),
+    )
+
+
+def _show(
+    told: Told, last: SignedHeader, height: int, ask: Ask, trust: Trust | None, now_ms: int
+) -> Told:
+    if last.header.height == height:
+        return replace(told, common=last)
+    seen = _look(told.endpoint, height, ask, trust, now_ms)
+    if seen.last is None and seen.standing == "behind":
+        # The trust file names a later height: what was compared so far has to do.
+        return told
+    return replace(told, standing=seen.standing, common=seen.last, code=seen.code, why=seen.why)
+
+
+def _look(endpoint: str, height: int, ask: Ask, trust: Trust | None, now_ms: int) -> Told:
+    """Ask for a header, the last one for height 0, and check it by what its node shows."""
+    try:
+        signed = _ask_header(endpoint, height, ask)
+    except ProbatumError as error:
+        return _tell(endpoint, "silent", error)
+    if trust is None:
+        return Told(endpoint=endpoint, standing="agrees", last=signed)
+    way = find_way(believe(trust), signed, now_ms)
+    try:
+        between = next(way)
+        while True:
+            try:
+                sent = _ask_header(endpoint, between, ask)
+            except ProbatumError as error:
+                # Not to show a header, for whatever reason, is no lie.
+                return _tell(endpoint, "silent", error)
+            between = way.send(sent)
+    except StopIteration:
+        return Told(endpoint=endpoint, standing="agrees", last=signed)
+    except Refusal as refusal:
+        if refusal.code in _OF_OUR_OWN:
+            raise
+        is_behind = refusal.code == "light.before-trust"
+        return _tell(endpoint, "behind" if is_behind else "lies", refusal)
+
+
+def _ask_header(endpoint: str, height: int, ask: Ask) -> SignedHeader:
+    reply = ask(endpoint, GetHeader(height=height))
+    if not isinstance(reply, GotHeader) or height not in {0, reply.header.header.height}:
+        raise Fault("client.wrong-reply", f"{endpoint} answered another question")
+    return reply.header
+
+
+def _tell(endpoint: str, standing: Standing, error: ProbatumError) -> Told:
+    return Told(endpoint=endpoint, standing=standing, code=error.code, why=error.message)

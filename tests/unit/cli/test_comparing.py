@@ -1,0 +1,170 @@
+"""`probatum ledger status` of several nodes, and `probatum ledger trust` renewed and made."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from probatum.cli import comparing, main, reading, trusting
+from probatum.consensus.trust_files import make_trust
+from probatum.consensus.trusting import make_header_check
+from probatum.errors import Fault
+from probatum.evidence.forks import check_fork, decode_fork
+from probatum.ledger.genesis import encode_genesis
+from probatum.protocol.messages import GetHeader, GotHeader
+from probatum.protocol.trust import decode_trust, encode_trust
+from tests.factories import make_trust as make_key_trust
+from tests.light_chain import PERIOD_MS, LightChain, get_now_ms, make_voters
+from tests.validators import make_test_validator_genesis
+
+SETS = {0: make_voters(range(4)), 5: make_voters(range(2, 6)), 9: make_voters(range(4, 8))}
+CHAIN = LightChain(SETS, length=14)
+FORK = LightChain(SETS, length=14, branch=b"another past")
+STRANGERS = LightChain({0: make_voters(range(20, 24))}, length=14)
+NODES = {"http://a:1": (CHAIN, 13), "http://b:1": (CHAIN, 12)}
+
+
+@pytest.fixture
+def desk(monkeypatch, tmp_path, capsys):
+    """A person with a trust file, at a table with full nodes."""
+    nodes = dict(NODES)
+    path = tmp_path / "trust.json"
+    path.write_bytes(encode_trust(CHAIN.make_trust(0)) + b"\n")
+    clock = [get_now_ms(15)]
+
+    def exchange(endpoint, message, **_):
+        if endpoint not in nodes:
+            raise Fault("wire.unreachable", f"nobody answers at {endpoint}")
+        assert isinstance(message, GetHeader)
+        chain, at = nodes[endpoint]
+        return GotHeader(header=chain.sign(message.height or at))
+
+    for page in (comparing, reading, trusting):
+        monkeypatch.setattr(page, "exchange", exchange, raising=page is not reading)
+        monkeypatch.setattr(page.time, "time_ns", lambda: clock[0] * 1_000_000)
+
+    def run(*words, trust=path, ledgers=None):
+        named = [word for one in ledgers or nodes for word in ("--ledger", one)]
+        trusted = ["--trust", str(trust)] if trust else []
+        code = main([*words, *named, *trusted, "--home", str(tmp_path)])
+        return code, capsys.readouterr()
+
+    run.nodes, run.path, run.clock, run.folder = nodes, path, clock, tmp_path
+    return run
+
+
+def test_nodes_that_agree(desk):
+    code, said = desk("ledger", "status")
+    assert code == 0
+    assert "all agree on the header of height 12, proven by the trust file" in said.out
+    code, said = desk("ledger", "status", "--json")
+    found = json.loads(said.out)
+    assert (code, found["agree"], found["height"], found["evidence"]) == (0, True, 12, None)
+    assert [node["height"] for node in found["nodes"]] == [13, 12]
+
+
+def test_the_liar_is_named(desk):
+    desk.nodes["http://c:1"] = (STRANGERS, 13)
+    code, said = desk("ledger", "status")
+    assert code == 1
+    assert "do not use http://c:1: nothing that it shows is the ledger's" in said.out
+    assert "light.too-little-trust" in said.out
+    code, said = desk("ledger", "status", "--json")
+    assert [node["standing"] for node in json.loads(said.out)["nodes"]] == [
+        "agrees",
+        "agrees",
+        "lies",
+    ]
+
+
+def test_two_proven_pasts_are_kept_as_evidence(desk):
+    desk.nodes["http://b:1"] = (FORK, 13)
+    code, said = desk("ledger", "status", "--json")
+    path = json.loads(said.out)["evidence"]
+    assert code == 1
+    fork = decode_fork(Path(path).read_bytes())
+    assert len(check_fork(fork, make_header_check(CHAIN.make_trust(12), get_now_ms(15)))) == 4
+    code, said = desk("ledger", "status")
+    assert path in said.out.replace("\n", "")
+    assert len(list((desk.folder / "evidence").iterdir())) == 1
+
+
+def test_without_a_trust_file_one_of_them_lies(desk):
+    desk.nodes["http://b:1"] = (FORK, 13)
+    code, said = desk("ledger", "status", trust=None)
+    assert code == 1
+    assert "one of them lies; a trust file (--trust) tells which" in said.out
+
+
+def test_a_silent_node_is_no_agreement(desk):
+    code, said = desk("ledger", "status", ledgers=[*NODES, "http://gone:1"])
+    assert code == 1
+    assert "could not be asked" in said.out
+
+
+def test_a_trust_file_is_renewed_in_place(desk):
+    code, said = desk("ledger", "trust", "--renew", "--json")
+    assert code == 0
+    assert decode_trust(desk.path.read_bytes()) == CHAIN.make_trust(13)
+    assert json.loads(said.out)["height"] == 13
+    # There is nothing newer yet.
+    code, said = desk("ledger", "trust", "--renew")
+    assert code == 1
+    assert "ledger.nothing-to-renew" in said.err
+
+
+def test_it_says_how_long_it_is_good_for(desk):
+    code, said = desk("ledger", "trust")
+    assert code == 0
+    assert "good until          2025-06-15 15:23 UTC" in said.out
+    assert "84e5610f9dcad9ac… (1)" in said.out
+
+
+def test_it_can_be_written_beside(desk):
+    fresh = desk.folder / "fresh.json"
+    assert desk("ledger", "trust", "--renew", "-o", str(fresh))[0] == 0
+    assert decode_trust(desk.path.read_bytes()) == CHAIN.make_trust(0)
+    assert decode_trust(fresh.read_bytes()) == CHAIN.make_trust(13)
+    assert [path.name for path in desk.folder.iterdir()] != []
+    assert not list(desk.folder.glob(".fresh*"))
+
+
+def test_no_trust_file_comes_of_nodes_that_disagree(desk):
+    desk.nodes["http://b:1"] = (STRANGERS, 13)
+    code, said = desk("ledger", "trust", "--renew")
+    assert code == 1
+    assert "ledger.no-agreement" in said.err
+    assert decode_trust(desk.path.read_bytes()) == CHAIN.make_trust(0)
+
+
+def test_an_expired_one_is_not_renewed(desk):
+    desk.clock[0] = CHAIN.make_trust(0).time_ms + PERIOD_MS
+    code, said = desk("ledger", "trust", "--renew", ledgers=["http://a:1"])
+    assert code == 1
+    assert "light.expired" in said.err
+
+
+def test_a_key_has_no_end(desk):
+    desk.path.write_bytes(encode_trust(make_key_trust()))
+    code, said = desk("ledger", "trust", "--renew", ledgers=["http://a:1"])
+    assert code == 1
+    assert "ledger.nothing-to-renew" in said.err
+
+
+def test_the_first_one_is_made_of_genesis(desk):
+    genesis = make_test_validator_genesis()
+    source, made = desk.folder / "genesis.json", desk.folder / "first.json"
+    source.write_bytes(encode_genesis(genesis) + b"\n")
+    words = ("ledger", "trust", "--genesis", str(source), "-o", str(made))
+    assert desk(*words, trust=None)[0] == 0
+    assert decode_trust(made.read_bytes()) == make_trust(genesis)
+
+
+def test_a_header_says_how_it_is_believed(desk):
+    code, said = desk("ledger", "header", ledgers=["http://a:1"])
+    assert code == 0
+    assert "sealed by validators that the trust file leads to" in said.out
+    code, said = desk("ledger", "header", "--json", ledgers=["http://a:1"])
+    found = json.loads(said.out)
+    assert (found["height"], found["engine_height"], found["is_proven"]) == (13, 14, True)
+    assert (found["signed_power"], found["total_power"]) == (4, 4)
