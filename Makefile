@@ -14,11 +14,12 @@ VENV ?= .venv
 BUDGET ?= 2h
 ARGS ?=
 DEMO ?=
+NETWORK_S ?= 600
 BIN := $(VENV)/bin
 export VENV
 export PYTHON
 
-.PHONY: help demo demo-chat cometbft test check nightly soak bench lock models environment environment-test clean
+.PHONY: help demo demo-chat cometbft network test check nightly soak bench lock models environment environment-test clean
 
 help: ## Say what there is
 	@echo "Probatum: an AI network where nobody has to be believed."
@@ -50,6 +51,11 @@ demo-chat: environment ## Talk with a language model, recheck it, kill its node 
 cometbft: environment ## Build CometBFT, the engine of several validators, once (Go >= 1.22.11)
 	@$(BIN)/python tools/cometbft.py
 
+network: environment cometbft ## The demo on a ledger that four validators keep (builds CometBFT)
+	@$(BIN)/python models/fetch.py magika
+	@$(if $(findstring --keep,$(ARGS)),,timeout --foreground $(NETWORK_S)) \
+		$(BIN)/probatum demo --validators 4 $(ARGS)
+
 check: environment-test ## Lint, types, import contracts
 	@$(BIN)/ruff format --check --quiet . || \
 		{ echo "Not formatted; $(BIN)/ruff format . does it." >&2; exit 1; }
@@ -59,10 +65,12 @@ check: environment-test ## Lint, types, import contracts
 
 test: check ## Everything that a change must pass
 	@$(BIN)/python models/fetch.py
+	@$(BIN)/python tools/cometbft.py --optional
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=5 $(ARGS)
 
 nightly: environment-test ## Long tests and endless seeds, BUDGET=2h; goes on where it stopped
 	@$(BIN)/python models/fetch.py
+	@$(BIN)/python tools/cometbft.py --optional
 	@$(BIN)/python tools/nightly.py --budget $(BUDGET)
 
 soak: environment-test ## Kill and restart under load for BUDGET=30m; ARGS='--of texts' for streams

@@ -130,7 +130,8 @@ class Shell:
         environment = {
             name: value
             for name, value in os.environ.items()
-            if name in {"LANG", "TMPDIR", "SSL_CERT_FILE"} or name.startswith("PIP_")
+            if name in {"LANG", "TMPDIR", "SSL_CERT_FILE", "PROBATUM_COMETBFT"}
+            or name.startswith("PIP_")
         }
         environment |= {
             "COLUMNS": "100",

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from tests.e2e.processes import find_processes, wait_for
+from tests.e2e.validators import need_cometbft
 
 pytestmark = pytest.mark.e2e
 
@@ -90,6 +91,30 @@ def test_acts_without_their_model_are_left_out_by_name(
     assert "4. Follow that answer back" in out
     assert "the package magika 1.0.3, by its SHA-256" in out
     assert "Summary: everything that was promised held" in out
+    assert list(temporary.iterdir()) == []
+
+
+def test_the_story_holds_on_a_ledger_of_validators(repository, magika_folder, temporary, tmp_path):
+    """What `make network` runs, with one model."""
+    need_cometbft()
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "magika").symlink_to(magika_folder.resolve())
+    words = ("--validators", "4", "--files", str(tmp_path / "models"))
+    process = start_demo(repository, temporary, *words)
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, out
+    for promised in (
+        "Kill a validator, and another",
+        "3 of 4 decide on",
+        "nothing is decided",
+        "all 4 level at height",
+        "sealed by",
+        "of 4 validators of chain",
+        "This receipt holds",
+        "Summary: everything that was promised held",
+    ):
+        assert promised in out, out
+    assert find_processes(temporary) == []
     assert list(temporary.iterdir()) == []
 
 

@@ -31,13 +31,16 @@ def demo(
     files: Annotated[
         Path, Parameter(help="Folder with the fetched models, one folder each (models/fetch.py).")
     ] = FETCHED,
+    validators: Annotated[
+        int, Parameter(help="How many keep the ledger, under CometBFT; 0: one process alone.")
+    ] = 0,
 ) -> int:
     """Watch a network answer, lose a node mid-request, and prove what it said; under a minute.
 
     It needs real models: `make demo` fetches them first. Acts whose model is not there are left
     out, and it says so; without magika there is no story.
     """
-    return run_demo(keep=keep, models=files)
+    return run_demo(keep=keep, models=files, validators=validators)
 
 
 @app.command

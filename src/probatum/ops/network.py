@@ -311,7 +311,8 @@ class Network:
         self._say(f"starting {len(self.validator_names)} validators under CometBFT")
         self._validators = prepare_validators(self._folder, self._say)
         self._ports = load_ports(self.path)
-        self._validators.start(time.monotonic() + START_S)
+        # Twice as many processes again, and the first blocks come after all of them.
+        self._validators.start(time.monotonic() + 2 * START_S)
         for name in self.validator_names:
             endpoint = self._validators.get_endpoint(name)
             self._endpoints[name] = endpoint

@@ -43,10 +43,10 @@ def make_go(tmp_path, version="go1.26.8", made=VERSION, code=0):
 
 def test_it_builds_once(page, tmp_path, capsys):
     make_go(tmp_path)
-    assert page.main() == 0
+    assert page.main([]) == 0
     built = tmp_path / ".cache/cometbft" / f"v{VERSION}" / "cometbft"
     assert str(built) in capsys.readouterr().out
-    assert page.main() == 0
+    assert page.main([]) == 0
     calls = (tmp_path / "log").read_text().splitlines()
     assert [call.split()[1] for call in calls] == ["env", "install"]
     assert all(call.startswith("local ") for call in calls)
@@ -55,16 +55,18 @@ def test_it_builds_once(page, tmp_path, capsys):
 
 
 def test_a_missing_go_is_named(page, capsys):
-    assert page.main() == 1
+    assert page.main([]) == 1
     said = capsys.readouterr().err
     assert "there is none" in said
     assert "1.22.11" in said
+    assert page.main(["--optional"]) == 0
+    assert "skipped" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("version", ["go1.22.10", "go1.22", "go1.9.7", "devel"])
 def test_a_go_that_is_too_old_is_named(page, tmp_path, capsys, version):
     make_go(tmp_path, version)
-    assert page.main() == 1
+    assert page.main([]) == 1
     said = capsys.readouterr().err
     assert "needs 1.22.11" in said
     assert "install" not in (tmp_path / "log").read_text()
@@ -73,15 +75,15 @@ def test_a_go_that_is_too_old_is_named(page, tmp_path, capsys, version):
 @pytest.mark.parametrize("version", ["go1.22.11", "go1.23", "go1.26.8", "go1.30rc1"])
 def test_a_go_that_is_new_enough_builds(page, tmp_path, version):
     make_go(tmp_path, version)
-    assert page.main() == 0
+    assert page.main([]) == 0
 
 
 def test_a_build_that_fails_leaves_nothing(page, tmp_path, capsys):
     make_go(tmp_path, made="0.38.24")
-    assert page.main() == 1
+    assert page.main([]) == 1
     assert "0.38.24" in capsys.readouterr().err
     make_go(tmp_path, code=1)
-    assert page.main() == 1
+    assert page.main([]) == 1
     assert "could not build" in capsys.readouterr().err or True
     assert list((tmp_path / ".cache/cometbft" / f"v{VERSION}").iterdir()) == []
 
@@ -89,6 +91,6 @@ def test_a_build_that_fails_leaves_nothing(page, tmp_path, capsys):
 def test_what_somebody_named_is_not_replaced(page, tmp_path, monkeypatch, capsys):
     make_go(tmp_path)
     monkeypatch.setenv(VARIABLE, str(tmp_path / "nowhere"))
-    assert page.main() == 1
+    assert page.main([]) == 1
     assert "nowhere" in capsys.readouterr().err
     assert not (tmp_path / "log").exists()

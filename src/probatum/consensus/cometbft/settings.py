@@ -36,7 +36,6 @@ _BODY_BYTES: Final = 2 * limits.TRANSACTION_BYTES
 """A transaction in base64, and what is around it."""
 _LOCAL_GOSSIP_MS: Final = 10
 _LOCAL_PROPOSE_MS: Final = 1_500
-_QUIET: Final = "consensus:info,p2p:error,state:info,*:error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +82,7 @@ def make_settings(settings: EngineSettings) -> str:
         "": [
             ("moniker", settings.moniker, "A name for people."),
             ("proxy_app", f"unix://{SOCKET}", "The application, seen from the home folder."),
-            ("log_level", _QUIET, "What happens to blocks, and errors."),
+            ("log_level", "error", "Each block would be two kilobytes otherwise."),
             ("log_format", "json", ""),
         ],
         "rpc": [

@@ -33,6 +33,7 @@ from probatum.ops.demo.packages import FETCHED, build_real
 from probatum.ops.demo.provenance import register_publisher, show_origin, sign_packages
 from probatum.ops.demo.stage import Stage
 from probatum.ops.demo.telling import Teller
+from probatum.ops.demo.validator_acts import can_lose_one, lose_validators
 from probatum.ops.network import Network, NetworkPlan
 from probatum.ops.up import catch_signals, describe, list_commands
 
@@ -51,12 +52,13 @@ PARAMS: Final = Params(
 )
 
 
-def run_demo(*, keep: bool = False, models: Path | None = None) -> int:
+def run_demo(*, keep: bool = False, models: Path | None = None, validators: int = 0) -> int:
     """Tell the story, in the main thread.
 
     Args:
         keep: Leave the network running until Ctrl-C.
         models: Folder with the fetched models, by `models/fetch.py`, one folder each.
+        validators: How many keep the ledger together, under CometBFT; 0 for one process alone.
 
     Returns:
         0 if everything held, 1 if something did not, 130 after Ctrl-C.
@@ -64,7 +66,7 @@ def run_demo(*, keep: bool = False, models: Path | None = None) -> int:
     console = Console(highlight=False)
     try:
         with catch_signals() as stop:
-            return _run(console, stop, models or FETCHED, keep=keep)
+            return _run(console, stop, models or FETCHED, validators, keep=keep)
     except KeyboardInterrupt:
         console.print("\nInterrupted; everything has been stopped and removed.")
         return 130
@@ -73,7 +75,9 @@ def run_demo(*, keep: bool = False, models: Path | None = None) -> int:
         return 1
 
 
-def _run(console: Console, stop: threading.Event, fetched: Path, *, keep: bool) -> int:
+def _run(
+    console: Console, stop: threading.Event, fetched: Path, validators: int, *, keep: bool
+) -> int:
     if not (fetched / MAGIKA / "model.onnx").is_file():
         raise Refusal(
             "demo.no-model",
@@ -84,13 +88,20 @@ def _run(console: Console, stop: threading.Event, fetched: Path, *, keep: bool) 
     with contextlib.ExitStack() as stack:
         made = tempfile.TemporaryDirectory(prefix="probatum-demo-", ignore_cleanup_errors=True)
         work = Path(stack.enter_context(made))
-        teller.act(f"Start a network: a ledger, {NODES} inference nodes, a gateway")
+        keepers = f"{validators} validators" if validators else "a ledger"
+        teller.act(f"Start a network: {keepers}, {NODES} inference nodes, a gateway")
         there = (MAGIKA, *(name for name in OTHERS if (fetched / name / "model.onnx").is_file()))
         packages = tuple(build_real(name, fetched / name, work / name) for name in there)
         signer = create_publisher_key(work / "publisher.json")
         sign_packages(packages, signer)
         folders = tuple(package.folder for package in packages)
-        plan = NetworkPlan(nodes=NODES, models=folders, block_interval_ms=BLOCK_MS, params=PARAMS)
+        plan = NetworkPlan(
+            nodes=NODES,
+            models=folders,
+            block_interval_ms=BLOCK_MS,
+            params=PARAMS,
+            validators=validators,
+        )
         network = stack.enter_context(Network.open(work / "network", plan))
         try:
             network.start()
@@ -152,6 +163,9 @@ def _tell(stage: Stage) -> str:
     show_origin(stage, asked, shown)
     teller.act("Kill a node in the middle of a request")
     killed, answer = lose_a_node(stage)
+    if can_lose_one(stage):
+        teller.act("Kill a validator, and another")
+        lose_validators(stage)
     teller.act("Ask the records who failed")
     find_blame(stage, killed, answer)
     teller.act("Verify the receipt of that answer, offline, as a stranger would")
@@ -180,8 +194,9 @@ def _sum_up(console: Console, stage: Stage, *, keep: bool) -> None:
         flags = f" --gateway {facts.gateway} --ledger {facts.ledger} --trust {facts.trust}"
         commands = list_commands("magika", flags)
     else:
+        target = "make network" if stage.network.validator_names else "make demo"
         commands = (
-            "make demo ARGS=--keep                  the same, and leave the network running",
+            f"{target} ARGS=--keep".ljust(39) + "the same, and leave the network running",
             "probatum demo package -o magika        a model as a package",
             "probatum up --model magika             a network of your own, until Ctrl-C",
             "probatum --help                        everything else",
