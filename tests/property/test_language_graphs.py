@@ -27,6 +27,7 @@ def draw_sizes(draw):
         "context": context,
         "norm_epsilon_bits": draw(st.integers(1, 0x7F7FFFFF)),
         "is_tied": draw(st.booleans()),
+        "qkv_bias": draw(st.booleans()),
         "stop_ids": tuple(sorted(stops)),
         "top_k": draw(st.integers(1, min(256, vocabulary))),
     }

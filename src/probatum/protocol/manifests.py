@@ -156,6 +156,7 @@ class TextModel(Document, frozen=True, kw_only=True):
         rule: How a token is chosen.
         top_k: Candidates at most.
         template: Path of the chat template among the package's files, absent if it has none.
+        qkv_bias: Whether a vector is added to queries, keys and values; absent if none is.
     """
 
     architecture: Literal["llama"]
@@ -173,6 +174,7 @@ class TextModel(Document, frozen=True, kw_only=True):
     rule: Literal["GUMBEL-1"]
     top_k: Annotated[int, Meta(ge=1, le=256)]
     template: PackagePath | None = None
+    qkv_bias: bool = False
 
 
 RELAY_END: Final = 256

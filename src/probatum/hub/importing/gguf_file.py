@@ -1,9 +1,9 @@
-"""Reads a GGUF file of llama type: llama.cpp's format, quantised or not.
+"""Reads a GGUF file of type llama or qwen2: llama.cpp's format, quantised or not.
 
-Weights are what the format's own reference makes of the stored blocks, in float32. The file holds
-the rows of queries and keys in another order (pairs side by side); they are put back into the
-order in which positions are rotated in halves. Source: the `gguf` library and llama.cpp's
-`convert_hf_to_gguf.py`.
+Weights are what the format's own reference makes of the stored blocks, in float32. A llama's file
+holds the rows of queries and keys in another order (pairs side by side); they are put back into the
+order in which positions are rotated in halves. Those of qwen2 lie so already. Source: the `gguf`
+library and llama.cpp's `convert_hf_to_gguf.py`.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ _WHOLE: Final = {
     "output_norm.weight": "model.norm.weight",
     "output.weight": "lm_head.weight",
 }
+_ARCHITECTURES: Final = frozenset({"llama", "qwen2"})
 _UNUSED: Final = frozenset({"rope_freqs.weight"})
 _STOPS: Final = ("eos_token_id", "eot_token_id", "eom_token_id")
 _FLOAT_BYTES: Final = 4
@@ -80,18 +81,18 @@ def read_gguf(path: Path, *, top_k: int) -> ModelSource:
 
 def _read_source(path: Path, reader: GGUFReader, top_k: int) -> ModelSource:
     facts = _Facts(reader)
-    if facts.get("general.architecture") != "llama":
+    if facts.architecture not in _ARCHITECTURES:
         raise refuse_source(
-            f"the architecture is {str(facts.get('general.architecture'))[:40]!r}",
-            "files of type llama can be imported",
+            f"the architecture is {facts.architecture[:40]!r}",
+            "files of types llama and qwen2 can be imported",
         )
-    if facts.get("llama.rope.scaling.type") not in {None, "none"} or any(
+    if facts.get_own("rope.scaling.type") not in {None, "none"} or any(
         tensor.name in _UNUSED for tensor in reader.tensors
     ):
         raise refuse_source("its positions are scaled (rope scaling), which is not done here")
     tensors = {tensor.name: tensor for tensor in reader.tensors}
     text = _read_sizes(facts, tensors, top_k)
-    base = facts.get("llama.rope.freq_base") or 10000.0
+    base = facts.get_own("rope.freq_base") or 10000.0
     if not isinstance(base, int | float) or not 1 <= base <= _BASE:
         raise refuse_source("the base of its positions is no number from 1 on")
     template = facts.get("tokenizer.chat_template")
@@ -99,7 +100,7 @@ def _read_source(path: Path, reader: GGUFReader, top_k: int) -> ModelSource:
         text=text,
         rope_base=float(base),
         weights={
-            _rename(name): _make_weight(tensor, _count_pairs(name, text))
+            _rename(name): _make_weight(tensor, 0 if text.qkv_bias else _count_pairs(name, text))
             for name, tensor in tensors.items()
         },
         tokenizer=_read_tokenizer(facts),
@@ -135,6 +136,11 @@ class _Facts:
 
     def __init__(self, reader: GGUFReader) -> None:
         self._fields = reader.fields
+        self.architecture = str(self.get("general.architecture"))
+
+    def get_own(self, key: str) -> Any:
+        """Get a value that files of this architecture say under its name."""
+        return self.get(f"{self.architecture}.{key}")
 
     def get(self, key: str) -> Any:
         """Get a value, None where the file says nothing."""
@@ -147,43 +153,44 @@ class _Facts:
             raise refuse_source(f"{key} cannot be read: {error}") from None
 
     def get_count(self, key: str) -> int:
-        """Get a number that the file must say."""
-        value = self.get(key)
+        """Get a number that files of this architecture must say."""
+        value = self.get_own(key)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise refuse_source(f"the file does not say {key} as one number")
+            raise refuse_source(f"the file does not say {self.architecture}.{key} as one number")
         return value
 
 
 def _read_sizes(facts: _Facts, tensors: dict[str, ReaderTensor], top_k: int) -> TextModel:
-    heads = facts.get_count("llama.attention.head_count")
-    width = facts.get_count("llama.embedding_length")
-    head_width = facts.get("llama.attention.key_length") or width // heads
-    rotated = facts.get("llama.rope.dimension_count") or head_width
-    if rotated != head_width or facts.get("llama.expert_count"):
+    heads = facts.get_count("attention.head_count")
+    width = facts.get_count("embedding_length")
+    head_width = facts.get_own("attention.key_length") or width // heads
+    rotated = facts.get_own("rope.dimension_count") or head_width
+    if rotated != head_width or facts.get_own("expert_count"):
         raise refuse_source("it rotates a part of a head only, or mixes experts")
     embedding = tensors.get("token_embd.weight")
     if embedding is None:
         raise refuse_source("the file holds no token_embd.weight")
-    epsilon = facts.get("llama.attention.layer_norm_rms_epsilon")
+    epsilon = facts.get_own("attention.layer_norm_rms_epsilon")
     stops = [facts.get(f"tokenizer.ggml.{name}") for name in _STOPS]
     ids = tuple(sorted({one for one in stops if isinstance(one, int)}))
     if not isinstance(epsilon, float) or not ids:
         raise refuse_source("it names no epsilon of its norms, or no token that ends an answer")
     sizes = TextModel(
         architecture="llama",
-        layers=facts.get_count("llama.block_count"),
+        layers=facts.get_count("block_count"),
         width=width,
         heads=heads,
-        kv_heads=facts.get("llama.attention.head_count_kv") or heads,
+        kv_heads=facts.get_own("attention.head_count_kv") or heads,
         head_width=head_width,
-        hidden=facts.get_count("llama.feed_forward_length"),
+        hidden=facts.get_count("feed_forward_length"),
         vocabulary=int(embedding.shape[1]),
-        context=facts.get_count("llama.context_length"),
+        context=facts.get_count("context_length"),
         norm_epsilon_bits=struct.unpack("<I", struct.pack("<f", epsilon))[0],
         is_tied="output.weight" not in tensors,
         stop_ids=ids,
         rule="GUMBEL-1",
         top_k=top_k,
+        qkv_bias=facts.architecture == "qwen2",
     )
     return check_sizes(sizes)
 

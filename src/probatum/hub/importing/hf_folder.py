@@ -1,5 +1,7 @@
 """Reads a Hugging Face folder of llama type: `config.json`, safetensors, tokenizer, template.
 
+Qwen2 is that type too, with biases of queries, keys and values.
+
 Weights in float32, float16 or bfloat16; the last two are widened, which is exact. Nothing of the
 folder is run, and no file but those named here is opened.
 """
@@ -34,6 +36,7 @@ from probatum.protocol.safetensors import PREFIX_BYTES, StoredTensor, decode_hea
 
 __all__ = ["read_folder"]
 
+_TYPES: Final = frozenset({"llama", "qwen2"})
 _CONFIG_BYTES: Final = limits.MIB
 _TOKENIZER_BYTES: Final = 24 * limits.MIB
 _SHARDS: Final = 64
@@ -62,6 +65,7 @@ class _Config(msgspec.Struct, frozen=True):
     tie_word_embeddings: bool = False
     attention_bias: bool = False
     mlp_bias: bool = False
+    use_sliding_window: bool = False
     hidden_act: str = "silu"
     eos_token_id: int | list[int] | None = None
 
@@ -131,13 +135,15 @@ def _find_base(config: _Config) -> float:
 
 
 def _read_sizes(config: _Config, folder: Path, top_k: int) -> TextModel:
-    if config.model_type != "llama" or config.hidden_act != "silu":
+    if config.model_type not in _TYPES or config.hidden_act != "silu":
         raise refuse_source(
             f"it is a {config.model_type[:40]} model with {config.hidden_act[:40]}",
-            "models of type llama with silu can be imported",
+            "models of types llama and qwen2 with silu can be imported",
         )
     if config.attention_bias or config.mlp_bias:
-        raise refuse_source("its projections have biases, which is not done here")
+        raise refuse_source("all its projections have biases, which is not done here")
+    if config.use_sliding_window:
+        raise refuse_source("its attention slides (use_sliding_window), which is not done here")
     generation = _read_json(folder / "generation_config.json", _Generation) or _Generation()
     said = [generation.eos_token_id, config.eos_token_id]
     stops = {one for each in said for one in (each if isinstance(each, list) else [each])}
@@ -161,6 +167,7 @@ def _read_sizes(config: _Config, folder: Path, top_k: int) -> TextModel:
         stop_ids=ids,
         rule="GUMBEL-1",
         top_k=top_k,
+        qkv_bias=config.model_type == "qwen2",
     )
     return check_sizes(sizes)
 

@@ -111,6 +111,9 @@ class Decoder:
         for number, layer in enumerate(self._weights.layers):
             h = kernel.norm(x, layer.attention_norm, self._epsilon)
             projected = kernel.multiply(h, layer.project, marks)
+            if layer.bias is not None:
+                projected += layer.bias
+                marks |= ~np.isfinite(projected).all(axis=1)
             mixed = kernel.attend(projected, parts, number, self._heads, marks)
             x = x + kernel.multiply(mixed, layer.merge, marks)
             h = kernel.norm(x, layer.feed_norm, self._epsilon)

@@ -49,6 +49,7 @@ class Layer:
     Attributes:
         attention_norm: Weights [D].
         project: Queries, keys and values below one another, [(Hq + 2 Hkv) d, D].
+        bias: Is added to what `project` makes, [(Hq + 2 Hkv) d]; None where nothing is.
         merge: [D, Hq d].
         feed_norm: Weights [D].
         expand: Gate above up, [2 F, D].
@@ -57,6 +58,7 @@ class Layer:
 
     attention_norm: Floats
     project: AnyMatrix
+    bias: Floats | None
     merge: AnyMatrix
     feed_norm: Floats
     expand: AnyMatrix
@@ -172,15 +174,23 @@ def _check_finite(name: str, array: Floats) -> None:
 
 def _make_layer(text: TextModel, number: int, stored: dict[str, _Stored]) -> Layer:
     names = [spec.name for spec in list_layer_weights(text, number)]
-    one, query, key, value, merge, two, gate, up, contract = names
+    one, query, key, value, *biases, merge, two, gate, up, contract = names
     return Layer(
         attention_norm=stored[one].array,
         project=_make_matrix(query, stored, key, value),
+        bias=_join_vectors(stored, *biases) if biases else None,
         merge=_make_matrix(merge, stored),
         feed_norm=stored[two].array,
         expand=_make_matrix(gate, stored, up),
         contract=_make_matrix(contract, stored),
     )
+
+
+def _join_vectors(stored: dict[str, _Stored], *names: str) -> Floats:
+    """See vectors that are neighbours in the file as one: nothing is copied."""
+    first: Floats = stored[names[0]].array
+    count = sum(len(stored[name].array) for name in names)
+    return np.lib.stride_tricks.as_strided(first, (count,), first.strides, writeable=False)
 
 
 def _make_matrix(name: str, stored: dict[str, _Stored], *joined: str) -> AnyMatrix:

@@ -14,7 +14,7 @@ MERGES = ["h e", "l l", "he ll"]
 TEMPLATE = "{% for m in messages %}<|start|>{{ m.content }}<|end|>{% endfor %}<|start|>"
 
 
-def make_weights(seed=0, *, tied=True, dtype=np.float32):
+def make_weights(seed=0, *, tied=True, biased=False, dtype=np.float32):
     """Weights by Hugging Face's names."""
     chance = np.random.default_rng(seed)
 
@@ -35,6 +35,12 @@ def make_weights(seed=0, *, tied=True, dtype=np.float32):
             f"{block}.mlp.up_proj.weight": draw(HIDDEN, WIDTH),
             f"{block}.mlp.down_proj.weight": draw(WIDTH, HIDDEN),
         }
+        if biased:
+            weights |= {
+                f"{block}.self_attn.q_proj.bias": draw(WIDTH),
+                f"{block}.self_attn.k_proj.bias": draw(KV_HEADS * HEAD),
+                f"{block}.self_attn.v_proj.bias": draw(KV_HEADS * HEAD),
+            }
     weights["model.norm.weight"] = draw(WIDTH)
     if not tied:
         weights["lm_head.weight"] = draw(len(TOKENS), WIDTH)
@@ -121,9 +127,9 @@ def write_gguf(path, weights, *, architecture="llama", quantise=None, facts=None
         writer.add_string(key, value)
     for name, weight in weights.items():
         stored, kind = weight, None
-        if name.endswith("q_proj.weight"):
+        if name.endswith("q_proj.weight") and architecture == "llama":
             stored = pair_rows(weight, HEADS)
-        if name.endswith("k_proj.weight"):
+        if name.endswith("k_proj.weight") and architecture == "llama":
             stored = pair_rows(weight, KV_HEADS)
         if quantise is not None and stored.ndim == 2:
             stored, kind = quantise(np.ascontiguousarray(stored))
@@ -143,5 +149,5 @@ def rename(name):
     }
     if name in whole:
         return whole[name]
-    _, _, layer, *kind, _ = name.split(".")
-    return f"blk.{layer}.{GGUF_NAMES['.'.join(kind)]}.weight"
+    _, _, layer, *kind, part = name.split(".")
+    return f"blk.{layer}.{GGUF_NAMES['.'.join(kind)]}.{part}"

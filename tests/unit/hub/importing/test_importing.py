@@ -271,6 +271,8 @@ def test_tables_are_cosines_and_sines():
         {"hidden_act": "gelu"},
         {"rope_scaling": {"rope_type": "llama3", "factor": 8.0}},
         {"attention_bias": True},
+        {"model_type": "qwen2"},
+        {"model_type": "qwen2", "use_sliding_window": True},
         {"eos_token_id": None},
         {"num_hidden_layers": 3},
         {"num_hidden_layers": 1},
@@ -294,6 +296,49 @@ def test_weights_that_are_no_numbers_are_refused_and_nothing_stays(tmp_path):
         write(read_folder(folder, top_k=8), tmp_path / "package")
     assert "not finite" in caught.value.message
     assert sorted(path.name for path in tmp_path.iterdir()) == ["hf"]
+
+
+def test_a_qwen2_is_a_llama_with_biases(tmp_path):
+    weights = make_weights(biased=True)
+    folder = write_folder(tmp_path / "hf", weights, config={"model_type": "qwen2"})
+    package = write(read_folder(folder, top_k=8), tmp_path / "package")
+    assert package.manifest.text.qkv_bias
+    check_text_meaning(package)
+    stored = safetensors.numpy.load_file(package.folder / "model.safetensors")
+    for name, weight in weights.items():
+        assert np.array_equal(stored[name], weight)
+    path = write_gguf(tmp_path / "tiny.gguf", weights, architecture="qwen2")
+    other = write(read_gguf(path, top_k=8), tmp_path / "other")
+    assert other.manifest.canonical == package.manifest.canonical
+    assert other.manifest.text == package.manifest.text
+    # The biases mean something, and a llama's file of them is none.
+    weights["model.layers.1.self_attn.k_proj.bias"][0] += 1
+    folder = write_folder(tmp_path / "changed", weights, config={"model_type": "qwen2"})
+    changed = write(read_folder(folder, top_k=8), tmp_path / "changed-package")
+    assert changed.manifest.canonical.digest != package.manifest.canonical.digest
+    folder = write_folder(tmp_path / "llama", weights)
+    with pytest.raises(Refusal, match="also holds"):
+        write(read_folder(folder, top_k=8), tmp_path / "none")
+
+
+def test_blocks_are_kept_beside_biases(tmp_path):
+    def quantise(rows):
+        kind = gguf.GGMLQuantizationType.Q8_0
+        if rows.shape[1] % 32:
+            return rows, None
+        return gguf.quants.quantize(rows, kind), kind
+
+    weights = make_weights(biased=True)
+    path = write_gguf(tmp_path / "q.gguf", weights, architecture="qwen2", quantise=quantise)
+    kept = write_text_package(
+        read_gguf(path, top_k=8), FACTS, tmp_path / "kept", lambda *_: None, keeps_blocks=True
+    )
+    widened = write(read_gguf(path, top_k=8), tmp_path / "widened")
+    assert kept.manifest.canonical == widened.manifest.canonical
+    check_text_meaning(kept)
+    opened = open_weights(kept.folder / "model.safetensors", kept.manifest.text)
+    parts = [weights[f"model.layers.0.self_attn.{one}_proj.bias"] for one in "qkv"]
+    assert np.array_equal(opened.layers[0].bias, np.concatenate(parts))
 
 
 @pytest.mark.parametrize("size", [0, 3, 100, 2000])

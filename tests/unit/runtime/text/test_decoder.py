@@ -8,12 +8,14 @@ from probatum.canon.trace.roots import compute_weight_root
 from probatum.errors import Misuse
 from probatum.runtime.text.cache import KeyValueCache, compute_cache_bytes
 from probatum.runtime.text.decoder import Decoder, Reading
+from probatum.runtime.text.kernels import make_kernel
 from probatum.runtime.text.pure import PureKernel
 from probatum.runtime.text.sampling import choose_token, make_rule
 from probatum.runtime.text.weights import open_weights
 from tests.unit.runtime.text.llamas import TINY, draw_weights, write_weights
 
 UNTIED = msgspec.structs.replace(TINY, is_tied=False, kv_heads=1, head_width=8, stop_ids=(2, 5))
+BIASED = msgspec.structs.replace(TINY, qkv_bias=True)
 ANSWER = 16
 NONCE = bytes(range(32))
 RULE = {"temperature": 0.8, "top_k": 12, "choice": 3}
@@ -57,9 +59,9 @@ class Model:
         return chosen.tolist(), bool(ended[0]), logits[0]
 
 
-@pytest.fixture(scope="module", params=["tied", "untied"])
+@pytest.fixture(scope="module", params=["tied", "untied", "biased"])
 def model(request, tmp_path_factory):
-    text = {"tied": TINY, "untied": UNTIED}[request.param]
+    text = {"tied": TINY, "untied": UNTIED, "biased": BIASED}[request.param]
     return Model(tmp_path_factory.mktemp("llama"), text)
 
 
@@ -206,3 +208,17 @@ def test_what_a_cache_has_no_room_for_is_not_written(model):
         with pytest.raises(Misuse) as caught:
             decoder.read([Reading(cache=cache, tokens=tokens, wanted=1)])
         assert caught.value.code == "text.no-room"
+
+
+@pytest.mark.parametrize("make", [PureKernel, make_kernel])
+def test_a_bias_that_makes_a_row_infinite_ends_the_text(tmp_path, make):
+    """Each summand is finite, and their rounded sum is not."""
+    tensors = dict(draw_weights(BIASED))
+    tensors["model.layers.1.self_attn.q_proj.weight"] *= np.float32(1e38)
+    tensors["model.layers.1.self_attn.q_proj.bias"][:] = np.finfo(np.float32).max
+    path = write_weights(tmp_path / "model.safetensors", list(tensors.items()))
+    kernel = make()
+    decoder = Decoder(open_weights(path, BIASED), kernel)
+    cache = KeyValueCache(BIASED, 8)
+    assert decoder.read([Reading(cache=cache, tokens=(1, 2, 3, 4), wanted=4)]) == [None]
+    kernel.close()

@@ -81,7 +81,9 @@ def group_weights(text: TextModel) -> tuple[tuple[WeightSpec, ...], ...]:
     groups: list[list[WeightSpec]] = []
     last = ""
     for spec in list_llama_weights(text):
-        joined = next((one for one in _JOINED for part in one if f".{part}." in spec.name), None)
+        joined = next(
+            (one for one in _JOINED for part in one if spec.name.endswith(f".{part}.weight")), None
+        )
         # Neighbours of one layer: the group's name has the layer's number in it.
         key = "" if joined is None else f"{spec.name.split('.')[2]} {joined[0]}"
         if key and key == last:

@@ -203,7 +203,11 @@ class _Llama:
         return emit("Dot", self._norm(last, "model.norm"), head)
 
     def _project(self, x: Value, name: str) -> Value:
-        return self._build.emit("Dot", x, self._weights[f"{name}.weight"])
+        """Multiply by a matrix; what is added to that, if something is, is added rounded."""
+        emit = self._build.emit
+        product = emit("Dot", x, self._weights[f"{name}.weight"])
+        bias = self._weights.get(f"{name}.bias")
+        return product if bias is None else emit("Add", product, bias)
 
     def _norm(self, x: Value, name: str) -> Value:
         """X over the root of its mean square and epsilon, times a weight."""

@@ -22,21 +22,24 @@ class WeightSpec:
 
 
 def list_layer_weights(text: TextModel, layer: int) -> tuple[WeightSpec, ...]:
-    """List the nine weights of one layer, in order."""
+    """List the weights of one layer, in order: nine, or twelve where there are biases."""
     width, hidden = text.width, text.hidden
     queries, keys = text.heads * text.head_width, text.kv_heads * text.head_width
     shapes: tuple[tuple[str, tuple[int, ...]], ...] = (
-        ("input_layernorm", (width,)),
-        ("self_attn.q_proj", (queries, width)),
-        ("self_attn.k_proj", (keys, width)),
-        ("self_attn.v_proj", (keys, width)),
-        ("self_attn.o_proj", (width, queries)),
-        ("post_attention_layernorm", (width,)),
-        ("mlp.gate_proj", (hidden, width)),
-        ("mlp.up_proj", (hidden, width)),
-        ("mlp.down_proj", (width, hidden)),
+        ("input_layernorm.weight", (width,)),
+        ("self_attn.q_proj.weight", (queries, width)),
+        ("self_attn.k_proj.weight", (keys, width)),
+        ("self_attn.v_proj.weight", (keys, width)),
+        *((("self_attn.q_proj.bias", (queries,)),) if text.qkv_bias else ()),
+        *((("self_attn.k_proj.bias", (keys,)),) if text.qkv_bias else ()),
+        *((("self_attn.v_proj.bias", (keys,)),) if text.qkv_bias else ()),
+        ("self_attn.o_proj.weight", (width, queries)),
+        ("post_attention_layernorm.weight", (width,)),
+        ("mlp.gate_proj.weight", (hidden, width)),
+        ("mlp.up_proj.weight", (hidden, width)),
+        ("mlp.down_proj.weight", (width, hidden)),
     )
-    return tuple(WeightSpec(f"model.layers.{layer}.{name}.weight", shape) for name, shape in shapes)
+    return tuple(WeightSpec(f"model.layers.{layer}.{name}", shape) for name, shape in shapes)
 
 
 def list_llama_weights(text: TextModel) -> tuple[WeightSpec, ...]:

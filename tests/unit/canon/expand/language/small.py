@@ -90,7 +90,10 @@ def compute_logits(text, weights, ids):
     for layer in range(text.layers):
         at = f"model.layers.{layer}."
         h = norm(x, at + "input_layernorm")
-        q, k, v = (h @ w[f"{at}self_attn.{one}_proj.weight"].T for one in "qkv")
+        q, k, v = (
+            h @ w[f"{at}self_attn.{one}_proj.weight"].T + w.get(f"{at}self_attn.{one}_proj.bias", 0)
+            for one in "qkv"
+        )
         mixed = np.zeros((len(ids), text.heads * d))
         for head in range(text.heads):
             shared = head // (text.heads // text.kv_heads)

@@ -81,7 +81,14 @@ def test_the_weights_of_the_file_come_first(model):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"is_tied": False}, {"kv_heads": 4}, {"kv_heads": 1, "head_width": 6}]
+    "changes",
+    [
+        {},
+        {"is_tied": False},
+        {"qkv_bias": True},
+        {"kv_heads": 4},
+        {"kv_heads": 1, "head_width": 6},
+    ],
 )
 def test_logits_are_those_of_float64(changes):
     model = Model(**changes)
