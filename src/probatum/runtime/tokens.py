@@ -37,8 +37,13 @@ LONGEST: Final = 8_192
 _PART_BYTES: Final = 2 * limits.MIB
 _WORD_CHARS: Final = 1_000
 _DEPTH: Final = 32
-_HARMLESS: Final = frozenset({" {2,}", r"\s+", r"\s", " "})
-"""Regular expressions that published tokenizers bring and that cannot backtrack."""
+_QWEN2: Final = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+"""How Qwen2 cuts text into words: it goes back over white space alone, and once."""
+_HARMLESS: Final = frozenset({" {2,}", r"\s+", r"\s", " ", _QWEN2})
+"""Regular expressions that published tokenizers bring and that do not backtrack at length."""
 _MODELS: Final = frozenset({"BPE", "Unigram", "WordLevel", "WordPiece"})
 
 

@@ -1,8 +1,8 @@
 """Makes a `tokenizer.json` out of the vocabulary in a GGUF file.
 
-Byte-pair vocabularies alone, and those ways of cutting text into words that the tokenizers library
-has built in: a regular expression of a stranger's can take for ever (`probatum.runtime.tokens`
-refuses it too).
+Byte-pair vocabularies alone, and ways of cutting text into words that the tokenizers library has
+built in, or that take no longer: a regular expression of a stranger's can take for ever
+(`probatum.runtime.tokens` refuses it too).
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from probatum.hub.importing.sources import refuse_source
 __all__ = ["Vocabulary", "make_tokenizer"]
 
 _CONTROL: Final = 3
-_SPLITTINGS: Final = frozenset({"gpt-2", "smollm"})
+_SPLITTINGS: Final = frozenset({"gpt-2", "smollm", "qwen2"})
+_QWEN2_WORDS: Final = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +50,11 @@ def make_tokenizer(vocabulary: Vocabulary) -> bytes:
     """
     from tokenizers import (  # noqa: PLC0415 - costs start-up
         AddedToken,
+        Regex,
         Tokenizer,
         decoders,
         models,
+        normalizers,
         pre_tokenizers,
     )
 
@@ -66,12 +72,18 @@ def make_tokenizer(vocabulary: Vocabulary) -> bytes:
     cut: Any = pre_tokenizers.ByteLevel(add_prefix_space=False)
     if vocabulary.splitting == "smollm":
         cut = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), cut])
+    if vocabulary.splitting == "qwen2":
+        words = pre_tokenizers.Split(Regex(_QWEN2_WORDS), "isolated")
+        whole = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        cut = pre_tokenizers.Sequence([words, whole])
     places = {token: number for number, token in enumerate(vocabulary.tokens)}
     try:
         tokenizer = Tokenizer(models.BPE(vocab=places, merges=merges))
     except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
         raise refuse_source(f"its vocabulary does not fit together: {error}") from None
     tokenizer.pre_tokenizer = cut
+    if vocabulary.splitting == "qwen2":
+        tokenizer.normalizer = normalizers.NFC()
     tokenizer.decoder = decoders.ByteLevel()
     special = [
         AddedToken(token, special=True, normalized=False)
