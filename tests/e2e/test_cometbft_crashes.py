@@ -148,7 +148,7 @@ def test_a_node_that_went_astray_is_taken_back_a_block_and_follows(program, tmp_
             assert engine.is_running
             assert (await engine.ask("health"))["result"] == {}
 
-            engine.stop()
+            await asyncio.to_thread(engine.stop)  # it may be waiting for an answer of ours
             await servers[3].close()
             await asyncio.to_thread(roll_back, engine)
             stray.store.commit(stray.inner.tip.make_rollback_rows())
