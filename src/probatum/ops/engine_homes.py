@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 from probatum.consensus.cometbft.genesis import (
     ENGINE_GENESIS_BYTES,
@@ -43,27 +41,24 @@ from probatum.consensus.cometbft.settings import (
 from probatum.errors import Fault, Refusal
 from probatum.ledger.genesis import Genesis
 from probatum.nodes.shell.config import read_small_file
+from probatum.nodes.shell.engine_files import ENGINE_FOLDER, get_rpc_port
 from probatum.nodes.shell.keys import read_private, save_private
-from probatum.ops.engine_process import ENGINE
 from probatum.protocol.ed25519 import OperatingSigner
 
 __all__ = [
     "check_engine_home",
     "create_engine_keys",
     "get_node_id",
-    "get_rpc_port",
     "is_engine_home",
     "load_validator_key",
     "move_engine",
     "write_engine_home",
 ]
 
-_PORT: Final = re.compile(r"^tcp://[^/]*:([0-9]{1,5})\Z")
-
 
 def is_engine_home(home: Path) -> bool:
     """Whether a full node's home has an engine of its own beside it."""
-    return (home / ENGINE / "config").is_dir()
+    return (home / ENGINE_FOLDER / "config").is_dir()
 
 
 def create_engine_keys(home: Path) -> OperatingSigner:
@@ -79,7 +74,7 @@ def create_engine_keys(home: Path) -> OperatingSigner:
     voter, node = OperatingSigner(os.urandom(32)), OperatingSigner(os.urandom(32))
     save_private(_config(home) / "priv_validator_key.json", encode_validator_key(voter))
     save_private(_config(home) / "node_key.json", encode_node_key(node))
-    save_private(home / ENGINE / "data" / "priv_validator_state.json", START_STATE)
+    save_private(home / ENGINE_FOLDER / "data" / "priv_validator_state.json", START_STATE)
     return voter
 
 
@@ -122,24 +117,6 @@ def move_engine(home: Path, *, p2p_port: int, rpc_port: int, peers: tuple[Peer, 
         _write(_config(home) / "config.toml", changed.encode())
 
 
-def get_rpc_port(home: Path) -> int:
-    """Get the port at which this machine can ask an engine.
-
-    Raises:
-        Refusal: `config.missing`, `config.malformed`, `engine.bad-config`.
-        Fault: `config.unreadable`.
-    """
-    said = read_setting(_read_config(home), "rpc", "laddr")
-    found = _PORT.match(said) if isinstance(said, str) else None
-    if found is None:
-        raise Refusal(
-            "engine.bad-config",
-            f"{home}: rpc.laddr of CometBFT's config.toml is {said!r:.60}",
-            hint='write laddr = "tcp://127.0.0.1:26657" under [rpc]',
-        )
-    return int(found[1])
-
-
 def check_engine_home(home: Path, genesis: Genesis) -> None:
     """Check what an engine would start with: keys nobody else may read, genesis, socket.
 
@@ -163,7 +140,7 @@ def check_engine_home(home: Path, genesis: Genesis) -> None:
 
 
 def _config(home: Path) -> Path:
-    return home / ENGINE / "config"
+    return home / ENGINE_FOLDER / "config"
 
 
 def _read_config(home: Path) -> str:

@@ -23,9 +23,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-__all__ = ["ENGINE", "main"]
+__all__ = ["main"]
 
-ENGINE: Final = "engine"
+_ENGINE: Final = "engine"
 """The engine's own folder, within a full node's home."""
 EXIT_ORPHAN: Final = 75
 EXIT_NOT_STARTED: Final = 69
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         # From the home: the socket's name is seen from there, and short.
         engine = subprocess.Popen(  # noqa: S603 - the program that the operator chose
-            [said.program, "start", "--home", ENGINE],
+            [said.program, "start", "--home", _ENGINE],
             cwd=said.home,
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr.fileno(),

@@ -17,8 +17,9 @@ from probatum.client.proofs import check_now
 from probatum.errors import Fault, ProbatumError, Refusal
 from probatum.ledger.genesis import GENESIS_BYTES, decode_genesis
 from probatum.nodes.shell.config import read_small_file
+from probatum.nodes.shell.engine_files import get_rpc_port
 from probatum.ops.cometbft import VERSION, find_cometbft
-from probatum.ops.engine_homes import check_engine_home, get_rpc_port, load_validator_key
+from probatum.ops.engine_homes import check_engine_home, load_validator_key
 from probatum.ops.engine_status import AppState, read_app_state, read_status
 from probatum.ops.findings import Finding, from_error
 from probatum.ops.inspect_ledger import make_desk

@@ -13,9 +13,10 @@ from typing import Final
 
 from probatum.ledger.genesis import GENESIS_BYTES, decode_genesis
 from probatum.nodes.shell.config import FullConfig, load_config, read_small_file
+from probatum.nodes.shell.engine_files import get_rpc_port
 from probatum.ops.children import Children
 from probatum.ops.cometbft import find_cometbft
-from probatum.ops.engine_homes import check_engine_home, get_rpc_port
+from probatum.ops.engine_homes import check_engine_home
 from probatum.ops.up import catch_signals
 from probatum.ops.validators import Validator, Validators
 

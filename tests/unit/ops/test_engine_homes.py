@@ -10,11 +10,11 @@ import pytest
 from probatum.consensus.cometbft.settings import EngineSettings, Peer, read_setting
 from probatum.errors import Fault, Refusal
 from probatum.ledger.genesis import make_validator_genesis
+from probatum.nodes.shell.engine_files import get_rpc_port
 from probatum.ops.engine_homes import (
     check_engine_home,
     create_engine_keys,
     get_node_id,
-    get_rpc_port,
     is_engine_home,
     load_validator_key,
     move_engine,

@@ -26,12 +26,9 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setattr(engines, "_POLL_S", 0.01)
     network = open_folder(tmp_path / "network", NetworkPlan(nodes=1, validators=2))
     network.close()
-    return network.get_home("validator-1")
-
-
-def place(home):
-    path = home / "engine/config/config.toml"
+    path = network.get_home("validator-1") / "engine/config/config.toml"
     path.write_text(path.read_text().replace("127.0.0.1:0", "127.0.0.1:9"))
+    return network.get_home("validator-1")
 
 
 def by_check(findings):
@@ -62,7 +59,6 @@ def test_an_engine_that_answers_and_stands_still_is_not_well(home, monkeypatch):
 
 
 def test_an_engine_that_does_not_run_is_told(home):
-    place(home)
     row = by_check(inspect_engine(home))["block time"]
     assert row.status == "fail"
     assert "engine.unreachable" in row.detail
