@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -182,3 +183,10 @@ def decide(wires, witness, stranger, seats):
 @given(seed=st.integers(0, 2**32 - 1))
 def test_hostile_bytes_are_answered_and_change_nothing_else(seed):
     asyncio.run(play(seed, 30))
+
+
+@pytest.mark.nightly
+@settings(max_examples=500, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_hostile_bytes_through_a_night(seed):
+    asyncio.run(play(seed, 200))
