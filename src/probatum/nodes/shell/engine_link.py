@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from probatum.consensus.cometbft.adapter import Adapter
-from probatum.consensus.cometbft.light.seals import check_subject
+from probatum.consensus.cometbft.light.seals import seal_header
 from probatum.consensus.cometbft.server import Server
 from probatum.consensus.cometbft.tip import Applied
 from probatum.consensus.engine import Row, Store
@@ -182,10 +182,7 @@ class EngineLink:
         tries = 0
         while True:
             try:
-                signed = SignedHeader(
-                    header=header, seal=await self._rpc.get_seal(header.height, _SEAL_S)
-                )
-                check_subject(signed)
+                signed = seal_header(header, await self._rpc.get_seal(header.height, _SEAL_S))
             except (Fault, Refusal) as error:
                 tries += 1
                 if tries == _TELL_AFTER:

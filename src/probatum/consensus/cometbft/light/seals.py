@@ -6,13 +6,38 @@ of our header H. Must not know how the engine's header came to be believed (`sta
 
 from __future__ import annotations
 
+from probatum.consensus.cometbft.light.commits import check_commit, drop_odd_votes
 from probatum.consensus.cometbft.light.states import LightState, advance
 from probatum.errors import Refusal
 from probatum.protocol.commits import compute_engine_chain_id
-from probatum.protocol.headers import CommitSeal, SignedHeader, compute_header_hash
+from probatum.protocol.headers import CommitSeal, Header, SignedHeader, compute_header_hash
 from probatum.protocol.trust import CommitTrust, check_chain
 
-__all__ = ["check_sealed", "check_subject"]
+__all__ = ["check_sealed", "check_subject", "seal_header"]
+
+
+def seal_header(header: Header, seal: CommitSeal) -> SignedHeader:
+    """Seal a header of ours by what its engine gave, so that every light client takes it.
+
+    Votes that the engine counted and the strict rule refuses are left out: otherwise one validator
+    could make light clients refuse a block that was decided.
+
+    Args:
+        header: Ours.
+        seal: The engine's next header, its commit and its set, as they came.
+
+    Raises:
+        Refusal: as `check_subject` and `commits.check_commit`: the engine may give another commit
+            later, so try again.
+    """
+    signed = SignedHeader(header=header, seal=seal)
+    check_subject(signed)
+    try:
+        check_commit(seal)
+    except Refusal:
+        signed = SignedHeader(header=header, seal=drop_odd_votes(seal))
+        check_commit(check_subject(signed))
+    return signed
 
 
 def check_subject(signed: SignedHeader) -> CommitSeal:
