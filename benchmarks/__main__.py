@@ -21,6 +21,7 @@ NAMES = (
     "canon",
     "door_overhead",
     "exact_serving",
+    "ledger_growth",
     "ledger_throughput",
     "light_client",
     "receipt_verification",

@@ -20,6 +20,7 @@ from probatum.protocol.ed25519 import OperatingSigner
 from probatum.protocol.encoding import encode
 from probatum.protocol.hashing import sha256
 from probatum.protocol.headers import Header, KeySeal, SignedHeader, compute_header_hash
+from probatum.protocol.mapproof import StateProof
 from probatum.protocol.merkle import MerkleLog, leaf_hash
 from probatum.protocol.parties import Party
 from probatum.protocol.primitives import (
@@ -132,11 +133,23 @@ def make_chain(length: int, *, fork: bytes = b"", first: SignedHeader | None = N
     return headers[bool(first) :]
 
 
-def make_state(records: dict[bytes, bytes]) -> MerkleMap:
+class KnownState:
+    """A state map together with the records that it is of."""
+
+    def __init__(self, tree: MerkleMap, records: dict[bytes, bytes]) -> None:
+        self.root = tree.root
+        self._tree = tree
+        self.records = records
+
+    def prove(self, key: bytes) -> StateProof:
+        return self._tree.prove(key, self.records.get(key))
+
+
+def make_state(records: dict[bytes, bytes]) -> KnownState:
     store = MemoryNodeStore()
     update = MerkleMap(store).update(records)
     store.commit(update)
-    return MerkleMap(store, update.root)
+    return KnownState(MerkleMap(store, update.root), dict(records))
 
 
 def make_tensor(name: str = "x", values: bytes = b"\x01\x02\x03\x04") -> Tensor:
@@ -242,7 +255,7 @@ class Made:
     bundle: Bundle
     facts: RequestFacts
     log: MerkleLog = field(repr=False)
-    state: MerkleMap | None = field(repr=False)
+    state: KnownState | None = field(repr=False)
 
     @property
     def data(self) -> bytes:
@@ -338,7 +351,7 @@ def make_log_record(node: Actor, log: MerkleLog, **changes) -> LogRecord:
     return LogRecord(**(fields | changes))
 
 
-def make_settled_state(node, signers, log, log_changes, key_changes) -> MerkleMap:
+def make_settled_state(node, signers, log, log_changes, key_changes) -> KnownState:
     records = {
         get_log_key(node.account, 0): encode(make_log_record(node, log, **log_changes)),
         b"supply": b"filler",

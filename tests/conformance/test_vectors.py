@@ -115,5 +115,5 @@ def test_state_maps(vector):
     for text in vector["proofs"]:
         proof = decode_document(mapproof.StateProof, text.encode(), limit_bytes=100_000)
         key = unhex(proof.key)
-        assert MerkleMap(store, update.root).prove(key) == proof
+        assert MerkleMap(store, update.root).prove(key, values.get(key)) == proof
         assert mapproof.check_state_proof(update.root.digest, key, proof) == values.get(key)

@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probatum.errors import Refusal
+from probatum.ledger import statemap
+from probatum.ledger.pages import make_leaf
 from probatum.ledger.statemap import MemoryNodeStore, MerkleMap
 from probatum.protocol import limits
 from probatum.protocol.encoding import decode_document, encode_document
@@ -22,7 +24,7 @@ KEYS = st.integers(0, 60).map(lambda number: b"k%d" % number)
 CHANGES = st.dictionaries(KEYS, st.none() | st.binary(max_size=4), max_size=40)
 
 
-def define_root(model):
+def define_tree(leaves):
     """Root by the definition: split at the first bit in which key hashes differ."""
 
     def build(leaves, bit):
@@ -35,8 +37,11 @@ def define_root(model):
             return build(leaves, bit + 1)
         return compute_inner(bit, build(halves[0], bit + 1), build(halves[1], bit + 1))
 
-    leaves = [(sha256(key), sha256(value)) for key, value in model.items()]
     return build(leaves, 0) if leaves else EMPTY_MAP_ROOT
+
+
+def define_root(model):
+    return define_tree([(sha256(key), sha256(value)) for key, value in model.items()])
 
 
 @settings(max_examples=80, deadline=None)
@@ -55,12 +60,12 @@ def test_map_and_model_agree(blocks):
             else:
                 model[key] = value
         assert tree.root.digest == define_root(model)
-        assert dict(tree.iterate()) == model
+        hashes = {sha256(key): sha256(value) for key, value in model.items()}
+        assert list(tree.iterate()) == sorted(hashes.items())
         for number in range(0, 61, 5):
             key = b"k%d" % number
-            assert tree.get(key) == model.get(key)
             for version, state in ((tree, model), (before, old_model)):
-                proof = version.prove(key)
+                proof = version.prove(key, state.get(key))
                 travelled = decode_document(
                     StateProof, encode_document(proof), limit_bytes=limits.BUNDLE_BYTES
                 )
@@ -88,7 +93,7 @@ def test_altered_proofs_are_refused(numbers, asked, data):
     update = MerkleMap(store).update({b"k%d" % number: b"v%d" % number for number in numbers})
     store.commit(update)
     tree, key = MerkleMap(store, update.root), b"k%d" % asked
-    root, proof = update.root.digest, tree.prove(key)
+    root, proof = update.root.digest, tree.prove(key, b"v%d" % asked if asked in numbers else None)
     altered = [
         msgspec.structs.replace(proof, value="ff", other=None),
         msgspec.structs.replace(proof, value=None, other=("11" * 32, "22" * 32)),
@@ -118,7 +123,7 @@ def test_a_present_key_cannot_be_shown_absent(numbers, data):
     store.commit(update)
     tree = MerkleMap(store, update.root)
     victim, other = data.draw(st.permutations(sorted(numbers)))[:2]
-    proof = tree.prove(b"k%d" % other)
+    proof = tree.prove(b"k%d" % other, b"v")
     forged = StateProof(
         key=(b"k%d" % victim).hex(),
         other=(sha256(b"k%d" % other).hex(), sha256(b"v").hex()),
@@ -146,3 +151,36 @@ def test_loose_fields_are_refused(key, value, other, steps):
     proof = StateProof(key=key.hex(), value=value, other=other, steps=steps)
     with pytest.raises(Refusal):
         check_state_proof(bytes(31) + b"\1", key, proof)
+
+
+NEAR = st.tuples(st.integers(0, 3), st.integers(0, 6), st.integers(0, 3)).map(
+    lambda parts: bytes([parts[0] << 6]) + bytes(parts[1]) + bytes([parts[2] << 2]) + bytes(32)
+)
+"""Key hashes that share long beginnings, as no two real keys do."""
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.dictionaries(NEAR.map(lambda text: text[:32]), st.none() | st.binary(max_size=1)),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_hashes_that_share_long_beginnings_make_the_defined_tree(blocks):
+    store, model, root = MemoryNodeStore(), {}, statemap.EMPTY_ROOT
+    for changes in blocks:
+        rows = [
+            (key, None if value is None else make_leaf(key, sha256(value)))
+            for key, value in sorted(changes.items())
+        ]
+        update = statemap._Applier(store, root.version + 1).run(root, rows)
+        store.commit(update)
+        root = update.root
+        for key, value in changes.items():
+            if value is None:
+                model.pop(key, None)
+            else:
+                model[key] = sha256(value)
+        assert root.digest == define_tree(sorted(model.items()))
+        assert list(MerkleMap(store, root).iterate()) == sorted(model.items())

@@ -7,7 +7,7 @@
     changes   height → encoded `BlockView` with all changes; the last heights only
     outcome   transaction hash → height, 8 bytes, and the code
     record    state key → record, for reading and listing
-    node      id → node of the state map, for proofs
+    node      id → page of the state map, for proofs
 
 Must not know what is in a record. Read next: `chain.kept`, `embedded.engine`.
 """
@@ -44,7 +44,7 @@ RECORD: Final = "record"
 NODE: Final = "node"
 TABLES: Final = (META, HEADER, BLOCK, CHANGES, OUTCOME, RECORD, NODE)
 
-FORMAT: Final = b"probatum-store/2"
+FORMAT: Final = b"probatum-store/3"
 FORMAT_KEY: Final = b"format"
 GENESIS_KEY: Final = b"genesis"
 HEAD_KEY: Final = b"head"

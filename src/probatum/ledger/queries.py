@@ -60,14 +60,12 @@ def get_items(
         keys: Which; absent ones come back without a value.
         prove: Whether to add proofs against the map's root.
     """
-    return tuple(
-        StateItem(
-            key=key,
-            value=reader.get(key),
-            proof=encode_document(state_map.prove(key)) if prove else b"",
-        )
-        for key in keys
-    )
+    items = []
+    for key in keys:
+        value = reader.get(key)
+        proof = encode_document(state_map.prove(key, value)) if prove else b""
+        items.append(StateItem(key=key, value=value, proof=proof))
+    return tuple(items)
 
 
 def list_items(

@@ -1,52 +1,55 @@
 """The state as a path-compressed binary Merkle map in a store that the caller passes (`STATE-1`).
 
-The hashes are those of `protocol.mapproof`, which also checks the proofs made here. One `update`
-a block rehashes each touched inner node once. Nothing is overwritten: an update makes new nodes
-under ids that carry its version, and lists the nodes that the new root no longer reaches, so the
-root before stays provable until the next update is committed. Must not know any key's meaning,
-nor any disk. Read next: `state`.
+The hashes are those of `protocol.mapproof`, which also checks the proofs made here. The map holds
+hashes of keys and values alone: values are the caller's records. Four levels of the tree are one
+*page*, so that a change rewrites few rows however many keys there are. Nothing is overwritten: an
+update makes new pages under ids that carry its version, and lists the pages that the new root no
+longer reaches, so the root before stays provable until the next update is committed. Must not know
+any key's meaning, nor any disk. Read next: `pages`, `state`.
 
-What the store holds:
-
-    12-byte id (version u64 ‖ counter u32, big-endian) → a node
-        leaf   0x00 ‖ key hash 32 ‖ key length u16 ‖ key ‖ value
-        inner  0x01 ‖ bit index u16 ‖ prefix 32 ‖ left ref 44 ‖ right ref 44
-    32-byte key hash → 12-byte id of the key's leaf under the latest root
-
-A ref is a child's id and its hash. The prefix is the bits that all keys below share, then zeros.
-
-What whoever commits an update does, in one atomic step: write `new_nodes`, delete
-`removed_entries`, delete the `stale_nodes` of the update *before* this one.
+What the store holds, under 12-byte ids (version u64 ‖ counter u32, big-endian): pages. What whoever
+commits an update does, in one atomic step: write `new_nodes`, delete the `stale_nodes` of the
+update *before* this one.
 """
 
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, Protocol
 
 from probatum.errors import Fault, Misuse
+from probatum.ledger.pages import (
+    NIBBLES,
+    PAGE_REF,
+    Ref,
+    Slots,
+    compute_steps,
+    count_shared,
+    encode_page,
+    get_level,
+    get_nibble,
+    make_leaf,
+    split_leaf,
+    split_page,
+)
 from probatum.protocol import limits
-from probatum.protocol.mapproof import EMPTY_MAP_ROOT, ProofStep, StateProof, compute_leaf
+from probatum.protocol.mapproof import EMPTY_MAP_ROOT, ProofStep, StateProof
 from probatum.protocol.primitives import Digest, make_digest
 
 __all__ = ["EMPTY_ROOT", "MapRoot", "MemoryNodeStore", "MerkleMap", "NodeStore", "TreeUpdate"]
 
-_Ref: TypeAlias = bytes | None
-
-_REF: Final = 44
-_LEFT: Final = 35
-_RIGHT: Final = _LEFT + _REF
+_Row = tuple[bytes, Ref]
+"""A key's hash, and its new leaf; None removes the key."""
 _sha256: Final = hashlib.sha256
 
 
 class NodeStore(Protocol):
-    """Where nodes are read from; the caller commits updates to it."""
+    """Where pages are read from; the caller commits updates to it."""
 
     def get(self, node_id: bytes) -> bytes | None:
-        """Get the bytes under an id or key hash, or None."""
+        """Get the page under an id, or None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,7 @@ class MapRoot:
 
     Attributes:
         version: How many updates made it.
-        node_id: The root node's id; empty for the map without keys.
+        node_id: The root page's id; empty for the map without keys.
         digest: The Merkle root.
     """
 
@@ -74,86 +77,69 @@ class TreeUpdate:
 
     Attributes:
         root: The new root.
-        new_nodes: To write; inner nodes, leaves and the entries of keys.
-        removed_entries: Entries of keys that are gone: to delete in the same step.
-        stale_nodes: Nodes that only older roots reach: to delete with the next update.
+        new_nodes: Pages to write.
+        stale_nodes: Pages that only older roots reach: to delete with the next update.
     """
 
     root: MapRoot
     new_nodes: Mapping[bytes, bytes]
-    removed_entries: tuple[bytes, ...]
     stale_nodes: tuple[bytes, ...]
 
 
 def _load(store: NodeStore, node_id: bytes) -> bytes:
-    record = store.get(node_id)
-    if record is None:
+    page = store.get(node_id)
+    if page is None:
         raise Fault(
             "statemap.missing-node",
             f"the store has lost node {node_id.hex()}",
             hint="replay from genesis or restore a backup",
             retryable=False,
         )
-    return record
-
-
-def _split_leaf(record: bytes) -> tuple[bytes, bytes]:
-    """Key and value of a leaf."""
-    start = 35 + int.from_bytes(record[33:35], "big")
-    return record[35:start], record[start:]
-
-
-def _common_bits(one: int, other: int) -> int:
-    """How many leading bits two key hashes share, as numbers."""
-    return 256 - (one ^ other).bit_length()
-
-
-def _is_right(key_hash: bytes, bit_index: int) -> int:
-    return key_hash[bit_index >> 3] >> (7 - (bit_index & 7)) & 1
-
-
-class _Row(NamedTuple):
-    """A change, or a leaf that is there already and has to find its new place."""
-
-    key_hash: bytes
-    number: int
-    leaf: bytes | None
-    ref: bytes | None
+    return page
 
 
 def _make_rows(changes: Mapping[bytes, bytes | None]) -> list[_Row]:
-    rows = []
+    rows: list[_Row] = []
     for key, value in changes.items():
         if not 0 < len(key) <= limits.STATE_KEY_BYTES:
             raise Misuse("statemap.bad-key", f"a key of {len(key)} bytes")
         key_hash = _sha256(key).digest()
-        leaf = None
-        if value is not None:
-            if len(value) > limits.STATE_VALUE_BYTES:
-                raise Misuse("statemap.bad-value", f"a value of {len(value)} bytes")
-            leaf = b"\x00" + key_hash + len(key).to_bytes(2, "big") + key + value
-        rows.append(_Row(key_hash, int.from_bytes(key_hash, "big"), leaf, None))
+        if value is None:
+            rows.append((key_hash, None))
+            continue
+        if len(value) > limits.STATE_VALUE_BYTES:
+            raise Misuse("statemap.bad-value", f"a value of {len(value)} bytes")
+        rows.append((key_hash, make_leaf(key_hash, _sha256(value).digest())))
     # Key hashes differ, so nothing behind them is ever compared.
     rows.sort()
     return rows
 
 
 class _Applier:
-    """One update under way: rows sorted by key hash, applied from the root downwards."""
+    """One update under way: rows sorted by key hash, applied from the root downwards.
 
-    __slots__ = ("_new", "_prefix", "_removed", "_stale", "_store")
+    A *ref* stands for a subtree: a page's id and digest, or a leaf itself.
+    """
+
+    __slots__ = ("_new", "_prefix", "_stale", "_store")
 
     def __init__(self, store: NodeStore, version: int) -> None:
         self._store = store
         self._prefix = version.to_bytes(8, "big")
         self._new: dict[bytes, bytes] = {}
-        self._removed: list[bytes] = []
         self._stale: list[bytes] = []
 
     def run(self, root: MapRoot, rows: list[_Row]) -> TreeUpdate:
         """Apply all rows to a version of the map."""
-        ref = root.node_id + root.digest if root.node_id else None
-        result = self._apply(ref, rows)
+        before = root.node_id + root.digest if root.node_id else None
+        result = before
+        if rows:
+            result = self._apply(before, rows, 0) if before else self._build(rows)
+        if result is not None and len(result) != PAGE_REF:
+            # A single key: its leaf stands in a page of its own, so that the root has an id.
+            slots: Slots = [None] * NIBBLES
+            slots[get_nibble(result, 0)] = result
+            result = self._write(0, result, slots)
         return TreeUpdate(
             root=MapRoot(
                 version=root.version + 1,
@@ -161,148 +147,106 @@ class _Applier:
                 digest=make_digest(result[12:]) if result else EMPTY_MAP_ROOT,
             ),
             new_nodes=self._new,
-            removed_entries=tuple(self._removed),
             stale_nodes=tuple(self._stale),
         )
 
-    def _make_inner(self, head: bytes, left: bytes, right: bytes) -> bytes:
-        """Make an inner node; `head` is its record up to the refs."""
-        # Entries of keys count too: ids need be unique, not dense.
+    def _write(self, level: int, member: bytes, slots: Slots) -> bytes:
+        """Write a page; `member` is any key hash below."""
+        page, digest = encode_page(level, member, slots)
         node_id = self._prefix + len(self._new).to_bytes(4, "big")
-        self._new[node_id] = head + left + right
-        return node_id + _sha256(head[:3] + left[12:] + right[12:]).digest()
+        self._new[node_id] = page
+        return node_id + digest
 
-    def _join(self, bit_index: int, member: int, left: bytes | None, right: bytes | None) -> _Ref:
-        """Join two subtrees that part at a bit; `member` is any key hash below."""
-        if left is None or right is None:
-            return left or right
-        free = 256 - bit_index
-        prefix = (member >> free << free).to_bytes(32, "big")
-        return self._make_inner(b"\x01" + bit_index.to_bytes(2, "big") + prefix, left, right)
+    def _join(self, level: int, member: bytes, slots: Slots) -> Ref:
+        """Make the subtree of some slots: a page only where there are two at least."""
+        filled = [slot for slot in slots if slot is not None]
+        if len(filled) > 1:
+            return self._write(level, member, slots)
+        return filled[0] if filled else None
 
-    def _build(self, rows: list[_Row]) -> _Ref:
+    def _build(self, rows: list[_Row]) -> Ref:
         """Build a subtree of rows alone."""
-        if len(rows) > 1:
-            first = rows[0].number
-            bit_index = _common_bits(first, rows[-1].number)
-            middle = _find_middle(rows, bit_index)
-            left, right = self._build(rows[:middle]), self._build(rows[middle:])
-            return self._join(bit_index, first, left, right)
-        if not rows or (rows[0].leaf is None and rows[0].ref is None):
-            return None
-        key_hash, _, leaf, ref = rows[0]
-        if ref is not None or leaf is None:
-            return ref
-        value_hash = _sha256(_split_leaf(leaf)[1]).digest()
-        node_id = self._prefix + len(self._new).to_bytes(4, "big")
-        self._new[node_id] = leaf
-        self._new[key_hash] = node_id
-        return node_id + compute_leaf(key_hash, value_hash)
+        rows = [row for row in rows if row[1] is not None]
+        if len(rows) < 2:
+            return rows[0][1] if rows else None
+        first = rows[0][0]
+        level = count_shared(first, rows[-1][0])
+        slots: Slots = [None] * NIBBLES
+        for nibble, start, end in _split(rows, level):
+            slots[nibble] = rows[start][1] if end - start == 1 else self._build(rows[start:end])
+        return self._write(level, first, slots)
 
-    def _apply(self, ref: bytes | None, rows: list[_Row]) -> _Ref:
-        """Apply rows to a subtree; returns its new ref, or None if nothing is left."""
-        if ref is None:
-            return self._build(rows)
-        if len(rows) <= 1:
-            return self._apply_one(ref, rows[0]) if rows else ref
-        record = _load(self._store, ref[:12])
-        if record[0] == 0:
-            return self._apply_to_leaf(ref, record, rows)
-        bit_index = record[2]
-        prefix = int.from_bytes(record[3:35], "big")
-        shared = min(_common_bits(row.number, prefix) for row in (rows[0], rows[-1]))
-        if shared < bit_index:
-            return self._apply_beside(ref, shared, prefix, rows)
-        left, right = record[_LEFT:_RIGHT], record[_RIGHT:]
-        middle = _find_middle(rows, bit_index)
-        new_left = self._apply(left, rows[:middle]) if middle else left
-        new_right = self._apply(right, rows[middle:]) if middle < len(rows) else right
-        if new_left == left and new_right == right:
-            return ref
-        self._stale.append(ref[:12])
-        if new_left is None or new_right is None:
-            return new_left or new_right
-        return self._make_inner(record[:_LEFT], new_left, new_right)
+    def _apply(self, ref: bytes, rows: list[_Row], known: int) -> Ref:
+        """Apply rows to a subtree; returns its new ref, or None if nothing is left.
 
-    def _apply_one(self, ref: bytes, row: _Row) -> _Ref:
-        """Apply one row: most of a block's work is below the point where rows have parted."""
-        number, path = row.number, []
-        result: _Ref = None
-        get = self._store.get
-        while True:
-            record = get(ref[:12]) or _load(self._store, ref[:12])
-            if record[0] == 0:
-                result = self._apply_to_leaf(ref, record, [row])
-                break
-            bit_index = record[2]
-            prefix = int.from_bytes(record[3:35], "big")
-            if (number ^ prefix) >> (256 - bit_index):
-                shared = _common_bits(number, prefix)
-                result = self._apply_beside(ref, shared, prefix, [row])
-                break
-            goes_right = number >> (255 - bit_index) & 1
-            path.append((ref, record, goes_right))
-            ref = record[_RIGHT:] if goes_right else record[_LEFT:_RIGHT]
-        if result == ref:
-            return path[0][0] if path else ref
-        for node, record, goes_right in reversed(path):
-            self._stale.append(node[:12])
-            sibling = record[_LEFT:_RIGHT] if goes_right else record[_RIGHT:]
-            if result is None:
-                result = sibling
-            elif goes_right:
-                result = self._make_inner(record[:_LEFT], sibling, result)
+        Args:
+            ref: The subtree.
+            rows: Some rows.
+            known: So many nibbles of all keys here are the same.
+        """
+        if len(ref) != PAGE_REF:
+            return self._apply_to_leaf(ref, rows)
+        page = _load(self._store, ref[:12])
+        level = get_level(page)
+        if level > known:
+            member = page[2:34]
+            shared = min(count_shared(rows[0][0], member), count_shared(rows[-1][0], member))
+            if shared < level:
+                return self._apply_beside(ref, member, shared, rows)
+        slots = split_page(page)
+        changed = False
+        for nibble, start, end in _split(rows, level):
+            before = slots[nibble]
+            some = rows[start:end]
+            if before is not None:
+                after = self._apply(before, some, level + 1)
+            elif end - start == 1:
+                after = some[0][1]
             else:
-                result = self._make_inner(record[:_LEFT], result, sibling)
-        return result
-
-    def _apply_beside(self, ref: bytes, bit_index: int, prefix: int, rows: list[_Row]) -> _Ref:
-        """Apply rows some of which part from a subtree above its root."""
-        middle = _find_middle(rows, bit_index)
-        if prefix >> (255 - bit_index) & 1:
-            left, right = self._build(rows[:middle]), self._apply(ref, rows[middle:])
-        else:
-            left, right = self._apply(ref, rows[:middle]), self._build(rows[middle:])
-        return self._join(bit_index, prefix, left, right)
-
-    def _apply_to_leaf(self, ref: bytes, record: bytes, rows: list[_Row]) -> _Ref:
-        key_hash = record[1:33]
-        kept = _Row(key_hash, int.from_bytes(key_hash, "big"), None, ref)
-        place = bisect_left(rows, key_hash, key=_get_key_hash)
-        if place == len(rows) or rows[place].key_hash != key_hash:
-            return self._build([*rows[:place], kept, *rows[place:]])
-        change = rows[place].leaf
-        if change == record:
-            return self._build([*rows[:place], kept, *rows[place + 1 :]])
+                after = self._build(some)
+            if after != before:
+                slots[nibble] = after
+                changed = True
+        if not changed:
+            return ref
         self._stale.append(ref[:12])
-        if change is None:
-            self._removed.append(key_hash)
+        return self._join(level, rows[0][0], slots)
+
+    def _apply_beside(self, ref: bytes, member: bytes, level: int, rows: list[_Row]) -> Ref:
+        """Apply rows some of which part from a subtree above its root."""
+        slots: Slots = [None] * NIBBLES
+        place = get_nibble(member, level)
+        slots[place] = ref
+        for nibble, start, end in _split(rows, level):
+            some = rows[start:end]
+            slots[nibble] = (
+                self._apply(ref, some, level + 1) if nibble == place else self._build(some)
+            )
+        return self._join(level, member, slots)
+
+    def _apply_to_leaf(self, leaf: bytes, rows: list[_Row]) -> Ref:
+        key_hash = leaf[:32]
+        if len(rows) == 1 and rows[0][0] == key_hash:
+            return rows[0][1]
+        if all(row[0] != key_hash for row in rows):
+            rows = sorted([*rows, (key_hash, leaf)])
         return self._build(rows)
 
 
-def _get_key_hash(row: _Row) -> bytes:
-    return row.key_hash
-
-
-def _find_middle(rows: list[_Row], bit_index: int) -> int:
-    """Place of the first row that goes right at a bit, where all share the bits before it."""
-    place, shift = bit_index >> 3, 7 - (bit_index & 7)
-    low, high = 0, len(rows)
-    while low < high:
-        middle = (low + high) >> 1
-        if rows[middle][0][place] >> shift & 1:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+def _split(rows: list[_Row], level: int) -> Iterator[tuple[int, int, int]]:
+    """Yield nibble, start and end of each run of rows that share their nibble at a level."""
+    start, count = 0, len(rows)
+    while start < count:
+        nibble = get_nibble(rows[start][0], level)
+        end = start + 1
+        while end < count and get_nibble(rows[end][0], level) == nibble:
+            end += 1
+        yield nibble, start, end
+        start = end
 
 
 class MerkleMap:
-    """The map at one root.
-
-    `update` and `prove` speak of the root given; `get` reads the store's entries and speaks of
-    the latest committed root.
-    """
+    """The map at one root."""
 
     __slots__ = ("_root", "_store")
 
@@ -314,15 +258,6 @@ class MerkleMap:
     def root(self) -> MapRoot:
         """The root that this map is at."""
         return self._root
-
-    def get(self, key: bytes) -> bytes | None:
-        """Get a key's value at the latest committed root, by two reads.
-
-        Raises:
-            Fault: `statemap.missing-node`.
-        """
-        leaf_id = self._store.get(_sha256(key).digest())
-        return None if leaf_id is None else _split_leaf(_load(self._store, leaf_id))[1]
 
     def update(self, changes: Mapping[bytes, bytes | None]) -> TreeUpdate:
         """Compute the next version of the map; nothing is written.
@@ -338,41 +273,56 @@ class MerkleMap:
         applier = _Applier(self._store, self._root.version + 1)
         return applier.run(self._root, _make_rows(changes))
 
-    def prove(self, key: bytes) -> StateProof:
+    def prove(self, key: bytes, value: bytes | None) -> StateProof:
         """Prove what this root says of a key, see `protocol.mapproof`.
 
+        Args:
+            key: The key.
+            value: What the caller's records hold under it at this root; None if nothing.
+
         Raises:
-            Fault: `statemap.missing-node`, also where the root is older than the last two.
+            Fault: `statemap.missing-node`, also where the root is older than the last two;
+                `statemap.other-value` if this root says something else of the key.
         """
-        if not self._root.node_id:
-            return StateProof(key=key.hex())
         key_hash = _sha256(key).digest()
         steps: list[ProofStep] = []
-        record = _load(self._store, self._root.node_id)
-        while record[0]:
-            left, right = record[_LEFT:_RIGHT], record[_RIGHT:]
-            taken, sibling = (right, left) if _is_right(key_hash, record[2]) else (left, right)
-            steps.append((record[2], sibling[12:].hex()))
-            record = _load(self._store, taken[:12])
-        found, value = _split_leaf(record)
-        if found == key:
+        leaf = b""
+        if self._root.node_id:
+            ref = self._root.node_id + self._root.digest
+            while len(ref) == PAGE_REF:
+                found, ref = compute_steps(_load(self._store, ref[:12]), key_hash)
+                steps += [(bit_index, sibling.hex()) for bit_index, sibling in found]
+            leaf = ref
+        found_hash, value_hash = split_leaf(leaf) if leaf else (b"", b"")
+        held = value_hash if found_hash == key_hash else None
+        if held != (None if value is None else _sha256(value).digest()):
+            raise Fault(
+                "statemap.other-value",
+                f"the tree does not hold what the records say of {key[:40]!r}",
+                hint="replay from genesis or restore a backup",
+                retryable=False,
+            )
+        if value is not None:
             return StateProof(key=key.hex(), value=value.hex(), steps=tuple(steps))
-        other = (record[1:33].hex(), _sha256(value).hexdigest())
+        other = (found_hash.hex(), value_hash.hex()) if leaf else None
         return StateProof(key=key.hex(), other=other, steps=tuple(steps))
 
     def iterate(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield every key and value at this root, in the order of key hashes.
+        """Yield the hashes of every key and value at this root, in the order of the keys'.
 
         Raises:
             Fault: `statemap.missing-node`.
         """
-        waiting = [self._root.node_id] if self._root.node_id else []
+        waiting: list[bytes] = []
+        if self._root.node_id:
+            waiting.append(self._root.node_id + self._root.digest)
         while waiting:
-            record = _load(self._store, waiting.pop())
-            if record[0]:
-                waiting += (record[_RIGHT : _RIGHT + 12], record[_LEFT : _LEFT + 12])
+            ref = waiting.pop()
+            if len(ref) == PAGE_REF:
+                slots = split_page(_load(self._store, ref[:12]))
+                waiting += [slot for slot in reversed(slots) if slot is not None]
             else:
-                yield _split_leaf(record)
+                yield split_leaf(ref)
 
 
 class MemoryNodeStore:
@@ -388,12 +338,12 @@ class MemoryNodeStore:
         return len(self._nodes)
 
     def get(self, node_id: bytes) -> bytes | None:
-        """Get the bytes under an id or key hash, or None."""
+        """Get the page under an id, or None."""
         return self._nodes.get(node_id)
 
     def commit(self, update: TreeUpdate) -> None:
         """Write an update and forget what only the root before the last reaches."""
-        for node_id in (*self._stale, *update.removed_entries):
+        for node_id in self._stale:
             del self._nodes[node_id]
         self._nodes.update(update.new_nodes)
         self._stale = update.stale_nodes

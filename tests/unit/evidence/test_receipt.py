@@ -265,7 +265,7 @@ def test_proofs_of_keys_are_exactly_the_needed_ones_in_order():
 
 def test_a_key_that_nobody_registered_is_refused():
     made = make_bundle()
-    records = dict(made.state.iterate())
+    records = dict(made.state.records)
     del records[get_key_key(GATEWAY.signer.key)]
     state = make_state(records)
     header = encode_header(make_header(60, state_root=state.root.digest))

@@ -1,6 +1,15 @@
 import pytest
 
 from probatum.errors import Fault, Misuse, Refusal
+from probatum.ledger.pages import (
+    PAGE_REF,
+    count_shared,
+    encode_page,
+    get_level,
+    get_nibble,
+    make_leaf,
+    split_page,
+)
 from probatum.ledger.statemap import EMPTY_ROOT, MemoryNodeStore, MerkleMap
 from probatum.protocol import limits
 from probatum.protocol.hashing import sha256
@@ -22,11 +31,14 @@ def numbered(count):
     return {b"key/%d" % number: b"value %d" % number for number in range(count)}
 
 
+def turned(count):
+    return {b"key/%d" % turn: b"turn" for turn in range(count)}
+
+
 def test_the_empty_map():
     tree = MerkleMap(MemoryNodeStore())
     assert tree.root == EMPTY_ROOT
-    assert tree.get(b"key") is None
-    assert check_state_proof(EMPTY_MAP_ROOT, b"key", tree.prove(b"key")) is None
+    assert check_state_proof(EMPTY_MAP_ROOT, b"key", tree.prove(b"key", None)) is None
     assert list(tree.iterate()) == []
     assert tree.update({b"absent": None}).root.digest == EMPTY_MAP_ROOT
 
@@ -56,7 +68,7 @@ def test_nothing_changed_makes_no_nodes():
     tree = commit(store, MerkleMap(store), numbered(100))
     update = tree.update(numbered(100) | {b"absent": None})
     assert update.new_nodes == {}
-    assert update.stale_nodes == update.removed_entries == ()
+    assert update.stale_nodes == ()
     assert update.root.digest == tree.root.digest
     assert update.root.version == tree.root.version + 1
 
@@ -70,18 +82,17 @@ def test_the_last_two_roots_stay_provable():
         (second, {b"key/7": b"new", b"key/8": None, b"added": b"x"}),
     ):
         for key, value in values.items():
-            assert check_state_proof(tree.root.digest, key, tree.prove(key)) == value
-    assert (second.get(b"key/7"), second.get(b"key/8")) == (b"new", None)
+            assert check_state_proof(tree.root.digest, key, tree.prove(key, value)) == value
     commit(store, second, {b"key/7": b"newer"})
     with pytest.raises(Fault) as caught:
-        first.prove(b"key/7")
+        first.prove(b"key/7", b"value 7")
     assert caught.value.code == "statemap.missing-node"
 
 
 def test_a_proof_of_one_root_is_refused_at_another():
     store = MemoryNodeStore()
     first = commit(store, MerkleMap(store), numbered(50))
-    proof = first.prove(b"key/3")
+    proof = first.prove(b"key/3", b"value 3")
     second = commit(store, first, {b"key/4": b"new"})
     with pytest.raises(Refusal) as caught:
         check_state_proof(second.root.digest, b"key/3", proof)
@@ -95,8 +106,10 @@ def test_old_nodes_do_not_pile_up():
         tree = commit(store, tree, {b"key/%d" % turn: b"turn", b"extra": b"%d" % turn})
     tree = commit(store, tree, {b"extra": None})
     tree = commit(store, tree, {})
-    # 300 leaves, 299 inner nodes, 300 entries.
-    assert len(store) == 899
+    assert len(list(tree.iterate())) == 300
+    fresh = MemoryNodeStore()
+    commit(fresh, MerkleMap(fresh), numbered(300) | turned(20))
+    assert len(store) == len(fresh)
 
 
 def test_a_key_comes_back_after_its_removal():
@@ -105,9 +118,9 @@ def test_a_key_comes_back_after_its_removal():
     tree = commit(store, tree, {b"only": None})
     assert tree.root.digest == EMPTY_MAP_ROOT
     tree = commit(store, tree, {b"only": b"1"})
-    assert tree.get(b"only") == b"1"
+    assert check_state_proof(tree.root.digest, b"only", tree.prove(b"only", b"1")) == b"1"
     tree = commit(store, tree, {b"other": b"2"})
-    assert tree.get(b"only") == b"1"
+    assert check_state_proof(tree.root.digest, b"only", tree.prove(b"only", b"1")) == b"1"
 
 
 def test_sizes_are_the_callers_contract():
@@ -125,7 +138,31 @@ def test_a_lost_node_is_a_fault():
     store = MemoryNodeStore()
     tree = commit(store, MerkleMap(store), numbered(10))
     empty = MerkleMap(MemoryNodeStore(), tree.root)
-    for call in (lambda: empty.prove(b"key/1"), lambda: empty.update({b"key/1": b"x"})):
+    for call in (lambda: empty.prove(b"key/1", b"value 1"), lambda: empty.update({b"key/1": b"x"})):
         with pytest.raises(Fault) as caught:
             call()
         assert not caught.value.retryable
+
+
+def test_records_that_the_tree_does_not_hold_are_a_fault():
+    store = MemoryNodeStore()
+    tree = commit(store, MerkleMap(store), numbered(20))
+    for key, value in ((b"key/1", b"other"), (b"key/1", None), (b"absent", b"value 1")):
+        with pytest.raises(Fault) as caught:
+            tree.prove(key, value)
+        assert caught.value.code == "statemap.other-value"
+
+
+def test_pages_read_back_as_they_were_written():
+    leaves = [make_leaf(sha256(b"%d" % n), sha256(b"v")) for n in range(40)]
+    for filled in ([3], [0, 15], range(16), [1, 2, 3, 9]):
+        slots = [None] * 16
+        for nibble in filled:
+            slots[nibble] = leaves[nibble] if nibble % 3 else bytes([nibble]) * PAGE_REF
+        page, digest = encode_page(7, leaves[0], slots)
+        assert split_page(page) == slots
+        assert get_level(page) == 7
+        assert len(digest) == 32
+    assert [get_nibble(b"\x12\xab", level) for level in range(4)] == [1, 2, 10, 11]
+    assert count_shared(b"\x12" * 32, b"\x12" * 31 + b"\x13") == 63
+    assert count_shared(b"\x12" * 32, b"\x12" * 32) == 64

@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 NODE_ID_BYTES: Final = 12
-"""Length of a tree node's id; the map's own index has longer keys."""
+"""Length of a tree node's id."""
 
 
 class Head(LedgerValue, frozen=True, kw_only=True):
@@ -147,9 +147,7 @@ def make_record_rows(height: int, changes: tuple[Change, ...], update: TreeUpdat
         if change.key.startswith(ESCROW) and change.value is not None:
             yield from make_party_rows(change.key, change.value, opened_at=height)
     for node_id, node in update.new_nodes.items():
-        # The map's own index from keys to leaves is left out: the table of records serves reads.
-        if len(node_id) == NODE_ID_BYTES:
-            yield tables.NODE, node_id, node
+        yield tables.NODE, node_id, node
 
 
 def make_party_rows(key: bytes, value: bytes, *, opened_at: Height | None = None) -> Iterator[Row]:

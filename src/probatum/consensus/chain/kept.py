@@ -8,7 +8,7 @@ been told to the owner yet. Must not know the pool, nor how blocks come about. R
 from __future__ import annotations
 
 from probatum.consensus import tables
-from probatum.consensus.chain.blocks import NODE_ID_BYTES, Head, split_ids
+from probatum.consensus.chain.blocks import Head, split_ids
 from probatum.consensus.chain.cache import CachedTable
 from probatum.consensus.chain.opening import get_meta
 from probatum.consensus.chain.view import ChainView, read_account
@@ -101,8 +101,7 @@ class KeptChain(ChainView):
         for change in decided.changes:
             self._records.note(change.key, change.value)
         for node_id, node in update.new_nodes.items():
-            if len(node_id) == NODE_ID_BYTES:
-                self._nodes.note(node_id, node)
+            self._nodes.note(node_id, node)
         for node_id in self._stale:
             self._nodes.note(node_id, None)
         root = update.root

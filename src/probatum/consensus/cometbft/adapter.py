@@ -85,13 +85,13 @@ class AdapterSettings:
         block_transactions: At most so many in a block that this node proposes, a voucher counting
             as one too.
         keep_changes: For so many sealed heights followers get changes instead of a snapshot.
-        cached_nodes: Tree nodes held in memory, in each of two generations (300 bytes each).
+        cached_nodes: Tree nodes held in memory, in each of two generations (700 bytes each).
         cached_records: Records held in memory, likewise.
     """
 
     block_transactions: int = limits.BLOCK_TRANSACTIONS
     keep_changes: int = 1_024
-    cached_nodes: int = 100_000
+    cached_nodes: int = 50_000
     cached_records: int = 50_000
 
 

@@ -14,7 +14,6 @@ from typing import Final
 
 from probatum.consensus import tables
 from probatum.consensus.chain.blocks import (
-    NODE_ID_BYTES,
     Head,
     list_outcomes,
     make_decision_rows,
@@ -284,8 +283,7 @@ class Tip:
         for change in applied.did.changes:
             self.records.note(change.key, change.value)
         for node_id, node in applied.update.new_nodes.items():
-            if len(node_id) == NODE_ID_BYTES:
-                self.nodes.note(node_id, node)
+            self.nodes.note(node_id, node)
         root = applied.update.root
         self._head = Head(
             height=applied.block.height,

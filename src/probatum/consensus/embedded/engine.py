@@ -51,13 +51,13 @@ class EngineSettings:
         block_transactions: At most so many in one block, a voucher counting as one too: decides
             how long one block takes.
         keep_changes: For so many heights followers get changes instead of a snapshot.
-        cached_nodes: Tree nodes held in memory, in each of two generations (300 bytes each).
+        cached_nodes: Tree nodes held in memory, in each of two generations (700 bytes each).
         cached_records: Records held in memory, likewise.
     """
 
     block_transactions: int = 4_000
     keep_changes: int = 1_024
-    cached_nodes: int = 100_000
+    cached_nodes: int = 50_000
     cached_records: int = 50_000
 
 

@@ -1,0 +1,155 @@
+"""Pages of the state map's tree: four levels of inner nodes in one row (`STATE-1`).
+
+A page at *level* n holds the inner nodes with bit indexes 4n to 4n + 3 that stand above one
+another, by what hangs below them: sixteen slots, one for each value of nibble n of key hashes.
+Inner nodes stand only where both their halves are filled, so the slots say which there are; their
+hashes are computed again when the page is, for less than it costs to read them. Pure functions of
+bytes.
+Must not know stores nor versions. Read next: `statemap`.
+
+A page:
+
+    0x02 ‖ level u8 ‖ key hash of any key below 32 ‖ filled slots u16 ‖ leaves among them u16
+    ‖ for each filled slot in order its ref: page id 12 ‖ digest 32
+                                      or leaf key hash 32 ‖ value hash 32 ‖ digest 32
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final, TypeAlias
+
+__all__ = [
+    "NIBBLES",
+    "PAGE_REF",
+    "Ref",
+    "Slots",
+    "compute_steps",
+    "count_shared",
+    "encode_page",
+    "get_level",
+    "get_nibble",
+    "make_leaf",
+    "split_leaf",
+    "split_page",
+]
+
+Ref: TypeAlias = bytes | None
+Slots: TypeAlias = list[bytes | None]
+"""Sixteen refs, in the order of nibbles."""
+
+NIBBLES: Final = 16
+PAGE_REF: Final = 44
+"""Length of a page's ref; a leaf's is longer."""
+_LEAF_REF: Final = 96
+_HEAD: Final = 38
+_BITS: Final = 4
+_sha256: Final = hashlib.sha256
+_HEADS: Final = tuple(b"\x01" + bit_index.to_bytes(2, "big") for bit_index in range(256))
+"""What an inner node's hash begins with, by its bit index."""
+
+
+def get_nibble(key_hash: bytes, level: int) -> int:
+    """Get a key hash's nibble at a level."""
+    byte = key_hash[level >> 1]
+    return byte & 15 if level & 1 else byte >> 4
+
+
+def count_shared(one: bytes, other: bytes) -> int:
+    """Count the leading nibbles that two key hashes share."""
+    differing = int.from_bytes(one, "big") ^ int.from_bytes(other, "big")
+    return 256 - differing.bit_length() >> 2
+
+
+def make_leaf(key_hash: bytes, value_hash: bytes) -> bytes:
+    """Make a leaf's ref."""
+    return key_hash + value_hash + _sha256(b"\x00" + key_hash + value_hash).digest()
+
+
+def split_leaf(ref: bytes) -> tuple[bytes, bytes]:
+    """Get the hashes of key and value of a leaf's ref."""
+    return ref[:32], ref[32:64]
+
+
+def get_level(page: bytes) -> int:
+    """Get the level that a page stands at."""
+    return page[1]
+
+
+def split_page(page: bytes) -> Slots:
+    """Get a page's slots."""
+    slots: Slots = [None] * NIBBLES
+    filled, leaves = int.from_bytes(page[34:36], "big"), int.from_bytes(page[36:38], "big")
+    at = _HEAD
+    for nibble in range(NIBBLES):
+        if filled >> nibble & 1:
+            end = at + (_LEAF_REF if leaves >> nibble & 1 else PAGE_REF)
+            slots[nibble] = page[at:end]
+            at = end
+    return slots
+
+
+def encode_page(level: int, member: bytes, slots: Slots) -> tuple[bytes, bytes]:
+    """Encode a page and compute its digest, that of its topmost inner node.
+
+    Args:
+        level: Its level.
+        member: Begins with the hash of any key below.
+        slots: What hangs below; one at least.
+    """
+    filled = leaves = 0
+    refs: list[bytes] = []
+    for nibble, slot in enumerate(slots):
+        if slot is not None:
+            refs.append(slot)
+            filled |= 1 << nibble
+            if len(slot) != PAGE_REF:
+                leaves |= 1 << nibble
+    head = b"\x02%c%b%b%b" % (
+        level,
+        member[:32],
+        filled.to_bytes(2, "big"),
+        leaves.to_bytes(2, "big"),
+    )
+    return head + b"".join(refs), _compute_levels(level, slots)[0][0] or b""
+
+
+def _compute_levels(level: int, slots: Slots) -> list[Slots]:
+    """Compute the digests at each bit of a page, from its one top to its sixteen slots.
+
+    Where a half is empty the other's digest stands for both: no inner node is there.
+    """
+    row: Slots = [slot and slot[-32:] for slot in slots]
+    rows = [row]
+    for bit in range(_BITS - 1, -1, -1):
+        head = _HEADS[_BITS * level + bit]
+        row = [
+            _sha256(head + left + right).digest() if left and right else left or right
+            for left, right in zip(row[::2], row[1::2], strict=True)
+        ]
+        rows.append(row)
+    return rows[::-1]
+
+
+def compute_steps(page: bytes, key_hash: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
+    """Walk through a page as a key does.
+
+    Returns:
+        Bit index and sibling's digest of each inner node on the walk, from the top downwards; and
+        the ref of what the walk comes to.
+    """
+    level, slots = get_level(page), split_page(page)
+    rows = _compute_levels(level, slots)
+    nibble = get_nibble(key_hash, level)
+    steps: list[tuple[int, bytes]] = []
+    place = 0
+    for bit in range(_BITS):
+        wanted = 2 * place + (nibble >> (_BITS - 1 - bit) & 1)
+        taken, sibling = rows[bit + 1][wanted], rows[bit + 1][wanted ^ 1]
+        if taken and sibling:
+            steps.append((_BITS * level + bit, sibling))
+        # Where only one half is filled there is no inner node, and no turn to take.
+        place = wanted if taken else wanted ^ 1
+    ref = slots[place]
+    assert ref is not None, "a page without slots"
+    return steps, ref
