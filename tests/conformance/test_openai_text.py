@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from dataclasses import replace
@@ -238,6 +239,47 @@ def test_logprobs_are_those_of_the_engine(chat, writer, seed):
     streamed = [one for chunk in chunks if chunk.logprobs for one in chunk.logprobs.content]
     assert streamed == found
     assert chat().choices[0].logprobs is None
+
+
+def test_who_has_the_answer_and_the_package_computes_both_again(
+    network, packages, chat, seed, tmp_path
+):
+    """Tokens and logprobs, offline, by the command line: of an answer that this API gave."""
+    wishes = {"model": "quick", "messages": [{"role": "user", "content": "hello"}], "n": 2}
+    wishes |= {"seed": seed, "max_tokens": LIMIT, "logprobs": True, "top_logprobs": 2}
+    url = f"{network.endpoints.gateway}/v1/chat/completions"
+    with urllib.request.urlopen(url, json.dumps(wishes).encode()) as response:
+        data = response.read()
+    (tmp_path / "answer.json").write_bytes(data)
+    made = json.loads(data)
+    second = made["probatum"][1]
+    receipt = f"{network.endpoints.gateway}/receipts/{second['receipt']}"
+    with urllib.request.urlopen(receipt) as response:
+        (tmp_path / "receipt.json").write_bytes(response.read())
+
+    def recheck(name, *more):
+        words = ["receipt", "recheck", str(tmp_path / "receipt.json"), "--answer"]
+        words += [str(tmp_path / name), "--package", str(packages["quick"].folder), "--json"]
+        trust = ["--trust", str(network.trust_path)]
+        command = [sys.executable, "-P", "-m", "probatum.cli", *words, *trust, *more]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    done = recheck("answer.json", "--logprobs", "2")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["right"] is True
+    told = made["choices"][1]["logprobs"]["content"]
+    again = found["logprobs"][: len(told)]
+    assert [one["logprob"] for one in again] == [one["logprob"] for one in told]
+    tops = [[(two["text"], two["logprob"]) for two in one["top"]] for one in again]
+    assert tops == [[(two["token"], two["logprob"]) for two in one["top_logprobs"]] for one in told]
+    # Another text than the receipt's is refused, and so is another answer's.
+    second["tokens"][3] += 1
+    (tmp_path / "altered.json").write_text(json.dumps(made))
+    assert recheck("altered.json").returncode == 1
+    del made["probatum"][1]
+    (tmp_path / "other.json").write_text(json.dumps(made))
+    assert "receipt.other-answer" in recheck("other.json").stdout
 
 
 def test_completions_have_their_own_form_of_logprobs(client, writer, seed):

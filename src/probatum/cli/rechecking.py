@@ -27,7 +27,9 @@ from probatum.protocol.bundles import decode_bundle
 from probatum.protocol.hexes import bytes_from_hex, digest_from_hex
 from probatum.protocol.logprobs import MOST_LOGPROBS
 from probatum.protocol.oip import decode_infer_request
+from probatum.protocol.openai_text import decode_text_evidence
 from probatum.protocol.primitives import make_salt
+from probatum.protocol.texts import Text, TextQuestion, make_answer, make_question
 
 if TYPE_CHECKING:
     from probatum.evidence.receipt import VerifiedBundle
@@ -54,6 +56,10 @@ def recheck(
         Parameter(help="What was asked: as `ask` keeps it, or as the inference protocol's JSON."),
     ] = None,
     salt: Annotated[str | None, Parameter(help="The salt in hex, where --request is JSON.")] = None,
+    answer: Annotated[
+        Path | None,
+        Parameter(help="A text as the OpenAI API gave it, whole: it says what was asked, too."),
+    ] = None,
     package: Annotated[
         Path | None, Parameter(help="The package's folder; else the store of fetched packages.")
     ] = None,
@@ -80,7 +86,10 @@ def recheck(
     trust = common.find_trust() if is_settled else None
     verified = check_pending(data) if trust is None else check_bundle(data, make_check_now(trust))
     receipt = verified.receipt
-    secret, inputs, outputs = _load(common, what, request, salt)
+    if answer is not None:
+        secret, inputs, outputs = _load_text(receipt, answer)
+    else:
+        secret, inputs, outputs = _load(common, what, request, salt)
     check_inputs(receipt, secret, inputs)
     if outputs is not None:
         check_outputs(receipt, secret, outputs)
@@ -117,6 +126,30 @@ def _load(
     if loaded is None:
         raise Refusal("receipt.half-content", "this request's content is not kept here")
     return loaded
+
+
+def _load_text(
+    receipt: Receipt, path: Path
+) -> tuple[Salt, tuple[Tensor, ...], tuple[Tensor, ...] | None]:
+    """Load what was asked and answered by what a door of a gateway said of it."""
+    request_id = receipt.request.request_id
+    found = decode_text_evidence(read_bounded(path.expanduser(), limits.REQUEST_BYTES))
+    said = next((one for one in found if one.receipt == request_id), None)
+    if said is None:
+        raise Refusal(
+            "receipt.other-answer",
+            f"{path.name} is an answer without the receipt {request_id}",
+            hint="get the receipt that it names: GET /receipts/<id> at its gateway",
+        )
+    question = TextQuestion(
+        prompt=said.prompt_tokens,
+        limit=said.limit,
+        temperature=said.temperature,
+        top_k=said.top_k,
+        choice=said.choice,
+    )
+    outputs = make_answer(Text(ids=said.tokens, ended=said.ended))
+    return make_salt(bytes_from_hex(said.salt)), make_question(question), outputs
 
 
 def _open(common: Common, digest: Digest, folder: Path | None) -> Package:

@@ -39,6 +39,7 @@ __all__ = [
     "TextUsage",
     "decode_chat",
     "decode_prompts",
+    "decode_text_evidence",
     "encode_error_event",
     "encode_event",
     "make_chat_choice",
@@ -314,6 +315,10 @@ class TextEvidence(Body, frozen=True, kw_only=True):
         nonce: The chance in it, in hex.
         nonce_by: Who chose that.
         prompt_tokens: The ids that the model read.
+        limit: Tokens of the answer at most.
+        temperature: What noise was multiplied by.
+        top_k: Candidates.
+        choice: Number of the answer among those to its prompt.
         tokens: The ids that it chose.
         ended: Whether the answer ended of itself; else it was cancelled.
         logprobs: What those are worth that come with the answer, if some do.
@@ -327,10 +332,39 @@ class TextEvidence(Body, frozen=True, kw_only=True):
     rule: str
     nonce: str
     nonce_by: str
-    prompt_tokens: tuple[int, ...]
-    tokens: tuple[int, ...]
+    prompt_tokens: tuple[_TokenId, ...]
+    limit: int
+    temperature: float
+    top_k: int
+    choice: int
+    tokens: tuple[_TokenId, ...]
     ended: bool
     logprobs: str | UnsetType = UNSET
+
+
+class _Answer(Body, frozen=True, kw_only=True):
+    """What of an answer holds its texts to their receipts."""
+
+    probatum: Annotated[tuple[TextEvidence, ...], Meta(max_length=_PROMPTS * CHOICES)]
+
+
+_answer_decoder = msgspec.json.Decoder(_Answer)
+
+
+def decode_text_evidence(answer: bytes) -> tuple[TextEvidence, ...]:
+    """Decode what holds an answer of this API to its receipts; all else in it is ignored.
+
+    Raises:
+        Refusal: `openai.malformed`.
+    """
+    try:
+        return _answer_decoder.decode(answer).probatum
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Refusal(
+            "openai.malformed",
+            f"not an answer with evidence: {error}",
+            hint="keep a chat's or a completion's answer as the gateway sent it, not streamed",
+        ) from None
 
 
 class TextUsage(Body, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +26,10 @@ EVIDENCE = text.TextEvidence(
     nonce="22",
     nonce_by="client",
     prompt_tokens=(1, 2),
+    limit=9,
+    temperature=0.5,
+    top_k=4,
+    choice=0,
     tokens=(3,),
     ended=True,
 )
@@ -153,6 +158,18 @@ def test_logprobs_are_asked_for_as_that_api_does():
     assert chat(logprobs=True, top_logprobs=20).drawing.logprobs == 20
     assert prompts().drawing.logprobs is None
     assert [prompts(logprobs=top).drawing.logprobs for top in (0, 5)] == [0, 5]
+
+
+def test_what_holds_an_answer_to_its_receipt_is_read_again():
+    choice = text.make_chat_choice(0, "Hi", "stop")
+    whole = text.ChatCompletion(**COMMON, choices=(choice,), usage=USAGE, probatum=(EVIDENCE,))
+    body = msgspec.json.encode(whole)
+    assert text.decode_text_evidence(body) == (EVIDENCE,)
+    bad = [b"{", b"{}", b'{"probatum":[{}]}', b"\xff", body.replace(b"[3]", b"[-3]")]
+    for data in [*bad, body.replace(b"[3]", b"[%d]" % 2**70)]:
+        with pytest.raises(Refusal) as caught:
+            text.decode_text_evidence(data)
+        assert caught.value.code == "openai.malformed"
 
 
 def test_their_client_reads_answers():

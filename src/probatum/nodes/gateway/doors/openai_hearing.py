@@ -31,7 +31,7 @@ from probatum.protocol.manifests import LanguageModel, UpstreamModel
 from probatum.protocol.messages import Answer, Produced, ProducedLogprobs, Refused
 from probatum.protocol.openai_text import FinishReason, TextEvidence
 from probatum.protocol.receipts import decode_receipt
-from probatum.protocol.texts import Text, read_answer, unpack_ids
+from probatum.protocol.texts import Text, TextQuestion, read_answer, unpack_ids
 
 if TYPE_CHECKING:
     from probatum.runtime.text.chat import ChatTokenizer
@@ -58,7 +58,7 @@ class Hearing:
 
     Attributes:
         language: The model.
-        prompt: What it goes on from.
+        question: What was asked.
         place: Which of the response's answers.
         run: Does what takes a while.
         top_logprobs: How many alternatives are told beside each token's logprob; None if no
@@ -68,7 +68,7 @@ class Hearing:
     language: LanguageModel
     tokenizer: ChatTokenizer
     stops: tuple[str, ...]
-    prompt: tuple[int, ...]
+    question: TextQuestion
     head: Head
     place: int
     run: Run
@@ -161,7 +161,11 @@ class Hearing:
             rule=self.head.rule,
             nonce=facts.nonce,
             nonce_by=facts.nonce_by,
-            prompt_tokens=self.prompt,
+            prompt_tokens=self.question.prompt,
+            limit=self.question.limit,
+            temperature=self.question.temperature,
+            top_k=self.question.top_k,
+            choice=self.question.choice,
             tokens=text.ids,
             ended=text.ended,
             logprobs=UNSET if self.top_logprobs is None else self._describe_logprobs(),

@@ -45,7 +45,7 @@ from probatum.protocol.openai_text import (
     encode_error_event,
     make_seed_nonce,
 )
-from probatum.protocol.tensors import Tensor
+from probatum.protocol.primitives import Nonce
 from probatum.protocol.texts import (
     TextQuestion,
     get_text_arithmetic,
@@ -78,11 +78,13 @@ class _Plan:
 
     Attributes:
         asks: What the gateway is asked, for one answer each.
+        questions: What each of them asks.
         prompts: What the model is to go on from.
     """
 
     head: Head
     asks: tuple[Ask, ...]
+    questions: tuple[TextQuestion, ...]
     prompts: tuple[tuple[int, ...], ...]
     language: LanguageModel
     tokenizer: ChatTokenizer
@@ -142,17 +144,18 @@ class _TextEndpoint:
         count = len(prompts) * drawing.choices
         if said.request_id is not None and count > 1:
             raise Refusal("door.bad-header", f"one Probatum-Request cannot name {count} answers")
-        if said.nonce is not None and drawing.seed is not None:
-            raise Refusal("door.bad-header", "seed and Probatum-Nonce both say what chance is")
-        nonce = said.nonce
-        if drawing.seed is not None:
-            nonce = make_seed_nonce(drawing.seed)
+        nonce = _choose_nonce(said, drawing)
+        questions = tuple(
+            _make_question(manifest, language, drawing, prompt, choice)
+            for prompt in prompts
+            for choice in range(drawing.choices)
+        )
         asks = tuple(
             _make_ask(
                 drawing,
                 model=model.name,
                 version=model.version,
-                inputs=_make_inputs(manifest, language, drawing, prompt, choice),
+                inputs=make_question(question),
                 assurance="signed",
                 arithmetic=get_text_arithmetic(language),
                 salt=said.salt,
@@ -161,8 +164,7 @@ class _TextEndpoint:
                 timeout_ms=int(CONVERSATION_S * 1000),
                 node=said.node,
             )
-            for prompt in prompts
-            for choice in range(drawing.choices)
+            for question in questions
         )
         head = Head(
             id=str(asks[0].request_id),
@@ -173,12 +175,13 @@ class _TextEndpoint:
             rule=language.rule,
         )
         for place in range(0, len(asks), drawing.choices):
-            question = read_question(manifest, asks[place].inputs)  # one no for all
+            read_question(manifest, asks[place].inputs)  # one no for all
             if drawing.logprobs is not None:
-                check_logprobs_told(language, drawing.logprobs, question.limit)
+                check_logprobs_told(language, drawing.logprobs, questions[place].limit)
         return _Plan(
             head=head,
             asks=asks,
+            questions=questions,
             prompts=prompts,
             language=language,
             tokenizer=tokenizer,
@@ -201,7 +204,7 @@ class _TextEndpoint:
             language=plan.language,
             tokenizer=plan.tokenizer,
             stops=plan.drawing.stops,
-            prompt=plan.prompts[place // plan.drawing.choices],
+            question=plan.questions[place],
             head=plan.head,
             place=place,
             run=self._shelf.run,
@@ -249,6 +252,15 @@ class _TextEndpoint:
         await stream.end(pieces.encode_last(_count(plan, endings)))
 
 
+def _choose_nonce(said: Said, drawing: Drawing) -> Nonce | None:
+    """Choose the client's own nonce, None if it has none."""
+    if drawing.seed is None:
+        return said.nonce
+    if said.nonce is not None:
+        raise Refusal("door.bad-header", "seed and Probatum-Nonce both say what chance is")
+    return make_seed_nonce(drawing.seed)
+
+
 def _make_ask(drawing: Drawing, **fields: Any) -> Ask:
     """Make one answer's question."""
     if drawing.logprobs is not None:
@@ -266,26 +278,25 @@ def _join(pieces: list[Piece], *, is_weighed: bool) -> Piece:
     return Piece(text=text, tokens=tuple(one for piece in pieces for one in piece.tokens or ()))
 
 
-def _make_inputs(
+def _make_question(
     manifest: Manifest,
     language: LanguageModel,
     drawing: Drawing,
     prompt: tuple[int, ...],
     choice: int,
-) -> tuple[Tensor, ...]:
+) -> TextQuestion:
     """Make one answer's question; what was left open is as much as the package admits."""
     admitted = manifest.canonical.dims if manifest.canonical else ()
     most = min(
         [language.context - len(prompt), *(one.greatest for one in admitted if one.name == "a")]
     )
-    question = TextQuestion(
+    return TextQuestion(
         prompt=prompt,
         limit=drawing.limit or max(1, most),
         temperature=drawing.temperature,
         top_k=drawing.top_k or language.top_k,
         choice=choice,
     )
-    return make_question(question)
 
 
 def _count(plan: _Plan, endings: tuple[Ending, ...]) -> TextUsage:
