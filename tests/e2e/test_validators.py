@@ -131,10 +131,20 @@ def test_who_diverged_is_named_and_mended(program, tmp_path):
 
         stage.wait(is_named, 60, "the watch names it")
         where = stage.validators.get_endpoint(other)
-        rows = {row.check: row for row in examine(home, where, stage.folder.trust_path)}
-        assert rows["agreement"].status == "fail", rows
-        assert "DIVERGED" in rows["agreement"].detail
+
+        def check_named():
+            rows = {row.check: row for row in examine(home, where, stage.folder.trust_path)}
+            assert rows["agreement"].status == "fail", rows
+            assert "DIVERGED" in rows["agreement"].detail
+            assert rows["block time"].status == "fail"
+
+        check_named()
+        # Started again, its engine ends at once, so nobody answers; killed, nobody is there.
+        assert stage.validators.kill("validator-4", "engine")
+        stage.wait(lambda: stage.validators.get_block("validator-4") is None, what="it ends")
+        check_named()
         stage.validators.hold(("validator-4",))
+        check_named()
         repair(program, home)
         stage.validators.release(("validator-4",))
         stage.wait_level(120)

@@ -1,15 +1,14 @@
-"""What an engine on this machine says of its last block, and of the application's.
+"""What an engine on this machine says of its last block.
 
-Two small questions by CometBFT's RPC, bounded and read strictly. That it answers proves nothing:
+One small question by CometBFT's RPC, bounded and read strictly. That it answers proves nothing:
 what counts is that the time of its last block moves. Must not know processes.
 """
 
 from __future__ import annotations
 
 import http.client
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
@@ -17,18 +16,10 @@ from msgspec import Meta, Struct
 from probatum.errors import Fault
 from probatum.ops.supervising import LastBlock
 
-__all__ = ["AppState", "read_app_state", "read_status"]
+__all__ = ["read_status"]
 
 _ANSWER_BYTES: Final = 64 * 1024
 _Height = Annotated[str, Meta(pattern=r"^[0-9]{1,18}\Z")]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppState:
-    """What the application told its engine last: its height and the hash of that height."""
-
-    height: int
-    app_hash: bytes
 
 
 class _SyncInfo(Struct, frozen=True):
@@ -40,40 +31,22 @@ class _Status(Struct, frozen=True):
     sync_info: _SyncInfo
 
 
-class _AppInfo(Struct, frozen=True):
-    last_block_height: _Height = "0"
-    last_block_app_hash: bytes = b""
-
-
-class _AppAnswer(Struct, frozen=True):
-    response: _AppInfo
-
-
-_R = TypeVar("_R", _Status, _AppAnswer)
-
-
 def read_status(rpc_port: int, timeout_s: float = 1.0) -> LastBlock:
     """Ask an engine for its last block.
 
     Raises:
         Fault: `engine.unreachable`, `engine.odd-reply`.
     """
-    said = _ask(rpc_port, "/status", _Status, timeout_s).sync_info
+    said = _ask(rpc_port, timeout_s).sync_info
     return LastBlock(
         height=int(said.latest_block_height), time_ms=_read_time(said.latest_block_time)
     )
 
 
-def read_app_state(rpc_port: int, timeout_s: float = 1.0) -> AppState:
-    """Ask an engine what its application has. Errors as `read_status`."""
-    said = _ask(rpc_port, "/abci_info", _AppAnswer, timeout_s).response
-    return AppState(height=int(said.last_block_height), app_hash=said.last_block_app_hash)
-
-
-def _ask(port: int, path: str, kind: type[_R], timeout_s: float) -> _R:
+def _ask(port: int, timeout_s: float) -> _Status:
     link = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:
-        link.request("GET", path)
+        link.request("GET", "/status")
         data = link.getresponse().read(_ANSWER_BYTES + 1)
     except (OSError, http.client.HTTPException) as error:
         raise Fault("engine.unreachable", f"no engine answers at port {port}: {error}") from None
@@ -83,7 +56,7 @@ def _ask(port: int, path: str, kind: type[_R], timeout_s: float) -> _R:
         if len(data) > _ANSWER_BYTES:
             raise _odd(port, "it is too long")
         envelope: Any = msgspec.json.decode(data)
-        return msgspec.convert(envelope["result"], kind)
+        return msgspec.convert(envelope["result"], _Status)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, TypeError) as error:
         raise _odd(port, str(error)) from None
 

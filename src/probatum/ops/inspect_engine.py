@@ -20,9 +20,10 @@ from probatum.nodes.shell.config import read_small_file
 from probatum.nodes.shell.engine_files import get_rpc_port
 from probatum.ops.cometbft import VERSION, find_cometbft
 from probatum.ops.engine_homes import check_engine_home, load_validator_key
-from probatum.ops.engine_status import AppState, read_app_state, read_status
+from probatum.ops.engine_status import read_status
 from probatum.ops.findings import Finding, from_error
 from probatum.ops.inspect_ledger import make_desk
+from probatum.ops.kept_tip import read_kept_tip
 from probatum.ops.onboarding import Converse
 from probatum.ops.supervising import LastBlock
 from probatum.protocol.headers import compute_header_hash
@@ -83,7 +84,7 @@ def _tell_still(last: LastBlock) -> str:
 async def inspect_agreement(
     converse: Converse, home: Path, other: str, trust: Trust
 ) -> tuple[Finding, ...]:
-    """Hold what this node's application computed to the header that another full node proves.
+    """Hold the last header on this node's disk to the one that another full node proves.
 
     Args:
         converse: How to reach the other.
@@ -93,40 +94,40 @@ async def inspect_agreement(
     """
     check = "agreement"
     try:
-        state = await asyncio.to_thread(read_app_state, get_rpc_port(home))
-        if not state.height:
+        tip = await asyncio.to_thread(read_kept_tip, home)
+        if not tip.height:
             return (Finding(check=check, status="skip", detail="it has no block yet"),)
-        header = await _wait_header(converse, other, state, trust)
+        header = await _wait_header(converse, other, tip.height, trust)
     except Fault as error:
         return (from_error(check, error, status="skip"),)
     except ProbatumError as error:
         # It has none of that height yet, or what it shows is not proven: nothing to hold this to.
         return (from_error(check, error, status="warn"),)
-    if header == state.app_hash:
-        detail = f"height {state.height} is the same at {other}, and proven there"
+    if header == tip.header_hash:
+        detail = f"height {tip.height} is the same at {other}, and proven there"
         return (Finding(check=check, status="ok", detail=detail),)
-    detail = f"DIVERGED: at height {state.height} this node computed {state.app_hash.hex()[:16]}…, "
+    detail = f"DIVERGED: at height {tip.height} this node has {tip.header_hash.hex()[:16]}…, "
     detail += f"the network {header.hex()[:16]}…"
     return (Finding(check=check, status="fail", detail=detail, advice=_DIVERGED),)
 
 
-async def _wait_header(converse: Converse, other: str, state: AppState, trust: Trust) -> bytes:
+async def _wait_header(converse: Converse, other: str, height: int, trust: Trust) -> bytes:
     """Wait for the header: others prove a height one block after they have it."""
     deadline = time.monotonic() + _MOVING_S
     while True:
         try:
-            return await _get_header(converse, other, state, trust)
+            return await _get_header(converse, other, height, trust)
         except Refusal:
             if time.monotonic() > deadline:
                 raise
             await asyncio.sleep(_POLL_S)
 
 
-async def _get_header(converse: Converse, other: str, state: AppState, trust: Trust) -> bytes:
-    reply = await make_desk(converse, other).ask(GetHeader(height=state.height))
+async def _get_header(converse: Converse, other: str, height: int, trust: Trust) -> bytes:
+    reply = await make_desk(converse, other).ask(GetHeader(height=height))
     if not isinstance(reply, GotHeader):
         raise Fault("network.odd-reply", f"the full node replied {type(reply).__name__}")
     header = check_now(trust, reply.header)
-    if header.height != state.height:
-        raise Refusal("network.odd-header", f"asked for {state.height}, got {header.height}")
+    if header.height != height:
+        raise Refusal("network.odd-header", f"asked for {height}, got {header.height}")
     return compute_header_hash(header)

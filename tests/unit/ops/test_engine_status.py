@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from probatum.errors import Fault
-from probatum.ops.engine_status import read_app_state, read_status
+from probatum.ops.engine_status import read_status
 from tests.unit.ops.sockets import draw_ports
 
 
@@ -51,16 +51,6 @@ def test_a_last_block_is_read(engine, moment, time_ms):
     engine.says = show(moment=moment)
     found = read_status(engine.server_port)
     assert (found.height, found.time_ms) == (14, time_ms)
-
-
-def test_what_the_application_has_is_read(engine):
-    # As recorded of CometBFT 0.38.25: the hash in base64, and nothing of it before height 1.
-    response = {"data": "x", "last_block_height": "5", "last_block_app_hash": "AQI="}
-    engine.says = json.dumps({"result": {"response": response}}).encode()
-    found = read_app_state(engine.server_port)
-    assert (found.height, found.app_hash) == (5, b"\x01\x02")
-    engine.says = json.dumps({"result": {"response": {}}}).encode()
-    assert read_app_state(engine.server_port).height == 0
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 from probatum.errors import Fault, Refusal
 from probatum.ops import inspect_engine as engines
 from probatum.ops.cometbft import VARIABLE
-from probatum.ops.engine_status import AppState
 from probatum.ops.folder import NetworkPlan, open_folder
 from probatum.ops.inspect_engine import inspect_agreement, inspect_engine
+from probatum.ops.kept_tip import KeptTip
 from probatum.ops.supervising import LastBlock
 from probatum.protocol.headers import compute_header_hash
 from probatum.protocol.messages import GotHeader, Refused
@@ -93,12 +93,12 @@ class Other:
 
 
 def inspect(home, monkeypatch, other, state):
-    def say(_port):
+    def say(_home):
         if isinstance(state, Exception):
             raise state
         return state
 
-    monkeypatch.setattr(engines, "read_app_state", say)
+    monkeypatch.setattr(engines, "read_kept_tip", say)
     (row,) = asyncio.run(inspect_agreement(other.converse, home, "http://other", make_trust()))
     return row
 
@@ -106,14 +106,14 @@ def inspect(home, monkeypatch, other, state):
 def test_a_node_that_computed_what_the_others_prove_agrees(home, monkeypatch):
     other = Other()
     other.refusals = 3  # it proves a height one block later
-    state = AppState(height=other.header.header.height, app_hash=other.get_own_hash())
+    state = KeptTip(height=other.header.header.height, header_hash=other.get_own_hash())
     row = inspect(home, monkeypatch, other, state)
     assert row.status == "ok", row
 
 
 def test_a_node_that_computed_another_hash_is_named_as_diverged(home, monkeypatch):
     other = Other()
-    state = AppState(height=other.header.header.height, app_hash=bytes(32))
+    state = KeptTip(height=other.header.header.height, header_hash=bytes(32))
     row = inspect(home, monkeypatch, other, state)
     assert row.status == "fail"
     assert "DIVERGED" in row.detail
@@ -123,19 +123,19 @@ def test_a_node_that_computed_another_hash_is_named_as_diverged(home, monkeypatc
 def test_what_cannot_be_held_to_anything_is_no_verdict(home, monkeypatch):
     other = Other()
     height = other.header.header.height
-    ours = AppState(height=height, app_hash=bytes(32))
-    assert inspect(home, monkeypatch, other, AppState(height=0, app_hash=b"")).status == "skip"
-    assert inspect(home, monkeypatch, other, Fault("engine.unreachable", "x")).status == "skip"
+    ours = KeptTip(height=height, header_hash=bytes(32))
+    assert inspect(home, monkeypatch, other, KeptTip(height=0, header_hash=b"")).status == "skip"
+    assert inspect(home, monkeypatch, other, Fault("store.unreadable", "x")).status == "skip"
     other.refusals = 1_000_000
     assert inspect(home, monkeypatch, other, ours).status == "warn"
     other.refusals = 0
-    later = AppState(height=height + 1, app_hash=bytes(32))
+    later = KeptTip(height=height + 1, header_hash=bytes(32))
     assert inspect(home, monkeypatch, other, later).status == "warn", "another height's header"
 
 
 def test_a_header_that_is_not_proven_convicts_nobody(home, monkeypatch):
     other = Other()
-    state = AppState(height=other.header.header.height, app_hash=bytes(32))
+    state = KeptTip(height=other.header.header.height, header_hash=bytes(32))
 
     def refuse(*_):
         raise Refusal("trust.other-key", "no")
