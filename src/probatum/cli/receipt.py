@@ -33,6 +33,12 @@ app.command(
     help="Compute an answer of class exact again, here, and say right or wrong.",
 )
 
+app.command(
+    "probatum.cli.renewing:renew",
+    name="renew",
+    help="Prove a receipt's settlement again, against the ledger's last header.",
+)
+
 What = Annotated[str, Parameter(help="A bundle's file, the id of a request kept here, or: last")]
 Id = Annotated[str, Parameter(help="The request id, or: last")]
 

@@ -28,7 +28,7 @@ from probatum.protocol.dsse import Envelope, decode_payload
 from probatum.protocol.encoding import decode, decode_document
 from probatum.protocol.hexes import address_from_document
 from probatum.protocol.mapproof import StateProof, check_state_proof
-from probatum.protocol.merkle import leaf_hash
+from probatum.protocol.merkle import Proof, check_inclusion, leaf_hash
 from probatum.protocol.messages import GotState
 from probatum.protocol.parties import Party
 from probatum.protocol.primitives import Address, Digest
@@ -46,6 +46,7 @@ __all__ = [
     "read_pending",
     "read_state",
     "settle",
+    "settle_again",
 ]
 
 
@@ -212,6 +213,26 @@ def settle(item: Pending, proven: ProvenLog, tiles: ProvenTiles) -> bytes:
         # The settled root proves that leaf, so the log has another entry there for good.
         why = f"the settled log has another entry at index {item.index}"
         raise Refusal("receipt.left-out", why)
+    return _encode(item, proven, proof)
+
+
+def settle_again(item: Pending, proven: ProvenLog, proof: Proof) -> bytes:
+    """Make a settlement of an inclusion proof that is at hand; the same as `settle` otherwise.
+
+    Args:
+        item: The bundle, pending.
+        proven: Its log session.
+        proof: From an earlier settlement; good as long as the log has not grown since.
+
+    Raises:
+        Refusal: `merkle.*` if it has; and as `settle`.
+    """
+    check_place(item.node, item.place, proven.log)
+    check_inclusion(item.leaf, item.index, proven.log.size, proof, proven.log.root)
+    return _encode(item, proven, proof)
+
+
+def _encode(item: Pending, proven: ProvenLog, proof: Proof) -> bytes:
     key_proofs = []
     for signer in item.signers:
         value, key_proof = proven.keys[get_key_key(signer.key)]

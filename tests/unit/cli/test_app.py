@@ -16,7 +16,7 @@ from probatum.errors import Fault, Misuse, Refusal
 COMMANDS = """
     up | demo | demo chat | demo package | demo question | doctor | ask | chat | blame
     receipt accuse | receipt list | receipt show | receipt verify | receipt fetch | receipt settle
-    receipt recheck
+    receipt recheck | receipt renew
     account new | account list | account show | account balance | account send | account stake
     account unstake | account withdraw | account export
     pay fund | pay status | pay close | pay withdraw | pay accuse

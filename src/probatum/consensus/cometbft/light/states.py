@@ -144,8 +144,8 @@ def _check_times(
         raise Refusal(
             "light.before-trust",
             f"the header is of the engine's height {height}, what is trusted of {state.height}",
-            hint="use a trust file of an earlier height, or have the proof made against a later "
-            "header",
+            hint="use a trust file of an earlier height; a receipt can be proven anew, against the "
+            "last header: probatum receipt renew",
         )
     if time_ns >= (now_ms + DRIFT_MS) * _NANOS_A_MS:
         raise Refusal(
