@@ -10,6 +10,7 @@ import pytest
 
 from probatum.errors import Refusal
 from probatum.protocol.logprobs import unpack_logprobs
+from probatum.runtime.text import scheduler
 from probatum.runtime.text.engine import TextEngine
 from probatum.runtime.text.kernels import make_kernel
 from probatum.runtime.text.logprobs import compute_logprobs
@@ -98,6 +99,25 @@ def test_no_token_depends_on_them_nor_they_on_what_is_beside(engine):
     mixed = [Asked(engine, one) for one in (*wished[:4], *requests[4:])]
     assert [asked.wait() for asked in mixed[:4]] == alone[:4]
     assert [asked.wait()[0] for asked in mixed[4:]] == plain[4:]
+
+
+def test_only_those_who_asked_pay(engine, monkeypatch):
+    """In one batch with others, and of a text that is gone on with, only the new tokens."""
+    weighed = []
+
+    def count(row, token, top):
+        weighed.append(token)
+        return compute_logprobs(row, token, top)
+
+    monkeypatch.setattr(scheduler, "compute_logprobs", count)
+    requests = draw_requests(6)
+    wished = replace(requests[0], top_logprobs=2)
+    together = [Asked(engine, one) for one in (wished, *requests[1:])]
+    ids, *_ = (asked.wait()[0] for asked in together)
+    assert tuple(weighed) == ids
+    weighed.clear()
+    Asked(engine, replace(wished, prefix=ids[:1])).wait()
+    assert tuple(weighed) == ids[1:]
 
 
 def test_who_goes_on_tells_those_of_new_tokens_and_the_same(engine):

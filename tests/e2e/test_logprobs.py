@@ -1,0 +1,111 @@
+"""A node is killed while it tells logprobs, and readers of the OpenAI API do not notice (`TEXT-1`)."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from probatum.errors import Refusal
+from probatum.evidence.receipt import check_pending
+from probatum.ops.network import Network, NetworkPlan
+from probatum.protocol.openai_text import make_seed_nonce
+from probatum.runtime.text.engine import TextEngine
+from probatum.runtime.text.requests import TextRequest
+from tests.conformance.test_openai_text import write_package
+from tests.e2e.processes import wait_for
+
+pytestmark = pytest.mark.e2e
+
+LIMIT, TOP = 900, 3
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    return write_package(tmp_path_factory.mktemp("p"), layers=12, context=1_000, name="slow")
+
+
+@pytest.fixture
+def network(package, tmp_path):
+    plan = NetworkPlan(nodes=2, models=(package.folder,), block_interval_ms=200)
+    with Network.open(tmp_path / "n", plan) as network:
+        network.start()
+        assert wait_for(lambda: list(stream(network, 1)))
+        yield network
+
+
+def stream(network, limit):
+    """Ask for a text that goes round in circles; give the events as they come."""
+    body = {"model": "slow", "messages": [{"role": "user", "content": "hello"}], "stream": True}
+    body |= {"temperature": 0, "seed": 1, "max_tokens": limit}
+    data = json.dumps(body | {"logprobs": True, "top_logprobs": TOP}).encode()
+    try:
+        url = f"{network.endpoints.gateway}/v1/chat/completions"
+        with urllib.request.urlopen(url, data, timeout=60) as lines:
+            for line in lines:
+                if line.startswith(b"data: {"):
+                    yield json.loads(line.removeprefix(b"data: "))
+    except OSError:
+        return
+
+
+def measure_work(network, name):
+    """Processor time that a process took so far, in clock ticks."""
+    fields = Path(f"/proc/{network.get_pid(name)}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def find_writer(network):
+    before = {name: measure_work(network, name) for name in network.node_names}
+    time.sleep(0.3)
+    return max(before, key=lambda name: measure_work(network, name) - before[name])
+
+
+def test_another_node_goes_on_with_tokens_and_logprobs(network, package):
+    told, text, killed, evidence = [], "", None, None
+    for event in stream(network, LIMIT):
+        for choice in event["choices"]:
+            text += choice["delta"].get("content") or ""
+            told += (choice["logprobs"] or {"content": []})["content"]
+        (evidence,) = event.get("probatum", (None,))
+        if killed is None and len(told) > 40:
+            killed = find_writer(network)
+            network.kill(killed)
+    assert evidence is not None, "the stream broke off"
+    ids = tuple(evidence["tokens"])
+
+    def find_receipt():
+        url = f"{network.endpoints.gateway}/receipts/{evidence['receipt']}"
+        try:
+            with urllib.request.urlopen(url) as reply:
+                return check_pending(reply.read())
+        except (OSError, Refusal):
+            return None
+
+    branches = wait_for(find_receipt).branches
+    assert len(branches) == 2
+    assert branches[1].record.prefix is not None
+    # Held to what one engine says of the whole text, by one prefill.
+    engine = TextEngine(package.manifest, package.folder / "model.safetensors")
+    request = TextRequest(
+        prompt=tuple(evidence["prompt_tokens"]),
+        limit=LIMIT,
+        temperature=0.0,
+        top_k=evidence["top_k"],
+        choice=0,
+        nonce=make_seed_nonce(1),
+    )
+    try:
+        score = engine.score(replace(request, top_logprobs=TOP), ids)
+    finally:
+        engine.close()
+    assert score.chosen == ids
+    assert len(told) == len(ids) - (ids[-1] == 0)
+    right = score.logprobs[: len(told)]
+    assert [one["logprob"] for one in told] == [one.chosen for one in right]
+    tops = [[one["logprob"] for one in each["top_logprobs"]] for each in told]
+    assert tops == [[logprob for _, logprob in one.top] for one in right]
