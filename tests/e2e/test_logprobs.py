@@ -1,4 +1,4 @@
-"""A node is killed while it tells logprobs, and readers of the OpenAI API do not notice (`TEXT-1`)."""
+"""A node is killed while it tells logprobs; readers of the OpenAI API do not notice (`TEXT-1`)."""
 
 from __future__ import annotations
 
