@@ -57,6 +57,7 @@ def draw_sizes(draw, *, is_blocky=False):
         context=draw(st.integers(3, 24)),
         norm_epsilon_bits=draw(st.sampled_from((1, 0x3727C5AC, 0x3F800000, 0x7F7FFFFF))),
         is_tied=draw(st.booleans()),
+        qkv_bias=draw(st.booleans()),
         stop_ids=tuple(sorted(stops)),
         top_k=draw(st.sampled_from((1, (vocabulary + 1) // 2, vocabulary))),
     )
