@@ -75,7 +75,7 @@ def open_envelope(text):
 
 def test_every_kind_of_vector_is_tested():
     assert list(VECTORS) == KEYS
-    assert list(BLOCKS) == ["blocks"]
+    assert list(BLOCKS) == ["graphs", "blocks"]
     assert all(VECTORS.values())
 
 

@@ -12,8 +12,12 @@ from probatum.canon.primitives.admitting import admit_graph
 from probatum.protocol.encoding import encode
 from probatum.protocol.manifests import TextModel
 
-FILE = Path(__file__).parents[2] / "vectors" / "canon" / "text-1.json"
-GRAPHS = json.loads(FILE.read_text(encoding="utf-8"))["graphs"]
+FOLDER = Path(__file__).parents[2] / "vectors" / "canon"
+GRAPHS = [
+    graph
+    for name in ("text-1.json", "text-2.json")  # the second with biases
+    for graph in json.loads((FOLDER / name).read_text(encoding="utf-8"))["graphs"]
+]
 
 
 @pytest.mark.parametrize("vector", GRAPHS, ids=lambda one: one["digest"][:8])
