@@ -275,7 +275,7 @@ async def annoy(engines, app):
             said = await engine.ask_by_address(
                 "abci_query", path=path, data="0x" + data[:2].encode().hex()
             )
-            assert said["result"]["response"]["codespace"] == "abci.unknown-path"
+            assert said["result"]["response"]["codespace"].startswith("abci.")
 
     await asyncio.gather(*(one(engine) for engine in engines))
 
