@@ -1,4 +1,4 @@
-"""A full node beside one real CometBFT: what is submitted is decided, proven, and survives kills."""
+"""A full node beside one real CometBFT: decided, proven, killed, restored (`SEAL-1`, `SNAP-1`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import time
 import pytest
 
 from probatum.client.transport import HttpTransport
-from probatum.consensus.cometbft.settings import EngineSettings
+from probatum.consensus.cometbft.settings import EngineSettings, change_settings
 from probatum.consensus.trusting import check_header
 from probatum.errors import Refusal
 from probatum.ledger.genesis import (
@@ -26,11 +26,19 @@ from probatum.ledger.genesis import (
 from probatum.ledger.params import Params
 from probatum.nodes.shell.config import FullConfig, write_config
 from probatum.ops.cometbft import find_cometbft
-from probatum.ops.engine_homes import create_engine_keys, write_engine_home
+from probatum.ops.engine_homes import create_engine_keys, get_node_id, write_engine_home
 from probatum.protocol.encoding import decode, decode_document, encode
 from probatum.protocol.headers import CommitSeal
 from probatum.protocol.mapproof import StateProof, check_state_proof
-from probatum.protocol.messages import Follow, GetHeader, GetOutcome, GetState, GetStatus, Submit
+from probatum.protocol.messages import (
+    Follow,
+    GetBlock,
+    GetHeader,
+    GetOutcome,
+    GetState,
+    GetStatus,
+    Submit,
+)
 from probatum.protocol.primitives import UNITS_PER_TOKEN, make_consensus_key
 from probatum.protocol.records import Account, get_account_key
 from probatum.protocol.transactions.kinds import Transfer
@@ -41,6 +49,8 @@ from tests.e2e.processes import wait_for
 
 pytestmark = pytest.mark.e2e
 BLOCK_MS = 100
+SNAPSHOT_BLOCKS = 80
+"""A snapshot goes when the second one after it is there: time enough to be found and fetched."""
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +70,11 @@ def take_port():
 class Validator:
     """One home, its application and its engine."""
 
-    def __init__(self, program, home):
+    def __init__(self, program, home, genesis=None, **config):
         self.program, self.home = program, home
         home.mkdir(exist_ok=True)
         key = create_engine_keys(home)
-        self.genesis = make_validator_genesis(
+        self.genesis = genesis or make_validator_genesis(
             chain_id=7,
             time_ms=int(time.time() * 1_000) - 1_000,
             validators={account(9).address: (make_consensus_key(key.key), 10 * UNITS_PER_TOKEN)},
@@ -72,16 +82,16 @@ class Validator:
             params=Params(unbonding_blocks=3),
         )
         self.domain = get_domain(self.genesis)
-        self.rpc_port = take_port()
+        self.rpc_port, self.p2p_port = take_port(), take_port()
         settings = EngineSettings(
             moniker="one",
-            p2p_port=take_port(),
+            p2p_port=self.p2p_port,
             rpc_port=self.rpc_port,
             block_interval_ms=BLOCK_MS,
         )
         write_engine_home(home, self.genesis, settings)
         (home / "genesis.json").write_bytes(encode_genesis(self.genesis))
-        write_config(home, FullConfig(port=take_port(), block_interval_ms=BLOCK_MS))
+        write_config(home, FullConfig(port=take_port(), block_interval_ms=BLOCK_MS, **config))
         self.app = self.engine = None
 
     def start_app(self):
@@ -159,7 +169,7 @@ class Validator:
 
 @pytest.fixture(scope="module")
 def validator(program, tmp_path_factory):
-    one = Validator(program, tmp_path_factory.mktemp("validator"))
+    one = Validator(program, tmp_path_factory.mktemp("validator"), snapshot_blocks=SNAPSHOT_BLOCKS)
     try:
         one.start()
         yield one
@@ -239,6 +249,53 @@ def test_a_killed_process_comes_back_to_the_same_chain(validator, who):
     hashed = compute_transaction_hash(validator.pay(sent, nonce=nonce))
     assert validator.ask(GetOutcome(transaction_hash=hashed)) == outcome
     assert validator.ask(Submit(transaction=validator.pay(sent, nonce=nonce + 1))).code == "ok"
+
+
+def test_a_node_joins_by_a_snapshot_and_one_trusted_header(validator, program, tmp_path):
+    """It believes genesis and one header; everything before the snapshot it never sees."""
+    data = validator.pay(0, nonce=1)
+    assert validator.ask(Submit(transaction=data)).code == "ok"
+    # Whoever restores asks for the header two heights on, too.
+    validator.wait_for_height((validator.get_height() // SNAPSHOT_BLOCKS + 1) * SNAPSHOT_BLOCKS + 3)
+    trusted = validator.ask(GetHeader(height=1)).header.seal
+    other = Validator(program, tmp_path / "other", genesis=validator.genesis)
+    settings = other.home / "engine" / "config" / "config.toml"
+    door = f"http://127.0.0.1:{validator.rpc_port}"
+    changes = {
+        (
+            "p2p",
+            "persistent_peers",
+        ): f"{get_node_id(validator.home)}@127.0.0.1:{validator.p2p_port}",
+        ("statesync", "enable"): True,
+        ("statesync", "rpc_servers"): f"{door},{door}",
+        ("statesync", "trust_height"): trusted.header.height,
+        ("statesync", "trust_hash"): trusted.commit.block.hash.hex().upper(),
+        ("statesync", "trust_period"): "1h",
+        ("statesync", "discovery_time"): "5s",
+    }
+    settings.write_text(change_settings(settings.read_text(), changes))
+    try:
+        other.start()
+        other.wait_for_height(validator.get_height() + 2)
+        refused = other.ask(GetBlock(height=1))
+        assert refused.code == "full.no-such-height", "it replayed instead"
+        height = other.get_height()
+        mine, theirs = (one.ask(GetHeader(height=height)).header for one in (other, validator))
+        assert mine.header == theirs.header
+        assert get_balance(other, account(77).address) == get_balance(
+            validator, account(77).address
+        )
+        assert other.ask(Submit(transaction=validator.pay(0, nonce=2))).code == "ok"
+        other.app.kill()
+        other.app.wait()
+        other.engine.wait(20)
+        other.start()
+        other.wait_for_height(height + 3)
+    except BaseException:
+        print(other.tell())
+        raise
+    finally:
+        other.stop(signal.SIGKILL)
 
 
 def test_another_genesis_file_stops_the_application_by_name(program, tmp_path):

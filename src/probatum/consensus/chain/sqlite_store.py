@@ -20,7 +20,7 @@ from probatum.consensus.engine import Row
 from probatum.consensus.tables import TABLES
 from probatum.errors import Fault
 
-__all__ = ["SqliteStore"]
+__all__ = ["FrozenStore", "SqliteStore"]
 
 _APPLICATION_ID: Final = int.from_bytes(b"PROB", "big")
 _VERSION: Final = 1
@@ -70,6 +70,42 @@ def _prefix_end(prefix: bytes) -> bytes | None:
     """The least key above all that start with a prefix, None if there is none."""
     stem = prefix.rstrip(b"\xff")
     return stem[:-1] + bytes((stem[-1] + 1,)) if stem else None
+
+
+def _scan(
+    connection: sqlite3.Connection, table: str, prefix: bytes, after: bytes, limit: int
+) -> tuple[tuple[bytes, bytes], ...]:
+    assert table in TABLES, f"no table {table}"
+    end = _prefix_end(prefix)
+    query = f"SELECT key, value FROM {table}_rows WHERE key >= ? AND key > ?"  # noqa: S608 - a name from our own list
+    values: tuple[object, ...] = (prefix, after, limit)
+    if end is not None:
+        query += " AND key < ?"
+        values = (prefix, after, end, limit)
+    return tuple(connection.execute(f"{query} ORDER BY key LIMIT ?", values))
+
+
+class FrozenStore:
+    """A store as it was at one moment; made by `SqliteStore.freeze`."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        """Use `SqliteStore.freeze` instead."""
+        self._path = path
+        self._connection = connection
+        # The first read of a transaction fixes what all later ones see.
+        connection.execute("BEGIN")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+    def scan(
+        self, table: str, prefix: bytes, after: bytes, limit: int
+    ) -> tuple[tuple[bytes, bytes], ...]:
+        """List rows, as `SqliteStore.scan` does."""
+        with _failing(self._path):
+            return _scan(self._connection, table, prefix, after, limit)
+
+    def close(self) -> None:
+        """Let the store forget that moment."""
+        self._connection.close()
 
 
 class SqliteStore:
@@ -159,15 +195,17 @@ class SqliteStore:
         Raises:
             Fault: `store.failed`.
         """
-        assert table in TABLES, f"no table {table}"
-        end = _prefix_end(prefix)
-        query = f"SELECT key, value FROM {table}_rows WHERE key >= ? AND key > ?"  # noqa: S608 - a name from our own list
-        values: tuple[object, ...] = (prefix, after, limit)
-        if end is not None:
-            query += " AND key < ?"
-            values = (prefix, after, end, limit)
         with _failing(self._path):
-            return tuple(self._reader.execute(f"{query} ORDER BY key LIMIT ?", values))
+            return _scan(self._reader, table, prefix, after, limit)
+
+    def freeze(self) -> FrozenStore:
+        """Hold what is committed now, for a reader in another thread; it must be closed.
+
+        Raises:
+            Fault: `store.failed`.
+        """
+        with _failing(self._path):
+            return FrozenStore(self._path, self._connect())
 
     def commit(self, rows: Iterable[Row]) -> None:
         """Write rows in one transaction and flush it. Raises Fault `store.failed`."""

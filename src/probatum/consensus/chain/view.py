@@ -24,7 +24,7 @@ from probatum.protocol.messages import Outcome, StateItem
 from probatum.protocol.primitives import Address, Digest
 from probatum.protocol.records import Account, get_account_key
 
-__all__ = ["ChainView", "Records", "read_account"]
+__all__ = ["ChainView", "Records", "decode_signed_header", "read_account"]
 
 
 class Records(Protocol):
@@ -43,6 +43,11 @@ def read_account(records: Reader, account: Address) -> Account:
     if value is None:
         return EMPTY_ACCOUNT
     return decode(Account, value, limit_bytes=limits.STATE_VALUE_BYTES)
+
+
+def decode_signed_header(data: bytes) -> SignedHeader:
+    """Decode a row of the table of headers."""
+    return decode(SignedHeader, data, limit_bytes=limits.SIGNED_HEADER_BYTES)
 
 
 class ChainView(ABC):
@@ -79,9 +84,7 @@ class ChainView(ABC):
     def get_header(self, height: int) -> SignedHeader | None:
         """Get a signed header of a height that may be told."""
         data = self._get_at(tables.HEADER, height)
-        if data is None:
-            return None
-        return decode(SignedHeader, data, limit_bytes=limits.SIGNED_HEADER_BYTES)
+        return None if data is None else decode_signed_header(data)
 
     def get_block(self, height: int) -> bytes | None:
         """Get an encoded block of a height that may be told."""

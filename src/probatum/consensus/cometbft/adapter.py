@@ -49,16 +49,15 @@ from probatum.consensus.cometbft.messages import (
     ResponseVerifyVoteExtension,
 )
 from probatum.consensus.cometbft.parts import (
-    ApplySnapshotResult,
     CheckTxType,
     ExecTxResult,
-    OfferSnapshotResult,
     ProposalStatus,
     PublicKey,
     ValidatorUpdate,
 )
 from probatum.consensus.cometbft.queries import answer_query
 from probatum.consensus.cometbft.sealed import SealedChain
+from probatum.consensus.cometbft.snapshot_calls import Shelf, SnapshotCalls
 from probatum.consensus.cometbft.tip import Applied, Tip
 from probatum.consensus.cometbft.verdicts import CODE_OF_REFUSED, Verdicts, get_code
 from probatum.consensus.engine import Row, Store
@@ -112,6 +111,7 @@ class Adapter:
         settings: AdapterSettings | None = None,
         write: Write | None = None,
         told: Callable[[Applied], None] = lambda _: None,
+        shelf: Shelf | None = None,
     ) -> None:
         """Resume a chain from its store, or begin it in an empty one.
 
@@ -121,6 +121,7 @@ class Adapter:
             settings: How it works.
             write: Writes to the store; its own `commit` if absent.
             told: Is called for each block once it is durable.
+            shelf: The snapshots that are kept here.
 
         Raises:
             Fault: `store.other-format`, `store.other-chain`, `store.corrupt`.
@@ -129,6 +130,7 @@ class Adapter:
         self._genesis = genesis
         self._write: Write = write or store.commit
         self._told = told
+        self._snapshots = SnapshotCalls(store, genesis, shelf, self._reopen)
         self.tip = Tip(
             store,
             genesis,
@@ -141,12 +143,19 @@ class Adapter:
         self._applied: Applied | None = None
         self._finalized: Applied | None = None
 
+    def _reopen(self) -> None:
+        """Look again at a store that was restored from a snapshot."""
+        self.tip.load()
+        self.sealed.load()
+        self._applied = self._finalized = None
+
     # Start
 
     def reconnected(self) -> None:
         """Forget what was not committed: the engine that asked for it is gone."""
         self._finalized = None
         self.verdicts.forget_pool()
+        self._snapshots.abandon()
 
     def info(self, request: RequestInfo, /) -> ResponseInfo:
         """Say exactly what was kept last."""
@@ -362,28 +371,25 @@ class Adapter:
         raise Misuse("abci.wrong-turn", f"votes are not extended, at height {request.height}")
 
     def list_snapshots(self, request: RequestListSnapshots, /) -> ResponseListSnapshots:
-        """Say that there are no snapshots."""
+        """List the snapshots that are kept here."""
         del request
-        return ResponseListSnapshots()
-
-    def offer_snapshot(self, request: RequestOfferSnapshot, /) -> ResponseOfferSnapshot:
-        """Take no snapshot: this node replays."""
-        del request
-        return ResponseOfferSnapshot(result=OfferSnapshotResult.ABORT)
+        return ResponseListSnapshots(snapshots=self._snapshots.list_kept())
 
     def load_snapshot_chunk(
         self, request: RequestLoadSnapshotChunk, /
     ) -> ResponseLoadSnapshotChunk:
-        """Give nothing."""
-        del request
-        return ResponseLoadSnapshotChunk()
+        """Give a chunk, or nothing if it is not kept."""
+        return ResponseLoadSnapshotChunk(chunk=self._snapshots.load(request))
+
+    def offer_snapshot(self, request: RequestOfferSnapshot, /) -> ResponseOfferSnapshot:
+        """Begin to restore a snapshot whose header is the proven one."""
+        return self._snapshots.offer(request, self.tip.height)
 
     def apply_snapshot_chunk(
         self, request: RequestApplySnapshotChunk, /
     ) -> ResponseApplySnapshotChunk:
-        """Take nothing."""
-        del request
-        return ResponseApplySnapshotChunk(result=ApplySnapshotResult.ABORT)
+        """Take a chunk; with the last one the store is that of the snapshot's height."""
+        return self._snapshots.apply(request)
 
 
 def _name(tip: Tip) -> str:

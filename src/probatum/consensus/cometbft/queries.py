@@ -39,6 +39,8 @@ def answer_query(chain: ChainView, request: RequestQuery) -> ResponseQuery:
 
 
 def _answer(chain: ChainView, request: RequestQuery) -> ResponseQuery:
+    if not chain.height:
+        raise Refusal("abci.nothing-sealed", "no header has a seal yet; ask again in a moment")
     if request.height not in (0, chain.height):
         raise Refusal(
             "abci.other-height",

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from probatum.consensus import tables
 from probatum.consensus.chain.blocks import decode_outcome, make_seal_rows
-from probatum.consensus.chain.view import ChainView, Records
+from probatum.consensus.chain.view import ChainView, Records, decode_signed_header
 from probatum.consensus.cometbft import undo
 from probatum.consensus.cometbft.tip import Tip
 from probatum.consensus.cometbft.verdicts import Verdicts
@@ -76,12 +76,19 @@ class SealedChain(ChainView):
         self._tip = tip
         self._keep_changes = keep_changes
         self._past = _Past(tip)
-        self.last_header: SignedHeader | None = self.get_header(self.height)
+        self.last_header: SignedHeader | None = None
+        self.load()
+
+    def load(self) -> None:
+        """Read again where the store stands."""
+        self._last_changes = None
+        data = self._store.get(tables.HEADER, tables.height_key(self._tip.sealed_height))
+        self.last_header = None if data is None else decode_signed_header(data)
 
     @property
     def height(self) -> int:
-        """The last sealed height, 0 before the first."""
-        return self._tip.sealed_height
+        """The last sealed height; 0 before the first, also after a snapshot was restored."""
+        return self.last_header.header.height if self.last_header else 0
 
     @property
     def domain(self) -> Domain:
@@ -137,7 +144,7 @@ class SealedChain(ChainView):
 
     def get_unsealed_header(self) -> Header | None:
         """Get the header that can be sealed next; None if no block follows it yet."""
-        height = self.height + 1
+        height = self._tip.sealed_height + 1
         if height >= self._tip.height:
             return None
         header = undo.load_header(self._store, height)

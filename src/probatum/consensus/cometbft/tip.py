@@ -24,6 +24,7 @@ from probatum.consensus.chain.cache import CachedTable
 from probatum.consensus.chain.opening import begin, get_meta
 from probatum.consensus.chain.view import read_account
 from probatum.consensus.cometbft import undo
+from probatum.consensus.cometbft.snapshots import clear_unfinished
 from probatum.consensus.engine import Row, Store
 from probatum.errors import Fault, Refusal
 from probatum.ledger.apply import AppliedBlock, BlockRun, apply_block
@@ -110,6 +111,7 @@ class Tip:
         Raises:
             Fault: `store.other-format`, `store.other-chain`, `store.corrupt`.
         """
+        clear_unfinished(store)
         begin(store, genesis)
         self._store = store
         self._genesis_time_ms = genesis.time_ms

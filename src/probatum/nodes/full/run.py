@@ -2,8 +2,8 @@
 
 Its home holds ``node.toml``, ``genesis.json`` and, once it has run, ``ledger.sqlite``. With the
 embedded engine it holds the engine's ``keys/operating.json``, too; with CometBFT, which runs
-beside it as a process of its own, the engine's folder ``engine``, and the socket ``abci.sock``
-while it runs. Read next: `machine`, `ordered`, `app`, `probatum.nodes.shell.process`.
+beside it as a process of its own, the engine's folder ``engine``, ``snapshots``, and the socket
+``abci.sock`` while it runs. Read next: `machine`, `ordered`, `app`, `probatum.nodes.shell.process`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from probatum.nodes.shell.engine_files import get_rpc_port
 from probatum.nodes.shell.engine_link import EngineLink
 from probatum.nodes.shell.logs import write_report
 from probatum.nodes.shell.process import Party, Site, make_world, run_process
+from probatum.nodes.shell.snapshots import SnapshotShelf
 
 __all__ = ["main"]
 
@@ -64,6 +65,8 @@ def _build_ordered(site: Site[FullConfig], genesis: Genesis, store: SqliteStore)
         socket=site.home / SOCKET,
         rpc_port=get_rpc_port(site.home),
         report=write_report,
+        shelf=SnapshotShelf(site.home / "snapshots"),
+        snapshot_blocks=site.config.snapshot_blocks,
     )
     settings = FullSettings(block_interval_ms=site.config.block_interval_ms)
     return Party(

@@ -9,22 +9,24 @@ what blocks hold, nor machines.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from probatum.consensus.chain.sqlite_store import SqliteStore
 from probatum.consensus.cometbft.adapter import Adapter
 from probatum.consensus.cometbft.light.seals import seal_header
 from probatum.consensus.cometbft.server import Server
 from probatum.consensus.cometbft.tip import Applied
-from probatum.consensus.engine import Row, Store
+from probatum.consensus.engine import Row
 from probatum.errors import Fault, Misuse, Refusal
 from probatum.ledger.genesis import Genesis
 from probatum.machine.events import BlockFinal
 from probatum.machine.wishes import Report
 from probatum.nodes.shell.drive import Driver
 from probatum.nodes.shell.engine_rpc import EngineRpc
+from probatum.nodes.shell.snapshots import SnapshotShelf
 from probatum.protocol.headers import Header, SignedHeader
 from probatum.protocol.messages import Message, Noted, Refused, Submit
 
@@ -47,11 +49,13 @@ class EngineLink:
     def __init__(
         self,
         *,
-        store: Store,
+        store: SqliteStore,
         genesis: Genesis,
         socket: Path,
         rpc_port: int,
         report: Callable[[Report], None],
+        shelf: SnapshotShelf | None = None,
+        snapshot_blocks: int = 0,
     ) -> None:
         """Open the application; `begin` opens its socket.
 
@@ -61,6 +65,8 @@ class EngineLink:
             socket: The path that the engine connects to.
             rpc_port: Where the engine is asked, on this machine.
             report: Is told what becomes of the engine.
+            shelf: Where snapshots are kept.
+            snapshot_blocks: One is made at each height that is a multiple of this; 0 for none.
 
         Raises:
             Fault: `store.*`.
@@ -70,8 +76,11 @@ class EngineLink:
         self._committed = asyncio.Event()
         self._counts: dict[int, int] = {}
         self.adapter = Adapter(
-            store=store, genesis=genesis, write=self._write, told=self._take_note
+            store=store, genesis=genesis, write=self._write, told=self._take_note, shelf=shelf
         )
+        self._shelf = shelf
+        self._snapshot_blocks = snapshot_blocks
+        self._snapshot: asyncio.Task[None] | None = None
         self._socket = socket
         self._rpc = EngineRpc(rpc_port)
         self._report = report
@@ -128,6 +137,8 @@ class EngineLink:
     async def close(self) -> None:
         """Let the call that is under way come to its end, and hang up."""
         tasks, self._tasks = self._tasks, []
+        if self._snapshot is not None:
+            tasks.append(self._snapshot)
         if self._server is not None:
             await self._server.close()
         for task in tasks:
@@ -158,6 +169,19 @@ class EngineLink:
     def _take_note(self, applied: Applied) -> None:
         self._counts[applied.block.height] = len(applied.block.transactions)
         self._committed.set()
+        height = applied.block.height
+        if self._shelf and self._snapshot_blocks and height % self._snapshot_blocks == 0:
+            if self._snapshot is not None and not self._snapshot.done():
+                return  # the one before takes its time; the next height will do
+            # Now: with the next block the store is another height's.
+            work = asyncio.to_thread(self._shelf.write, applied.header, self._store.freeze())
+            self._snapshot = asyncio.get_running_loop().create_task(self._take_snapshot(work))
+
+    async def _take_snapshot(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except Fault as fault:
+            self._report(Report("warning", fault.code, fault.message))
 
     # ------------------------------------------------------------------------------------ seals
 

@@ -106,6 +106,15 @@ class FullConfig(NodeConfig, frozen=True, kw_only=True, tag="full"):
             unit=MS,
         ),
     ] = 1_000
+    snapshot_blocks: Annotated[
+        int,
+        Meta(ge=0, le=1_000_000),
+        About(
+            says="Blocks from one snapshot for joining nodes to the next; 0 makes none.",
+            change="to 0 if disk is short; only with validators: one key's ledger is copied.",
+            unit="blocks",
+        ),
+    ] = 1_000
 
 
 class InferenceConfig(NodeConfig, frozen=True, kw_only=True, tag="inference"):

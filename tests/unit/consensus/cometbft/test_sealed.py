@@ -262,6 +262,10 @@ def test_strangers_are_answered_for_the_sealed_height(comet):
 
 
 def test_bad_questions_are_refused_by_name(comet):
+    assert ask(comet, "state", b"supply").codespace == "abci.nothing-sealed"
+    comet.block()
+    comet.block()
+    comet.seal()
     for said, code in (
         (ask(comet, "nowhere"), "abci.unknown-path"),
         (ask(comet, "state"), "abci.bad-key"),

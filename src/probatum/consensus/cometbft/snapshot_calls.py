@@ -1,0 +1,158 @@
+"""ABCI's four calls about snapshots, over a shelf and a store (`SNAP-1`).
+
+Must not know how a snapshot is cut or proven (`snapshots`), nor where a shelf keeps its chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from probatum.consensus.chain.opening import begin
+from probatum.consensus.cometbft.messages import (
+    RequestApplySnapshotChunk,
+    RequestLoadSnapshotChunk,
+    RequestOfferSnapshot,
+    ResponseApplySnapshotChunk,
+    ResponseOfferSnapshot,
+)
+from probatum.consensus.cometbft.parts import ApplySnapshotResult, OfferSnapshotResult, Snapshot
+from probatum.consensus.cometbft.snapshots import (
+    FORMAT,
+    Restoring,
+    clear_unfinished,
+    open_snapshot,
+)
+from probatum.consensus.engine import Store
+from probatum.errors import Refusal
+from probatum.ledger.genesis import Genesis, get_domain
+from probatum.protocol.hashing import sha256
+
+__all__ = ["Kept", "Shelf", "SnapshotCalls"]
+
+_LISTED: Final = 10
+"""The engine offers no more than so many to a peer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A snapshot on a shelf; `metadata` is an encoded `SnapshotHead` of so many chunks."""
+
+    height: int
+    chunks: int
+    metadata: bytes
+
+
+class Shelf(Protocol):
+    """Where snapshots are kept."""
+
+    def list_kept(self) -> tuple[Kept, ...]:
+        """List the snapshots that are whole, newest first."""
+
+    def load(self, height: int, chunk: int) -> bytes | None:
+        """Load a chunk, None if it is not there."""
+
+
+class SnapshotCalls:
+    """Answers the engine about snapshots, and restores one."""
+
+    def __init__(
+        self, store: Store, genesis: Genesis, shelf: Shelf | None, reopen: Callable[[], None]
+    ) -> None:
+        """Restore nothing yet.
+
+        Args:
+            store: Where a snapshot is restored.
+            genesis: The genesis document.
+            shelf: The snapshots that are kept here.
+            reopen: Is called when the store is another's state than before.
+        """
+        self._store = store
+        self._genesis = genesis
+        self._shelf = shelf
+        self._reopen = reopen
+        self._restoring: Restoring | None = None
+
+    def list_kept(self) -> tuple[Snapshot, ...]:
+        """List what peers may be given."""
+        if self._shelf is None:
+            return ()
+        return tuple(
+            Snapshot(
+                height=kept.height,
+                format=FORMAT,
+                chunks=kept.chunks,
+                hash=sha256(kept.metadata),
+                metadata=kept.metadata,
+            )
+            for kept in self._shelf.list_kept()[:_LISTED]
+        )
+
+    def load(self, request: RequestLoadSnapshotChunk) -> bytes:
+        """Load a chunk for a peer; empty if it is not kept."""
+        if self._shelf is None or request.format != FORMAT:
+            return b""
+        return self._shelf.load(request.height, request.chunk) or b""
+
+    def offer(self, request: RequestOfferSnapshot, height: int) -> ResponseOfferSnapshot:
+        """Begin to restore a snapshot whose header is the proven one.
+
+        Args:
+            request: The snapshot, and the app hash that the engine's light client proved.
+            height: Where the chain stands: only one that has not begun is restored.
+        """
+        shown = request.snapshot
+        if shown is None or height:
+            return ResponseOfferSnapshot(result=OfferSnapshotResult.ABORT)
+        if shown.format != FORMAT:
+            return ResponseOfferSnapshot(result=OfferSnapshotResult.REJECT_FORMAT)
+        try:
+            head = open_snapshot(get_domain(self._genesis), shown.metadata, request.app_hash)
+        except Refusal:
+            return ResponseOfferSnapshot(result=OfferSnapshotResult.REJECT)
+        named = (shown.height, shown.chunks, shown.hash)
+        if named != (head.header.height, len(head.chunks), sha256(shown.metadata)):
+            return ResponseOfferSnapshot(result=OfferSnapshotResult.REJECT)
+        self._restoring = Restoring(self._store, head)
+        return ResponseOfferSnapshot(result=OfferSnapshotResult.ACCEPT)
+
+    def apply(self, request: RequestApplySnapshotChunk) -> ResponseApplySnapshotChunk:
+        """Take a chunk; the last one is held, with all before it, against the header."""
+        restoring = self._restoring
+        if restoring is None:
+            return ResponseApplySnapshotChunk(result=ApplySnapshotResult.ABORT)
+        try:
+            if request.index != restoring.taken:
+                return _ask_again(restoring.taken)
+            restoring.take(request.chunk)
+            if restoring.is_whole:
+                restoring.finish()
+                self._end()
+        except Refusal as refusal:
+            if refusal.code == "snapshot.other-chunk":
+                return _ask_again(restoring.taken, not_of=request.sender)
+            # Its own metadata names these chunks: nobody has better ones.
+            self._end()
+            return ResponseApplySnapshotChunk(result=ApplySnapshotResult.REJECT_SNAPSHOT)
+        return ResponseApplySnapshotChunk(result=ApplySnapshotResult.ACCEPT)
+
+    def abandon(self) -> None:
+        """Give up a snapshot that is under way: the engine that fetched it is gone."""
+        if self._restoring is not None:
+            self._end()
+
+    def _end(self) -> None:
+        """Leave a store of one height behind: the snapshot's, or again of none."""
+        self._restoring = None
+        clear_unfinished(self._store)
+        begin(self._store, self._genesis)
+        self._reopen()
+
+
+def _ask_again(index: int, not_of: str = "") -> ResponseApplySnapshotChunk:
+    return ResponseApplySnapshotChunk(
+        result=ApplySnapshotResult.RETRY,
+        refetch_chunks=(index,),
+        reject_senders=(not_of,) if not_of else (),
+    )

@@ -1,0 +1,242 @@
+"""Snapshots: cut by one, proven by another, whatever peers send (`SNAP-1`)."""
+
+import dataclasses
+
+import msgspec
+import pytest
+
+from probatum.consensus.chain.memory_store import MemoryStore
+from probatum.consensus.cometbft.messages import (
+    RequestApplySnapshotChunk,
+    RequestListSnapshots,
+    RequestLoadSnapshotChunk,
+    RequestOfferSnapshot,
+)
+from probatum.consensus.cometbft.parts import ApplySnapshotResult as Applied
+from probatum.consensus.cometbft.parts import OfferSnapshotResult as Offered
+from probatum.consensus.cometbft.snapshot_calls import Kept
+from probatum.consensus.cometbft.snapshots import SnapshotHead, cut_chunks
+from probatum.consensus.tables import TABLES
+from probatum.protocol.encoding import decode, decode_document, encode
+from probatum.protocol.hashing import sha256
+from probatum.protocol.mapproof import StateProof, check_state_proof
+from probatum.protocol.transactions.kinds import FundEscrow, Transfer
+from tests.chain import FEE, account
+from tests.comet import Comet
+
+PAY = Transfer(to=account(1).address, amount=5)
+
+
+def dump(store):
+    return {table: dict(store.scan(table, b"", b"", 1_000_000)) for table in TABLES}
+
+
+class Shelf:
+    """One snapshot, of wherever a chain stands now."""
+
+    def __init__(self, comet, *, chunk_bytes=300, records=None):
+        records = comet.records() if records is None else records
+        self.chunks = list(cut_chunks(sorted(records.items()), chunk_bytes))
+        self.head = SnapshotHead(
+            header=comet.tip.header, chunks=tuple(sha256(chunk) for chunk in self.chunks)
+        )
+
+    def list_kept(self):
+        metadata = encode(self.head)
+        height = self.head.header.height
+        return (Kept(height=height, chunks=len(self.chunks), metadata=metadata),)
+
+    def load(self, height, chunk):
+        here = height == self.head.header.height and chunk < len(self.chunks)
+        return self.chunks[chunk] if here else None
+
+
+@pytest.fixture
+def giver():
+    comet = Comet()
+    comet.do(account(0), FundEscrow(payee=account(3).address, amount=FEE))
+    for number in range(60, 80):
+        comet.do(account(0), Transfer(to=account(number).address, amount=number))
+        comet.seal()
+    return comet
+
+
+def fresh():
+    """A node without a past; the engine has not said InitChain, as in state sync."""
+    comet = object.__new__(Comet)
+    comet.genesis = Comet().genesis
+    comet.store, comet.settings = MemoryStore(), {}
+    comet.restart()
+    return comet
+
+
+def offer(taker, shelf, app_hash, **changes):
+    (shown,) = Comet(shelf=shelf).adapter.list_snapshots(RequestListSnapshots()).snapshots
+    shown = dataclasses.replace(shown, **changes)
+    return taker.adapter.offer_snapshot(RequestOfferSnapshot(snapshot=shown, app_hash=app_hash))
+
+
+def apply(taker, index, chunk, sender="peer"):
+    return taker.adapter.apply_snapshot_chunk(
+        RequestApplySnapshotChunk(index=index, chunk=chunk, sender=sender)
+    )
+
+
+def restore(taker, shelf, app_hash):
+    assert offer(taker, shelf, app_hash).result == Offered.ACCEPT
+    answers = [apply(taker, index, chunk) for index, chunk in enumerate(shelf.chunks)]
+    return [answer.result for answer in answers]
+
+
+def test_a_restored_node_stands_where_the_other_stood_and_goes_on_alike(giver):
+    shelf, taker = Shelf(giver), fresh()
+    assert len(shelf.chunks) > 3
+    assert set(restore(taker, shelf, giver.tip.app_hash)) == {Applied.ACCEPT}
+    assert taker.info() == giver.info()
+    assert taker.records() == giver.records()
+    assert taker.restart().info() == giver.info()
+    assert taker.sealed.height == 0
+    for number in range(3):
+        giver.check(giver.make(account(1), PAY))
+        block = giver.propose(proposer=number)
+        giver.decide(block)
+        taker.decided = giver.decided[:-1]
+        assert taker.finalize(block).app_hash == giver.tip.app_hash
+        taker.commit()
+        giver.seal()
+        assert taker.seal()
+        root = taker.sealed.last_header.header.state_root
+        for item in taker.sealed.get_items((b"supply", b"none"), prove=True):
+            proof = decode_document(StateProof, item.proof, limit_bytes=1 << 20)
+            assert check_state_proof(root, item.key, proof) == item.value
+        items, _ = taker.sealed.list_escrows(account(3).address, b"", 5)
+        assert len(items) == 1
+    assert taker.sealed.height == taker.tip.height - 1
+    assert taker.records() == giver.records()
+    meta = [row for row in dump(taker.store)["meta"] if row.startswith(b"party/")]
+    assert meta == [row for row in dump(giver.store)["meta"] if row.startswith(b"party/")]
+
+
+def test_chunks_are_given_by_height_format_and_number(giver):
+    shelf = Shelf(giver)
+    asked = Comet(shelf=shelf).adapter
+    height = giver.tip.height
+
+    def load(**said):
+        request = {"height": height, "format": 1, "chunk": 0, **said}
+        return asked.load_snapshot_chunk(RequestLoadSnapshotChunk(**request)).chunk
+
+    assert load() == shelf.chunks[0]
+    assert load(chunk=len(shelf.chunks)) == load(format=2) == load(height=height + 1) == b""
+    assert giver.adapter.list_snapshots(RequestListSnapshots()).snapshots == ()
+    assert giver.adapter.load_snapshot_chunk(RequestLoadSnapshotChunk(height=1)).chunk == b""
+
+
+def test_a_snapshot_of_another_header_is_rejected(giver):
+    shelf, taker = Shelf(giver), fresh()
+    before = dump(taker.store)
+    app_hash = giver.tip.app_hash
+    assert offer(taker, shelf, bytes(32)).result == Offered.REJECT
+    assert offer(taker, shelf, app_hash, height=3).result == Offered.REJECT
+    assert offer(taker, shelf, app_hash, chunks=1).result == Offered.REJECT
+    assert offer(taker, shelf, app_hash, hash=bytes(32)).result == Offered.REJECT
+    assert offer(taker, shelf, app_hash, metadata=b"?").result == Offered.REJECT
+    assert offer(taker, shelf, app_hash, format=2).result == Offered.REJECT_FORMAT
+    other = msgspec.structs.replace(shelf.head.header, genesis_hash=sha256(b"another"))
+    shelf.head = msgspec.structs.replace(shelf.head, header=other)
+    assert offer(taker, shelf, app_hash).result == Offered.REJECT
+    assert taker.adapter.offer_snapshot(RequestOfferSnapshot()).result == Offered.ABORT
+    assert dump(taker.store) == before
+    assert apply(taker, 0, b"").result == Applied.ABORT
+
+
+def test_a_node_with_a_past_restores_nothing(giver):
+    shelf = Shelf(giver)
+    assert offer(giver, shelf, giver.tip.app_hash).result == Offered.ABORT
+
+
+def test_a_tampered_chunk_is_fetched_again_from_another(giver):
+    shelf, taker = Shelf(giver), fresh()
+    offer(taker, shelf, giver.tip.app_hash)
+    for bad in (b"", shelf.chunks[1], shelf.chunks[0][:-1] + b"\x00"):
+        said = apply(taker, 0, bad, sender="liar")
+        assert (said.result, said.refetch_chunks) == (Applied.RETRY, (0,))
+        assert said.reject_senders == ("liar",)
+    assert apply(taker, 1, shelf.chunks[1]).refetch_chunks == (0,)
+    results = [apply(taker, index, chunk).result for index, chunk in enumerate(shelf.chunks)]
+    assert set(results) == {Applied.ACCEPT}
+    assert taker.info() == giver.info()
+
+
+def lie(giver, change):
+    records = giver.records()
+    change(records)
+    return Shelf(giver, records=records)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda records: records.pop(sorted(records)[3]),
+        lambda records: records.update({b"account/more": b"1"}),
+        lambda records: records.update({min(records): b"?"}),
+    ],
+)
+def test_a_snapshot_of_another_state_is_rejected_and_leaves_nothing(giver, change):
+    shelf, taker = lie(giver, change), fresh()
+    before = dump(taker.store)
+    assert restore(taker, shelf, giver.tip.app_hash)[-1] == Applied.REJECT_SNAPSHOT
+    assert dump(taker.store) == before
+    assert taker.info() == Comet().info()
+    for block in giver.decided:
+        taker.finalize(block)
+        taker.commit()
+    assert taker.info() == giver.info()
+
+
+def test_chunks_out_of_order_are_rejected_with_their_snapshot(giver):
+    shelf, taker = Shelf(giver), fresh()
+    shelf.chunks.reverse()
+    shelf.head = msgspec.structs.replace(
+        shelf.head, chunks=tuple(sha256(chunk) for chunk in shelf.chunks)
+    )
+    assert restore(taker, shelf, giver.tip.app_hash)[1] == Applied.REJECT_SNAPSHOT
+    junk = Shelf(giver)
+    junk.chunks = [b"junk"]
+    junk.head = msgspec.structs.replace(junk.head, chunks=(sha256(b"junk"),))
+    assert restore(taker, junk, giver.tip.app_hash) == [Applied.REJECT_SNAPSHOT]
+
+
+@pytest.mark.parametrize("death", ["application", "engine"])
+def test_a_death_in_the_middle_leaves_a_node_without_a_past(giver, death):
+    shelf, taker = Shelf(giver), fresh()
+    before = dump(taker.store)
+    offer(taker, shelf, giver.tip.app_hash)
+    for index, chunk in enumerate(shelf.chunks[:-1]):
+        apply(taker, index, chunk)
+    if death == "application":
+        taker.restart()
+    else:
+        taker.adapter.reconnected()
+    assert dump(taker.store) == before
+    assert apply(taker, len(shelf.chunks) - 1, shelf.chunks[-1]).result == Applied.ABORT
+    assert set(restore(taker, shelf, giver.tip.app_hash)) == {Applied.ACCEPT}
+    assert taker.info() == giver.info()
+
+
+def test_a_death_while_a_store_is_emptied_is_mended(giver):
+    shelf, taker = Shelf(giver), fresh()
+    before = dump(taker.store)
+    offer(taker, shelf, giver.tip.app_hash)
+    apply(taker, 0, shelf.chunks[0])
+    taker.store.commit([("meta", b"format", None), ("meta", b"genesis", None)])
+    assert dump(taker.restart().store) == before
+
+
+def test_metadata_is_read_strictly(giver):
+    metadata = encode(Shelf(giver).head)
+    assert encode(decode(SnapshotHead, metadata, limit_bytes=1 << 20)) == metadata
+    taker = fresh()
+    empty = encode(msgspec.structs.replace(Shelf(giver).head, chunks=()))
+    said = offer(taker, Shelf(giver), giver.tip.app_hash, metadata=empty, hash=sha256(empty))
+    assert said.result == Offered.REJECT
