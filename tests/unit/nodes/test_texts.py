@@ -555,6 +555,20 @@ def test_an_engine_without_the_logprobs_that_were_asked_for_is_a_fault():
     assert "node.no-logprobs" in network.codes("a")
 
 
+def test_a_node_counts_the_room_that_logprobs_may_take():
+    network = Network(("a",), manifest=text_model.MANIFEST)
+    network.register("gateway", "gateway")
+    need = QUESTION.limit * (4 + 20 * 8)
+    network.start_ready_node("a", pen=text_model.write, text_bytes=need - 1)
+    network.start_gateway(request_timeout_ms=2_000, text_timeout_ms=2_000)
+    world = network.world
+    world.run(500)
+    assert isinstance(wait(network, world.ask(GATEWAY, make_wish(20))), Refused)
+    assert "node.busy" in [m.code for _, _, m in world.said if isinstance(m, Refused)]
+    name = world.ask(GATEWAY, make_wish(19, request_id=make_request_id(b"s" * 16)))
+    assert read_answer(wait(network, name).outputs).ids == TEXT
+
+
 def test_room_for_logprobs_is_held_and_given_back():
     network = start()
     machine = network.world.parties[GATEWAY].machine

@@ -37,7 +37,7 @@ class InferenceSettings:
         open_requests: Work held at one time; one more is refused as busy.
         open_bytes: Inputs held at one time, in bytes.
         open_texts: Texts that are written at one time (`TEXT-1`).
-        text_bytes: What they may take of the engines' memory, for prompts and limits.
+        text_bytes: What they may take of memory, for prompts, limits and logprobs.
         weigh_text: What a text of so many tokens takes of it; without one nothing is weighed.
         recent_bytes: Answers kept for who asks again, in bytes of outputs and documents.
         settle_every_blocks: Blocks between two settlements of one session.

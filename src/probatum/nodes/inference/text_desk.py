@@ -19,6 +19,7 @@ from probatum.nodes.inference.writing import Promises, Writing
 from probatum.protocol import limits
 from probatum.protocol.dsse import Envelope
 from probatum.protocol.encoding import decode_document, encode
+from probatum.protocol.logprobs import compute_logprobs_bytes
 from probatum.protocol.messages import CancelWork, Noted
 from probatum.protocol.prefixes import check_cancellation, open_cancellation
 
@@ -67,7 +68,10 @@ class TextDesk:
             )
 
     def _weigh(self, writing: Writing) -> int:
-        return self._settings.weigh_text(writing.model, writing.prompt + writing.limit)
+        told = 0
+        if writing.top_logprobs is not None:
+            told = compute_logprobs_bytes(writing.top_logprobs, writing.limit)
+        return told + self._settings.weigh_text(writing.model, writing.prompt + writing.limit)
 
     def take_generated(
         self, digest: str, ids: tuple[int, ...], logprobs: bytes = b""
