@@ -25,9 +25,9 @@ from probatum.cli.trusting import (
     describe_trust,
     make_first_trust,
     make_newer_trust,
-    save_trust,
 )
 from probatum.cli.wire import exchange
+from probatum.client.trust_file import save_trust
 from probatum.errors import Refusal
 from probatum.protocol import limits, records
 from probatum.protocol.headers import CommitSeal, KeySeal
@@ -122,7 +122,7 @@ def show_trust(
     else:
         trust = common.get_trust()
     if output is not None:
-        save_trust(trust, output.expanduser())
+        save_trust(output.expanduser(), trust)
     if common.json:
         print_json(trust)
     else:

@@ -6,7 +6,6 @@ renew it, and none has to be believed for that. Must not know how headers are ch
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -17,11 +16,11 @@ from probatum.cli.wire import exchange
 from probatum.client.comparing import compare_ledgers
 from probatum.consensus.trust_files import make_trust
 from probatum.consensus.trusting import renew_trust
-from probatum.errors import Fault, Refusal
+from probatum.errors import Refusal
 from probatum.ledger.genesis import GENESIS_BYTES, decode_genesis
-from probatum.protocol.trust import CommitTrust, Trust, encode_trust
+from probatum.protocol.trust import CommitTrust, Trust
 
-__all__ = ["describe_trust", "make_first_trust", "make_newer_trust", "save_trust"]
+__all__ = ["describe_trust", "make_first_trust", "make_newer_trust"]
 
 
 def make_first_trust(genesis: Path) -> Trust:
@@ -77,14 +76,3 @@ def describe_trust(trust: Trust) -> dict[str, object]:
             f"{found.key[:16]}… ({found.power})" for found in trust.validators
         )
     return facts
-
-
-def save_trust(trust: Trust, path: Path) -> None:
-    """Write a trust file, whole or not at all. Raises Fault `ledger.unwritable`."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        fresh.write_bytes(encode_trust(trust) + b"\n")
-        fresh.replace(path)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise Fault("ledger.unwritable", f"cannot write {path}: {error.strerror}") from None

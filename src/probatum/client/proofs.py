@@ -9,7 +9,14 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from probatum.consensus.trusting import believe, check_header, find_way, make_header_check
+from probatum.consensus.trusting import (
+    Believed,
+    believe,
+    check_header,
+    find_way,
+    make_header_check,
+    renew_trust,
+)
 from probatum.errors import Refusal
 from probatum.protocol import limits
 from probatum.protocol.encoding import decode, decode_document
@@ -28,7 +35,7 @@ from probatum.protocol.messages import (
     Message,
 )
 from probatum.protocol.records import MODEL, ModelRecord
-from probatum.protocol.trust import HeaderCheck, Trust
+from probatum.protocol.trust import CommitTrust, HeaderCheck, Trust
 
 if TYPE_CHECKING:
     from probatum.client.transport import HttpTransport
@@ -39,6 +46,7 @@ __all__ = [
     "find_model",
     "get_header",
     "get_manifest",
+    "get_newer_trust",
     "get_proven_header",
     "get_proven_state",
     "make_check_now",
@@ -75,13 +83,42 @@ async def reach_header(ask: Ask, trust: Trust, signed: SignedHeader) -> Header:
         Fault: `transport.*`.
         Refusal: `trust.*`, `light.*`, `ed25519.bad-signature`, `client.wrong-reply`.
     """
-    way = find_way(believe(trust), signed, time.time_ns() // 1_000_000)
+    await _reach(ask, trust, signed, time.time_ns() // 1_000_000)
+    return signed.header
+
+
+async def _reach(ask: Ask, trust: Trust, signed: SignedHeader, now_ms: int) -> Believed:
+    way = find_way(believe(trust), signed, now_ms)
     try:
         height = next(way)
         while True:
             height = way.send(await get_header(ask, height))
-    except StopIteration:
-        return signed.header
+    except StopIteration as end:
+        found: Believed = end.value
+        return found
+
+
+async def get_newer_trust(ask: Ask, trust: CommitTrust) -> CommitTrust:
+    """Make a trust file of the ledger's last but one header, by this machine's clock (`LIGHT-1`).
+
+    Args:
+        ask: Has a message answered by a full node, which needs not be believed.
+        trust: The trust file so far.
+
+    Raises:
+        Fault: `transport.*`.
+        Refusal: as `reach_header`; `client.nothing-newer`.
+    """
+    last = await get_header(ask, 0)
+    # The seal of the last header shows who comes after the header before.
+    if last.header.height <= max(1, trust.height):
+        raise Refusal(
+            "client.nothing-newer",
+            f"the ledger is at height {last.header.height}, the trust file names {trust.height}",
+        )
+    now_ms = time.time_ns() // 1_000_000
+    signed = await get_header(ask, last.header.height - 1)
+    return renew_trust(await _reach(ask, trust, signed, now_ms), last, now_ms)
 
 
 async def get_header(ask: Ask, height: int) -> SignedHeader:

@@ -2,12 +2,13 @@
 
 Looks at the machine, at a node's home, at the ledger, and at the node's place in it, as far as
 each is named; never changes anything. Read next: `inspect_machine`, `inspect_home`,
-`inspect_process`, `inspect_engine`, `inspect_ledger`, `inspect_node`.
+`inspect_process`, `inspect_trust`, `inspect_engine`, `inspect_ledger`, `inspect_node`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import assert_never
 
@@ -28,6 +29,7 @@ from probatum.ops.inspect_ledger import inspect_ledger
 from probatum.ops.inspect_machine import inspect_limits, inspect_machine
 from probatum.ops.inspect_node import Registrant, inspect_node
 from probatum.ops.inspect_process import inspect_process
+from probatum.ops.inspect_trust import inspect_trust
 from probatum.protocol import limits
 from probatum.protocol.hexes import address_from_document
 from probatum.protocol.trust import Trust, decode_trust
@@ -64,6 +66,9 @@ def examine(
         except ProbatumError as error:
             findings.append(from_error("trust file", error))
     config = found.config
+    # A full node's is made of its genesis: it computes every block, so it starts from nothing else.
+    if believed is not None and (trust is not None or not isinstance(config, FullConfig)):
+        findings += inspect_trust(believed, time.time_ns() // 1_000_000)
     if ledger is None and config is not None and not isinstance(config, FullConfig):
         ledger = config.ledger
     if ledger is None:

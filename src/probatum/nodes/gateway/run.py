@@ -36,6 +36,7 @@ from probatum.nodes.shell.process import (
     recover_journal,
     run_process,
 )
+from probatum.nodes.shell.trust_keeping import keep_trust
 from probatum.protocol.hexes import address_from_document
 from probatum.protocol.secp256k1 import AccountSigner
 
@@ -79,9 +80,11 @@ def _build(site: Site[GatewayConfig]) -> Party:
         keep = partial(compact, kept_bytes=settings.bundle_bytes)
         journal.keep_compact(keep, from_bytes=COMPACT_FROM_BYTES)
         close = held.pop_all().close
+    transport = HttpTransport()
     return Party(
         machine=machine,
-        world=make_world(journal=journal, transport=HttpTransport()),
+        world=make_world(journal=journal, transport=transport),
+        chores=(partial(keep_trust, site.home, config.ledger, transport, write_report),),
         make_app=partial(make_app, gateway=machine, rules=rules),
         close=close,
         ready={"operator": config.operator, "key": settings.signer.key.hex()},

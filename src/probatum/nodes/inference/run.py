@@ -34,6 +34,7 @@ from probatum.nodes.shell.config import (
     load_trust,
 )
 from probatum.nodes.shell.journal import COMPACT_FROM_BYTES
+from probatum.nodes.shell.logs import write_report
 from probatum.nodes.shell.process import (
     AFTER_GRACE_S,
     Party,
@@ -43,6 +44,7 @@ from probatum.nodes.shell.process import (
     run_process,
 )
 from probatum.nodes.shell.scratch import ScratchFile
+from probatum.nodes.shell.trust_keeping import keep_trust
 from probatum.protocol.hash_rows import HASH_BYTES, RUN_HASHES
 from probatum.protocol.hexes import address_from_document, digest_from_hex
 from probatum.protocol.manifests import Manifest
@@ -100,9 +102,11 @@ def _build(site: Site[InferenceConfig]) -> Party:
         texts = TextShelf(packages, upstreams, threads=config.threads)
         held.callback(texts.close)
         close = held.pop_all().close
+    transport = HttpTransport()
     return Party(
         machine=machine,
-        world=make_world(journal=journal, transport=HttpTransport(), compute=pool, writer=texts),
+        world=make_world(journal=journal, transport=transport, compute=pool, writer=texts),
+        chores=(partial(keep_trust, site.home, config.ledger, transport, write_report),),
         make_app=partial(
             make_app,
             machine=machine,

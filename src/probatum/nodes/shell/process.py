@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Generic, TypeVar
@@ -91,6 +91,7 @@ class Party:
         close: Lets go of what `world` holds; called last.
         ready: What its ready line says beside role, endpoint and process.
         grace_s: How long an orderly stop may take.
+        chores: What runs beside it, each until the party ends.
         halts_itself: Whether the machine wishes `Halt` with a code that ends in ``.stopped`` when
             it has finished after `Stopping`; otherwise the process ends when nothing is held.
     """
@@ -101,6 +102,7 @@ class Party:
     close: Callable[[], None] = lambda: None
     ready: Mapping[str, str] = field(default_factory=dict)
     grace_s: float = 5.0
+    chores: tuple[Callable[[], Coroutine[None, None, None]], ...] = ()
     halts_itself: bool = False
 
 
@@ -299,6 +301,7 @@ async def _live(role: str, site: Site[_C], party: Party, door: socket.socket) ->
     server = make_server(app, say_ready)
     living = loop.create_task(driver.run())
     serving = loop.create_task(server.serve(sockets=[door]))
+    chores = [loop.create_task(chore()) for chore in party.chores]
     # Whichever ends first takes the other along; a door that could not open is a bug.
     await asyncio.wait({living, serving}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
@@ -306,6 +309,8 @@ async def _live(role: str, site: Site[_C], party: Party, door: socket.socket) ->
     try:
         return await living
     finally:
+        for chore in chores:
+            chore.cancel()
         if party.world.transport is not None:
             await party.world.transport.close()
 
