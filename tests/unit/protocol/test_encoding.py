@@ -1,5 +1,8 @@
 """`PROTO-1`: one value, one encoding, and nothing else is taken."""
 
+import subprocess
+import sys
+
 import msgspec
 import pytest
 
@@ -74,3 +77,38 @@ def test_other_documents_are_refused(data, code):
 def test_documents_leave_defaults_out():
     assert encode_document(Page(title="a")) == b'{"title":"a"}'
     assert decode_document(Page, b'{"title":"a","count":2}', limit_bytes=99).count == 2
+
+
+RACE = """
+import sys, threading, msgspec
+from probatum.protocol.encoding import LedgerValue, decode, encode
+
+sys.setswitchinterval(1e-6)
+for turn in range(20):
+    kind, value = int, 0
+    for number in range(25):
+        fields = [("first", kind), *((f"f{place}", int) for place in range(5))]
+        kind = msgspec.defstruct(
+            f"Nested{number}", fields, bases=(LedgerValue,), frozen=True, kw_only=True
+        )
+        value = [value, 0, 0, 0, 0, 0]
+    data, together, right = msgspec.msgpack.encode(value), threading.Barrier(6), []
+
+    def go():
+        together.wait()
+        right.append(encode(decode(kind, data, limit_bytes=10_000)) == data)
+
+    threads = [threading.Thread(target=go) for _ in range(6)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert right == [True] * 6
+print("whole")
+"""
+
+
+def test_threads_may_decode_a_kind_for_the_first_time_together():
+    """What a library learns of a struct is half there meanwhile: without the lock it crashes."""
+    done = subprocess.run([sys.executable, "-c", RACE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "whole\n"), done.stderr
