@@ -1,6 +1,7 @@
 """What the engine reports of validators, and what becomes of the set (`VAL-1`)."""
 
 import pytest
+from msgspec.structs import replace
 
 from probatum.ledger.consensus_params import ConsensusParams, check_consensus_params
 from probatum.ledger.invariants import InvariantBroken, check_changes, check_records
@@ -130,6 +131,23 @@ def test_who_signs_twice_is_slashed_once_a_height_and_out_for_ever():
     assert chain.block((2, UnstakeConsensus(amount=STAKE - STAKE // 5))) == ["ok"]
 
 
+def test_a_vote_that_is_reported_twice_is_missed_once():
+    chain = ValidatorChain()
+    chain.wait(1)
+    assert chain.block((1, chain.registration(1, key=9))) == ["ok"]
+    absent = tuple(Vote(validator=consensus_address(key), signed=False) for key in (1, 1, 9))
+    chain.apply(replace(chain.blocks[-1], height=3, transactions=(), votes=absent))
+    assert chain.missed(1).missed == 1
+
+
+def test_misbehaviour_is_punished_before_votes_are_counted():
+    chain = ValidatorChain()
+    chain.wait(3)
+    chain.block(absent=[1], misbehaviour=[chain.offence(1)])
+    assert chain.validator(1).tombstoned_at == 4
+    assert chain.missed(1) is None
+
+
 def test_jail_does_not_shelter_from_evidence():
     chain = ValidatorChain()
     chain.wait(9)
@@ -182,8 +200,6 @@ def test_whoever_the_ledger_does_not_know_is_passed_over():
     offence = chain.offence(19)
     assert offence.validator == consensus_address(19)
     chain.block(misbehaviour=[offence])
-    from msgspec.structs import replace
-
     block = replace(
         chain.blocks[-1],
         height=chain.height + 1,
@@ -259,8 +275,6 @@ def test_a_set_that_is_none_is_a_breach():
 
 
 def test_what_only_grows_or_stays_is_watched():
-    from msgspec.structs import replace
-
     chain = ValidatorChain()
     chain.block(misbehaviour=[chain.offence(0, 1)])
     place = get_validator_key(account(0).address)
