@@ -175,9 +175,7 @@ class _TextEndpoint:
             rule=language.rule,
         )
         for place in range(0, len(asks), drawing.choices):
-            read_question(manifest, asks[place].inputs)  # one no for all
-            if drawing.logprobs is not None:
-                check_logprobs_told(language, drawing.logprobs, questions[place].limit)
+            _check_question(manifest, language, drawing, asks[place])  # one no for all
         return _Plan(
             head=head,
             asks=asks,
@@ -250,6 +248,15 @@ class _TextEndpoint:
             await stream.end(encode_error_event(make_error(error, get_status(error))))
             return
         await stream.end(pieces.encode_last(_count(plan, endings)))
+
+
+def _check_question(
+    manifest: Manifest, language: LanguageModel, drawing: Drawing, ask: Ask
+) -> None:
+    """Hold a question to the model's bounds. Raises Refusal `text.*`, `schema.*`."""
+    question = read_question(manifest, ask.inputs)
+    if drawing.logprobs is not None:
+        check_logprobs_told(language, drawing.logprobs, question.limit)
 
 
 def _choose_nonce(said: Said, drawing: Drawing) -> Nonce | None:
