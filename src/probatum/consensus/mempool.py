@@ -123,8 +123,8 @@ class Mempool:
         if found in self._entries:
             raise Refusal("mempool.duplicate", "the transaction waits already")
         self._check_room(len(data))
-        self._check_turn(transaction, params)
-        early = self._is_early(transaction.sender, transaction.nonce)
+        account = self._check_turn(transaction, params)
+        early = self._is_early(transaction, account)
         if early:
             self._check_early_room(len(data))
         self._check_signature(found, transaction)
@@ -147,10 +147,10 @@ class Mempool:
             self._mark_next(entry, early=False)
         return entry
 
-    def _is_early(self, sender: Address, nonce: int) -> bool:
-        if nonce == self._get_account(sender).nonce:
+    def _is_early(self, transaction: SignedTransaction, account: Account) -> bool:
+        if transaction.nonce == account.nonce:
             return False
-        before = self._accounts.get(sender, {}).get(nonce - 1)
+        before = self._accounts.get(transaction.sender, {}).get(transaction.nonce - 1)
         return before is None or before.hash in self._early
 
     def _mark(self, entry: Entry, *, early: bool) -> None:
@@ -188,7 +188,7 @@ class Mempool:
                 hint="send the account's transactions in the order of their nonces",
             )
 
-    def _check_turn(self, transaction: SignedTransaction, params: Params) -> None:
+    def _check_turn(self, transaction: SignedTransaction, params: Params) -> Account:
         sender, nonce = transaction.sender, transaction.nonce
         account, waiting = self._get_account(sender), self._accounts.get(sender, {})
         if nonce < account.nonce:
@@ -212,6 +212,7 @@ class Mempool:
             raise Refusal(
                 "ledger.fee-not-covered", "the balance does not cover the waiting fees too"
             )
+        return account
 
     def iterate(self, stuck: set[Address]) -> Iterator[Entry]:
         """Yield transactions whose turn it is, assuming that each one yielded is taken.

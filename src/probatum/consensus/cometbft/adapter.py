@@ -72,6 +72,7 @@ __all__ = ["Adapter", "AdapterSettings", "Write"]
 
 Write = Callable[[tuple[Row, ...]], Answer[None]]
 """Writes rows in one atomic step, now or later; when it is done they are durable."""
+_MAY_WAIT: Final = ResponseCheckTx()
 _HEAD_BYTES: Final = limits.EVIDENCE_BYTES + 64 * limits.KIB
 """At most what a block holds beside its transactions: misbehaviour, votes, height and time."""
 
@@ -211,7 +212,7 @@ class Adapter:
             return ResponseCheckTx(
                 code=CODE_OF_REFUSED, codespace=refusal.code, log=refusal.message[:2_000]
             )
-        return ResponseCheckTx()
+        return _MAY_WAIT
 
     # Blocks
 

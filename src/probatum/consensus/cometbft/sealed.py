@@ -180,6 +180,8 @@ class SealedChain(ChainView):
     def _list_changes(self) -> tuple[Change, ...]:
         """List what the first unsealed block changed, as it left it."""
         first, *later = self._tip.unsealed
+        if first.changes is not None:
+            return first.changes
         changes: list[Change] = []
         for key in sorted(first.before):
             for block in later:

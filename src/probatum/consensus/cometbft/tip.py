@@ -32,7 +32,7 @@ from probatum.ledger.genesis import Genesis, get_domain
 from probatum.ledger.params import Params, decode_params
 from probatum.ledger.statemap import MapRoot, MerkleMap, TreeUpdate
 from probatum.protocol import limits
-from probatum.protocol.blocks import Block, TransactionResult, ValidatorUpdate
+from probatum.protocol.blocks import Block, Change, TransactionResult, ValidatorUpdate
 from probatum.protocol.eip712 import Domain
 from probatum.protocol.encoding import decode
 from probatum.protocol.headers import Header, SignedHeader, compute_header_hash
@@ -80,12 +80,14 @@ class Unsealed:
 
     Attributes:
         before: The records that it changed, as they were.
+        changes: What it changed, in key order; None where only the store knows it by now.
         stale: Tree nodes that only the roots before it reach.
         root_before: The state map's root before it.
     """
 
     header: Header
     before: dict[bytes, bytes | None]
+    changes: tuple[Change, ...] | None
     stale: tuple[bytes, ...]
     root_before: MapRoot
 
@@ -159,6 +161,7 @@ class Tip:
                 Unsealed(
                     header=self._load_header(height),
                     before={change.key: change.value for change in kept.before},
+                    changes=None,
                     stale=undo.split_stale(kept),
                     root_before=kept.head.root,
                 )
@@ -268,6 +271,7 @@ class Tip:
             Unsealed(
                 header=applied.header,
                 before=before,
+                changes=applied.did.changes,
                 stale=update.stale_nodes,
                 root_before=self.root,
             )
