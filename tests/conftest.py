@@ -7,6 +7,7 @@ the same examples every time, so that a red run is red again.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,16 @@ _calm = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("every-run", max_examples=60, derandomize=True, database=None, **_calm)
 settings.register_profile("nightly", max_examples=1_000, print_blob=True, **_calm)
 settings.load_profile(os.environ.get("PROBATUM_HYPOTHESIS", "every-run"))
+
+_RECURSION_LIMIT = sys.getrecursionlimit()
+
+
+def pytest_runtest_setup():
+    """Take back what a library of one test (`py_ecc`) lifts for all: the bound on recursion.
+
+    Decoders in C count on it: without it, bytes that nest too deeply run into the stack's end.
+    """
+    sys.setrecursionlimit(_RECURSION_LIMIT)
 
 
 @pytest.fixture(scope="session")
