@@ -12,6 +12,7 @@ import pytest
 from probatum.client.proofs import check_now
 from probatum.client.transport import HttpTransport
 from probatum.errors import ProbatumError
+from probatum.nodes.shell.config import FullConfig, write_config
 from probatum.ops.cometbft import find_cometbft
 from probatum.ops.folder import GATEWAY, USER, NetworkPlan, open_folder
 from probatum.ops.prepared import prepare_validators
@@ -48,12 +49,14 @@ def need_cometbft():
 class Stage:
     """Validators of one network that run; a context manager that ends them."""
 
-    def __init__(self, path, count=4, block_ms=BLOCK_MS):
+    def __init__(self, path, count=4, block_ms=BLOCK_MS, **settings):
         self.said = []
         plan = NetworkPlan(nodes=1, validators=count, block_interval_ms=block_ms)
         self.folder = open_folder(path, plan)
         self.names = self.folder.validator_names
         self.trust = decode_trust(self.folder.trust_path.read_bytes())
+        for home in self.folder.validator_homes.values():
+            write_config(home, FullConfig(block_interval_ms=block_ms, **settings))
         self.validators = prepare_validators(self.folder, self.said.append)
 
     def __enter__(self):

@@ -16,14 +16,14 @@ from probatum.consensus.cometbft.settings import EngineSettings
 from probatum.errors import Refusal
 from probatum.ops.engine_homes import get_node_id
 from probatum.ops.folder import NetworkPlan, open_folder
-from probatum.ops.joining import join_network, read_peer
+from probatum.ops.homes import write_home
+from probatum.ops.joining import join_network, make_source, read_peer
 from probatum.ops.keeping import keep_up
 from probatum.protocol.primitives import address_to_hex
 
 app = App(name="network", help="Found or join a network of several validators.")
 
 _P2P_PORT: Final = 26_656
-_RPC_PORT: Final = 26_657
 
 
 @app.command
@@ -49,6 +49,8 @@ def init(
     plan = NetworkPlan(nodes=nodes, validators=validators, block_interval_ms=block_ms)
     made = open_folder(folder, plan)
     try:
+        for name in made.validator_names:
+            write_home(made, name, ledger=None)
         rows = [
             {
                 "name": name,
@@ -90,14 +92,22 @@ def join(
     host: Annotated[
         str, Parameter(help="The address at which other engines reach this one.")
     ] = "127.0.0.1",
-    p2p_port: Annotated[int, Parameter(help="Port for other engines.")] = _P2P_PORT,
-    rpc_port: Annotated[int, Parameter(help="The engine's port for this machine.")] = _RPC_PORT,
+    p2p_port: Annotated[
+        int, Parameter(help="Port for other engines; the next one is for this machine's questions.")
+    ] = _P2P_PORT,
     block_ms: Annotated[
         int, Parameter(help="Milliseconds between two blocks, as the others have it.")
     ] = 1_000,
+    snapshot_from: Annotated[
+        tuple[str, ...],
+        Parameter(help="RPC address of an engine, given twice at least: begin from a snapshot."),
+    ] = (),
     common: Common = DEFAULTS,
 ) -> None:
     """Make the home of a full node that follows a network, and may validate once it has stake.
+
+    It computes every block again, from the first, and believes nobody; with --snapshot-from it
+    begins from the state that the trust file's header (--trust) proves.
 
     Example: probatum network join ./my-validator --genesis genesis.json --peer ID@HOST:PORT
     """
@@ -105,10 +115,11 @@ def join(
         moniker=home.name,
         host=host,
         p2p_port=p2p_port,
-        rpc_port=rpc_port,
+        rpc_port=p2p_port + 1,
         peers=tuple(read_peer(text) for text in peer),
         block_interval_ms=block_ms,
         is_local=host == "127.0.0.1",
+        source=make_source(snapshot_from, common.get_trust()) if snapshot_from else None,
     )
     made = join_network(home, genesis, settings)
     facts = {"home": str(home), "engine": made.peer, "consensus key": made.key.hex()}

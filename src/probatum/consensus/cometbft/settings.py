@@ -20,6 +20,7 @@ __all__ = [
     "SOCKET",
     "EngineSettings",
     "Peer",
+    "SnapshotSource",
     "change_settings",
     "make_settings",
     "read_setting",
@@ -52,6 +53,22 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotSource:
+    """From what an engine begins that does not compute every block again (`SNAP-1`).
+
+    Attributes:
+        servers: RPC addresses of other engines, two at least; none is believed.
+        height, header_hash: The engine's header that is trusted.
+        period_ms: How long after that header it may be started from.
+    """
+
+    servers: tuple[str, ...]
+    height: int
+    header_hash: bytes
+    period_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """What differs from one engine to the next.
 
@@ -63,6 +80,7 @@ class EngineSettings:
         peers: Whom it stays connected to.
         block_interval_ms: Wait after a block until the next; alike on all validators.
         is_local: Whether several engines share one machine.
+        source: A snapshot to begin from; None begins with the first block.
     """
 
     moniker: str
@@ -72,6 +90,7 @@ class EngineSettings:
     peers: tuple[Peer, ...] = ()
     block_interval_ms: int = 1_000
     is_local: bool = True
+    source: SnapshotSource | None = None
 
 
 def make_settings(settings: EngineSettings) -> str:
@@ -127,7 +146,20 @@ def make_settings(settings: EngineSettings) -> str:
         note = "Whoever is down is passed over sooner."
         sections["consensus"].append(("timeout_propose", f"{_LOCAL_PROPOSE_MS}ms", note))
         sections["p2p"].append(("flush_throttle_timeout", quick, ""))
+    if settings.source is not None:
+        sections["statesync"] = _list_source(settings.source)
     return "\n".join(_list_lines(sections)) + "\n"
+
+
+def _list_source(source: SnapshotSource) -> list[tuple[str, Value, str]]:
+    return [
+        ("enable", True, "Only while there is no block here yet."),
+        ("rpc_servers", ",".join(source.servers), "They show headers; the trusted one judges."),
+        ("trust_height", source.height, "The trust file's header,"),
+        ("trust_hash", source.header_hash.hex().upper(), ""),
+        ("trust_period", f"{source.period_ms}ms", "and how long it may be started from."),
+        ("discovery_time", "5s", "Peers are asked for snapshots for so long."),
+    ]
 
 
 def _join(peers: tuple[Peer, ...]) -> str:
