@@ -20,10 +20,13 @@ from probatum.consensus.cometbft.light.hashing import (
     make_sign_bytes,
 )
 from probatum.consensus.cometbft.light.states import advance, start_from_seal
+from probatum.consensus.trusting import check_header
 from probatum.errors import Refusal
+from probatum.protocol import limits
 from probatum.protocol.commits import COMMITTED, CommitVote, EngineTime
 from probatum.protocol.encoding import decode, encode
-from probatum.protocol.headers import CommitSeal
+from probatum.protocol.headers import CommitSeal, SignedHeader
+from probatum.protocol.trust import decode_trust
 
 FOLDER = Path(__file__).parents[2] / "vectors" / "cometbft"
 LIGHT = json.loads((FOLDER / "light.json").read_bytes())
@@ -207,3 +210,19 @@ def test_odd_validators_are_refused(field, value):
 def test_a_long_answer_is_not_read():
     with pytest.raises(Refusal):
         read_commit(msgspec.json.encode({"signed_header": "x" * (1 << 20)}))
+
+
+SEALED = json.loads((FOLDER / "sealed-1.json").read_bytes())["checks"]
+
+
+@pytest.mark.parametrize("case", SEALED, ids=lambda case: case["what"].replace(" ", "-"))
+def test_sealed_headers_are_believed_or_refused_by_a_code(case):
+    trust = decode_trust(json.dumps(case["trust"], separators=(",", ":")).encode())
+    data = bytes.fromhex(case["header"])
+    signed = decode(SignedHeader, data, limit_bytes=limits.SIGNED_HEADER_BYTES)
+    try:
+        check_header(trust, signed, case["now_ms"])
+        found = "ok"
+    except Refusal as refusal:
+        found = refusal.code
+    assert found == case["code"]

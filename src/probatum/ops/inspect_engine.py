@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from probatum.client.proofs import check_now
+from probatum.consensus.trusting import Believed, believe, check_next
 from probatum.errors import Fault, ProbatumError, Refusal
 from probatum.ledger.genesis import GENESIS_BYTES, decode_genesis
 from probatum.nodes.shell.config import read_small_file
@@ -90,14 +90,16 @@ async def inspect_agreement(
         converse: How to reach the other.
         home: This node's folder.
         other: Another full node's endpoint.
-        trust: The network: the other is not believed either.
+        trust: The network: the other is not believed either. What this node has sealed itself
+            counts as well, so that the file may be of long ago.
     """
     check = "agreement"
     try:
         tip = await asyncio.to_thread(read_kept_tip, home)
         if not tip.height:
             return (Finding(check=check, status="skip", detail="it has no block yet"),)
-        header = await _wait_header(converse, other, tip.height, trust)
+        believed = believe(trust, tip.sealed)
+        header = await _wait_header(converse, other, tip.height, believed)
     except Fault as error:
         return (from_error(check, error, status="skip"),)
     except ProbatumError as error:
@@ -111,23 +113,24 @@ async def inspect_agreement(
     return (Finding(check=check, status="fail", detail=detail, advice=_DIVERGED),)
 
 
-async def _wait_header(converse: Converse, other: str, height: int, trust: Trust) -> bytes:
+async def _wait_header(converse: Converse, other: str, height: int, believed: Believed) -> bytes:
     """Wait for the header: others prove a height one block after they have it."""
     deadline = time.monotonic() + _MOVING_S
     while True:
         try:
-            return await _get_header(converse, other, height, trust)
+            return await _get_header(converse, other, height, believed)
         except Refusal:
             if time.monotonic() > deadline:
                 raise
             await asyncio.sleep(_POLL_S)
 
 
-async def _get_header(converse: Converse, other: str, height: int, trust: Trust) -> bytes:
+async def _get_header(converse: Converse, other: str, height: int, believed: Believed) -> bytes:
     reply = await make_desk(converse, other).ask(GetHeader(height=height))
     if not isinstance(reply, GotHeader):
         raise Fault("network.odd-reply", f"the full node replied {type(reply).__name__}")
-    header = check_now(trust, reply.header)
+    check_next(believed, reply.header, time.time_ns() // 1_000_000)
+    header = reply.header.header
     if header.height != height:
         raise Refusal("network.odd-header", f"asked for {height}, got {header.height}")
     return compute_header_hash(header)

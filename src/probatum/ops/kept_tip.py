@@ -29,10 +29,16 @@ _WAIT_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptTip:
-    """The last height on the disk (0 before the first), and its header's hash."""
+    """The last height on the disk (0 before the first), and its header's hash.
+
+    Attributes:
+        sealed: The last header that has a seal: the node checked it, so who asks for this node may
+            start from it where a trust file has lapsed (`LIGHT-1`).
+    """
 
     height: int
     header_hash: bytes
+    sealed: SignedHeader | None = None
 
 
 def read_kept_tip(home: Path) -> KeptTip:
@@ -62,6 +68,12 @@ class _Rows:
         found = self._link.execute(query, (key,)).fetchone()
         return None if found is None else bytes(found[0])
 
+    def get_last(self, table: str) -> bytes | None:
+        assert table in tables.TABLES, table
+        query = f"SELECT value FROM {table}_rows ORDER BY key DESC LIMIT 1"  # noqa: S608 - ditto
+        found = self._link.execute(query).fetchone()
+        return None if found is None else bytes(found[0])
+
 
 def _read(rows: _Rows) -> KeptTip:
     data = rows.get(tables.META, tables.HEAD_KEY)
@@ -70,7 +82,18 @@ def _read(rows: _Rows) -> KeptTip:
     height = decode(Head, data, limit_bytes=limits.STATE_VALUE_BYTES).height
     if not height:
         return KeptTip(height=0, header_hash=b"")
-    return KeptTip(height=height, header_hash=compute_header_hash(_read_header(rows, height)))
+    return KeptTip(
+        height=height,
+        header_hash=compute_header_hash(_read_header(rows, height)),
+        sealed=_read_sealed(rows),
+    )
+
+
+def _read_sealed(rows: _Rows) -> SignedHeader | None:
+    data = rows.get_last(tables.HEADER)
+    if data is None:
+        return None
+    return decode(SignedHeader, data, limit_bytes=limits.SIGNED_HEADER_BYTES)
 
 
 def _read_header(rows: _Rows, height: int) -> Header:

@@ -14,9 +14,11 @@ from probatum.ops.folder import NetworkPlan, open_folder
 from probatum.ops.inspect_engine import inspect_agreement, inspect_engine
 from probatum.ops.kept_tip import KeptTip
 from probatum.ops.supervising import LastBlock
+from probatum.protocol.commits import EngineTime
 from probatum.protocol.headers import compute_header_hash
 from probatum.protocol.messages import GotHeader, Refused
 from tests.factories import make_chain, make_trust
+from tests.light_chain import PERIOD_MS, LightChain, make_voters
 
 
 @pytest.fixture
@@ -140,5 +142,24 @@ def test_a_header_that_is_not_proven_convicts_nobody(home, monkeypatch):
     def refuse(*_):
         raise Refusal("trust.other-key", "no")
 
-    monkeypatch.setattr(engines, "check_now", refuse)
+    monkeypatch.setattr(engines, "check_next", refuse)
     assert inspect(home, monkeypatch, other, state).status == "warn"
+
+
+def test_a_trust_file_of_long_ago_is_led_on_by_what_the_node_has_sealed(home, monkeypatch):
+    chain = LightChain({0: make_voters(range(4))}, length=12)
+    later = LightChain({0: make_voters(range(4))}, length=12)
+    now_ms = chain.make_trust(0).time_ms + PERIOD_MS + 5_000
+    # A block after the period is over: the file alone leads nowhere any more.
+    late = EngineTime(seconds=now_ms // 1_000, nanos=0)
+    other = Other()
+    other.header = chain.sign(9, time=late)
+    sealed = later.sign(8, time=EngineTime(seconds=late.seconds - 1, nanos=0))
+    monkeypatch.setattr(engines.time, "time_ns", lambda: now_ms * 1_000_000)
+    for seen, status in ((sealed, "ok"), (None, "warn")):
+        tip = KeptTip(height=9, header_hash=other.get_own_hash(), sealed=seen)
+        monkeypatch.setattr(engines, "read_kept_tip", lambda _, tip=tip: tip)
+        asked = inspect_agreement(other.converse, home, "http://other", chain.make_trust(0))
+        (row,) = asyncio.run(asked)
+        assert row.status == status, row
+        assert ("light.expired" in row.detail) == (seen is None)

@@ -21,6 +21,7 @@ def test_it_is_read_beside_who_writes_and_after(tmp_path):
     before = sorted(path.name for path in tmp_path.iterdir())
     found = read_kept_tip(tmp_path)
     assert (found.height, found.header_hash) == (chain.engine.height, expected)
+    assert found.sealed == chain.engine.last_header
     assert sorted(path.name for path in tmp_path.iterdir()) == before
     store.close()
     assert read_kept_tip(tmp_path) == found
