@@ -36,6 +36,7 @@ from probatum.nodes.shell.config import (
     write_config,
 )
 from probatum.nodes.shell.keys import create_account_key, create_operating_key
+from probatum.nodes.shell.undoing import undo_last_block
 from probatum.protocol.hexes import address_from_document
 from probatum.protocol.parties import Role
 from probatum.protocol.primitives import address_to_hex
@@ -199,6 +200,20 @@ def run(home: Home, /) -> int:
     page = importlib.import_module(f"probatum.nodes.{_get_role(load_any_config(home))}.run")
     code: int = page.main(["--home", str(home)])
     return code
+
+
+@app.command
+def undo(home: Home, /, *, common: Common = DEFAULTS) -> None:
+    """Take the last block of a stopped full node back, when it went astray under validators.
+
+    Its engine is taken back by cometbft rollback; both are then given that block again.
+    """
+    height, app_hash = undo_last_block(home)
+    if common.json:
+        print_json({"height": height, "app_hash": app_hash.hex()})
+        return
+    print_facts({"height": height, "app hash": app_hash.hex()})
+    note("Next: cometbft rollback, in this home with --home engine; then start both.")
 
 
 @app.command
