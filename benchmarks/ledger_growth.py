@@ -135,15 +135,15 @@ def median(values: list[float]) -> float:
     return sorted(values)[len(values) // 2]
 
 
-def measure_growth(folder: Path, many: int, rounds: int) -> tuple[Row, ...]:
-    """Blocks over few accounts and over many, in turns."""
+def measure_growth(folder: Path, many: int, warm: int, rounds: int) -> tuple[Row, ...]:
+    """Blocks over few accounts and over many, in turns; the first ones only fill caches."""
     ledgers = [Ledger(folder / f"{count}.db", count) for count in (FEW, many)]
     chance = random.Random(7)
     took: list[list[tuple[float, float]]] = [[], []]
-    for number in range(rounds + 2):
+    for number in range(warm + rounds):
         for place, ledger in enumerate(ledgers):
             found = ledger.block(ledger.make_transfers(chance))
-            if number >= 2:
+            if number >= warm:
                 took[place].append(found)
     for ledger in ledgers:
         ledger.store.close()
@@ -236,7 +236,7 @@ def run(*, quick: bool = False) -> list[Row]:
     with tempfile.TemporaryDirectory(dir=SCRATCH) as name:
         folder = Path(name)
         return [
-            *measure_growth(folder, MANY // 10 if quick else MANY, 5 if quick else 15),
+            *measure_growth(folder, *((MANY // 10, 2, 5) if quick else (MANY, 40, 15))),
             measure_transfers(folder, 3 if quick else 9),
             measure_settlement(folder),
         ]
