@@ -62,9 +62,9 @@ class HeadJoiner:
             self._transport.write(data)
 
     def flush(self) -> None:
-        """Send a head that nothing followed."""
-        if self._head:
-            head, self._head = self._head, b""
+        """Send a head that nothing followed, unless nobody is there any more."""
+        head, self._head = self._head, b""
+        if head and not self._transport.is_closing():
             self._transport.write(head)
 
     def close(self) -> None:

@@ -25,6 +25,9 @@ class Wire:
     def close(self):
         self.closed_after = list(self.writes)
 
+    def abort(self):
+        self.closed_after = []
+
     def is_closing(self):
         return self.closed_after is not None
 
@@ -67,3 +70,12 @@ def test_closing_sends_the_head_before():
 
     _, wire = join(during)
     assert wire.writes == wire.closed_after == [HEAD]
+
+
+def test_a_head_for_who_is_gone_is_dropped():
+    def during(line):
+        line.write(HEAD)
+        line.abort()
+
+    _, wire = join(during)
+    assert wire.writes == []
