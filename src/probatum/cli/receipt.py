@@ -7,7 +7,7 @@ waits for nothing else.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import App, Parameter
 
@@ -38,6 +38,9 @@ app.command(
     name="renew",
     help="Prove a receipt's settlement again, against the ledger's last header.",
 )
+
+_SAYS_NOTHING: Final = frozenset({"light.before-trust", "light.expired", "light.from-the-future"})
+"""Refusals that are about the trust file or the clock: they tell nothing of a receipt."""
 
 What = Annotated[str, Parameter(help="A bundle's file, the id of a request kept here, or: last")]
 Id = Annotated[str, Parameter(help="The request id, or: last")]
@@ -79,6 +82,12 @@ def verify(
         if tensors is not None:
             verified = check_contents(verified, *tensors)
     except Refusal as refusal:
+        if refusal.code in _SAYS_NOTHING:
+            raise Refusal(
+                refusal.code,
+                f"this trust file says nothing about this receipt: {refusal.message}",
+                hint=f"{refusal.hint}. Until it is checked, do not rely on it.",
+            ) from None
         hint = f"{refusal.hint}. " if refusal.hint else ""
         raise Refusal(
             refusal.code,

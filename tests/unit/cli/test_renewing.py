@@ -103,6 +103,10 @@ def test_an_old_receipt_holds_again(desk, size):
     with pytest.raises(Refusal) as refused:
         check_bundle(desk.bundle.read_bytes(), check)
     assert refused.value.code == "light.before-trust"
+    code, found = desk(network, "verify", str(desk.bundle))
+    assert (code, found["error"]["code"]) == (1, "light.before-trust")
+    assert "says nothing about this receipt" in found["error"]["message"]
+    assert "probatum receipt renew" in found["error"]["hint"]
     code, found = desk(network, "renew", str(desk.bundle))
     assert (code, found["height"]) == (0, 90)
     renewed = check_bundle(desk.bundle.read_bytes(), check)
