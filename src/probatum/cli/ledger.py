@@ -27,10 +27,12 @@ from probatum.cli.trusting import (
     make_newer_trust,
 )
 from probatum.cli.wire import exchange
+from probatum.client.proofs import make_check_now
 from probatum.client.trust_file import save_trust
 from probatum.errors import Refusal
+from probatum.evidence.forks import FORK_BYTES, check_fork, decode_fork, read_fork
 from probatum.protocol import limits, records
-from probatum.protocol.headers import CommitSeal, KeySeal
+from probatum.protocol.headers import CommitSeal, KeySeal, compute_header_hash
 from probatum.protocol.hexes import bytes_from_hex, digest_from_hex
 from probatum.protocol.messages import GetOutcome, GetStatus, Outcome, Status, Submit
 from probatum.protocol.transactions.signed import compute_transaction_hash, decode_transaction
@@ -128,6 +130,34 @@ def show_trust(
     else:
         facts = describe_trust(trust)
         print_facts({name.replace("_", " "): value for name, value in facts.items()})
+
+
+@app.command
+def fork(
+    file: Annotated[Path, Parameter(help="What `ledger status` kept of two pasts.")],
+    /,
+    *,
+    common: Common = DEFAULTS,
+) -> None:
+    """Check evidence of two pasts against a trust file, and say who sealed both; needs no network.
+
+    Example: probatum ledger fork fork-0a1b2c3d4e5f6071.json --trust trust.json
+    """
+    evidence = decode_fork(read_bounded(file, FORK_BYTES))
+    signers = check_fork(evidence, make_check_now(common.get_trust()))
+    found = read_fork(evidence)
+    hashes = [compute_header_hash(signed.header).hex() for signed in found]
+    if common.json:
+        height = found[0].header.height
+        print_json({"height": height, "hashes": hashes, "sealed_both": list(signers)})
+        return
+    print_lines(
+        (
+            f"two sealed headers of height {found[0].header.height}: {hashes[0]}",
+            f"and {hashes[1]}",
+            *(f"sealed both: {signer}" for signer in signers),
+        )
+    )
 
 
 @app.command

@@ -27,11 +27,20 @@ from probatum.protocol.headers import (
 from probatum.protocol.hexes import HexDigest
 from probatum.protocol.trust import HeaderCheck
 
-__all__ = ["FORK_FORMAT", "Fork", "check_fork", "decode_fork", "encode_fork", "make_fork"]
+__all__ = [
+    "FORK_BYTES",
+    "FORK_FORMAT",
+    "Fork",
+    "check_fork",
+    "decode_fork",
+    "encode_fork",
+    "make_fork",
+    "read_fork",
+]
 
 FORK_FORMAT: Final = "probatum-fork/1"
 _HEADER_CHARS: Final = limits.SIGNED_HEADER_BYTES // 3 * 4
-_FORK_BYTES: Final = 2 * _HEADER_CHARS + limits.KIB
+FORK_BYTES: Final = 2 * _HEADER_CHARS + limits.KIB
 
 
 class Fork(Document, frozen=True, kw_only=True):
@@ -68,7 +77,7 @@ def encode_fork(fork: Fork) -> bytes:
 
 def decode_fork(data: bytes) -> Fork:
     """Decode evidence, strictly. Raises Refusal `encoding.*`."""
-    return decode_document(Fork, data.strip(), limit_bytes=_FORK_BYTES)
+    return decode_document(Fork, data.strip(), limit_bytes=FORK_BYTES)
 
 
 def check_fork(fork: Fork, check: HeaderCheck) -> tuple[str, ...]:
@@ -84,7 +93,7 @@ def check_fork(fork: Fork, check: HeaderCheck) -> tuple[str, ...]:
     Raises:
         Refusal: what `check` raises; `fork.malformed`, `fork.no-contradiction`, `encoding.*`.
     """
-    first, second = (_read(text) for text in fork.headers)
+    first, second = read_fork(fork)
     for signed in (first, second):
         check(signed)
     if first.header.height != second.header.height or compute_header_hash(
@@ -92,6 +101,12 @@ def check_fork(fork: Fork, check: HeaderCheck) -> tuple[str, ...]:
     ) == compute_header_hash(second.header):
         raise Refusal("fork.no-contradiction", "these headers do not contradict each other")
     return tuple(sorted(_list_signers(first) & _list_signers(second)))
+
+
+def read_fork(fork: Fork) -> tuple[SignedHeader, SignedHeader]:
+    """Read both headers, unchecked. Raises Refusal `fork.malformed`, `encoding.*`."""
+    first, second = fork.headers
+    return _read(first), _read(second)
 
 
 def _read(text: str) -> SignedHeader:

@@ -25,12 +25,13 @@ COMMANDS = """
     model import | model upstream | model relay | model sign | model verify | model bom
     node init | node add-model | node register | node run | node status | node offences
     node api-key new | node api-key list | node api-key revoke
-    node api-key budget
+    node api-key budget | node undo
     validator register | validator stake | validator unstake | validator withdraw
     validator unjail | validator list | validator show
     network init | network join | network keep
     ledger status | ledger header | ledger account | ledger nodes | ledger models | ledger offers
     ledger logs | ledger state | ledger tx | ledger send | ledger trust
+    ledger fork
 """.replace("\n", "|").split("|")
 COMMANDS = [command.split() for command in COMMANDS if command.strip()]
 WORLD = "aiohttp numpy onnxruntime starlette uvicorn sqlite3 asyncio rich http.client".split()

@@ -87,6 +87,18 @@ def test_two_proven_pasts_are_kept_as_evidence(desk):
     code, said = desk("ledger", "status")
     assert path in said.out.replace("\n", "")
     assert len(list((desk.folder / "evidence").iterdir())) == 1
+    # Whoever gets it needs a trust file and no network.
+    later = desk.folder / "later.json"
+    later.write_bytes(encode_trust(CHAIN.make_trust(11)))
+    code, said = desk("ledger", "fork", path, "--json", trust=later)
+    found = json.loads(said.out)
+    assert (code, found["height"], len(set(found["hashes"]))) == (0, 13, 2)
+    assert found["sealed_both"] == sorted(voter.address.hex() for voter in SETS[9])
+    code, said = desk("ledger", "fork", path, trust=later)
+    assert said.out.count("sealed both: ") == 4
+    desk.nodes["http://b:1"] = (CHAIN, 13)
+    code, said = desk("ledger", "fork", str(desk.path), trust=later)
+    assert code == 1
 
 
 def test_without_a_trust_file_one_of_them_lies(desk):
