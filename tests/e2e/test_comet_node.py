@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pytest
 
@@ -296,6 +297,31 @@ def test_a_node_joins_by_a_snapshot_and_one_trusted_header(validator, program, t
         raise
     finally:
         other.stop(signal.SIGKILL)
+
+
+def test_old_blocks_are_forgotten_here_and_by_the_engine(program, tmp_path):
+    one = Validator(program, tmp_path / "home", snapshot_blocks=0, keep_blocks=20)
+    try:
+        one.start()
+        outcome = one.ask(Submit(transaction=one.pay(0, nonce=0)))
+        one.wait_for_height(outcome.height + 40)
+        found = compute_transaction_hash(one.pay(0, nonce=0))
+        assert one.ask(GetOutcome(transaction_hash=found)).code == "full.unknown-transaction"
+        assert one.ask(GetBlock(height=1)).code == "full.no-such-height"
+        with urllib.request.urlopen(f"http://127.0.0.1:{one.rpc_port}/status") as answer:
+            oldest = int(json.load(answer)["result"]["sync_info"]["earliest_block_height"])
+        assert oldest > outcome.height
+        one.stop(signal.SIGKILL)
+        height = outcome.height + 40
+        one.start()
+        one.wait_for_height(height + 3)
+        assert get_balance(one, account(77).address) == 5
+        assert one.ask(Submit(transaction=one.pay(0, nonce=0))).code == "ledger.wrong-nonce"
+    except BaseException:
+        print(one.tell())
+        raise
+    finally:
+        one.stop(signal.SIGKILL)
 
 
 def test_another_genesis_file_stops_the_application_by_name(program, tmp_path):

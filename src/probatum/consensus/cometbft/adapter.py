@@ -55,6 +55,7 @@ from probatum.consensus.cometbft.parts import (
     PublicKey,
     ValidatorUpdate,
 )
+from probatum.consensus.cometbft.pruning import make_prune_rows
 from probatum.consensus.cometbft.queries import answer_query
 from probatum.consensus.cometbft.sealed import SealedChain
 from probatum.consensus.cometbft.snapshot_calls import Shelf, SnapshotCalls
@@ -85,12 +86,14 @@ class AdapterSettings:
         block_transactions: At most so many in a block that this node proposes, a voucher counting
             as one too.
         keep_changes: For so many sealed heights followers get changes instead of a snapshot.
+        keep_blocks: So many of the last blocks are kept, here and by the engine; 0 keeps all.
         cached_nodes: Tree nodes held in memory, in each of two generations (700 bytes each).
         cached_records: Records held in memory, likewise.
     """
 
     block_transactions: int = limits.BLOCK_TRANSACTIONS
     keep_changes: int = 1_024
+    keep_blocks: int = 0
     cached_nodes: int = 50_000
     cached_records: int = 50_000
 
@@ -129,6 +132,7 @@ class Adapter:
         """
         self._settings = settings or AdapterSettings()
         self._genesis = genesis
+        self._store = store
         self._write: Write = write or store.commit
         self._told = told
         self._snapshots = SnapshotCalls(store, genesis, shelf, self._reopen)
@@ -339,7 +343,8 @@ class Adapter:
         applied, self._finalized = self._finalized, None
         if applied is None:
             raise Misuse("abci.wrong-turn", "no block was finalized since the last commit")
-        written = self._write(self.tip.make_rows(applied))
+        prune = make_prune_rows(self._store, self._get_oldest(applied.block.height) - 1)
+        written = self._write((*self.tip.make_rows(applied), *prune))
         if inspect.isawaitable(written):
             return self._commit_later(applied, written)
         return self._committed(applied)
@@ -353,7 +358,13 @@ class Adapter:
         self._applied = None
         self.verdicts.settle(applied.block.transactions)
         self._told(applied)
-        return ResponseCommit()
+        return ResponseCommit(retain_height=max(0, self._get_oldest(applied.block.height)))
+
+    def _get_oldest(self, height: int) -> int:
+        """Get the oldest height that is still kept after a block; 0 or less keeps all."""
+        keep = self._settings.keep_blocks
+        # The engine's commits are what seals are made of.
+        return min(height - keep + 1, self.tip.sealed_height) if keep else 0
 
     # Everything else
 

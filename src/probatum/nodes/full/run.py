@@ -67,6 +67,7 @@ def _build_ordered(site: Site[FullConfig], genesis: Genesis, store: SqliteStore)
         report=write_report,
         shelf=SnapshotShelf(site.home / "snapshots"),
         snapshot_blocks=site.config.snapshot_blocks,
+        keep_blocks=site.config.keep_blocks,
     )
     settings = FullSettings(block_interval_ms=site.config.block_interval_ms)
     return Party(

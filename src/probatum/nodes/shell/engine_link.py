@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from probatum.consensus.chain.sqlite_store import SqliteStore
-from probatum.consensus.cometbft.adapter import Adapter
+from probatum.consensus.cometbft.adapter import Adapter, AdapterSettings
 from probatum.consensus.cometbft.light.seals import seal_header
 from probatum.consensus.cometbft.server import Server
 from probatum.consensus.cometbft.tip import Applied
@@ -26,7 +26,7 @@ from probatum.machine.events import BlockFinal
 from probatum.machine.wishes import Report
 from probatum.nodes.shell.drive import Driver
 from probatum.nodes.shell.engine_rpc import EngineRpc
-from probatum.nodes.shell.snapshots import SnapshotShelf
+from probatum.nodes.shell.snapshots import KEPT, SnapshotShelf
 from probatum.protocol.headers import Header, SignedHeader
 from probatum.protocol.messages import Message, Noted, Refused, Submit
 
@@ -56,6 +56,7 @@ class EngineLink:
         report: Callable[[Report], None],
         shelf: SnapshotShelf | None = None,
         snapshot_blocks: int = 0,
+        keep_blocks: int = 0,
     ) -> None:
         """Open the application; `begin` opens its socket.
 
@@ -67,6 +68,8 @@ class EngineLink:
             report: Is told what becomes of the engine.
             shelf: Where snapshots are kept.
             snapshot_blocks: One is made at each height that is a multiple of this; 0 for none.
+            keep_blocks: So many of the last blocks are kept, and all since the oldest snapshot;
+                0 keeps all.
 
         Raises:
             Fault: `store.*`.
@@ -75,8 +78,15 @@ class EngineLink:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._committed = asyncio.Event()
         self._counts: dict[int, int] = {}
+        # Whoever restores a snapshot is given the blocks after it.
+        keep = max(keep_blocks, (KEPT + 1) * snapshot_blocks) if keep_blocks else 0
         self.adapter = Adapter(
-            store=store, genesis=genesis, write=self._write, told=self._take_note, shelf=shelf
+            store=store,
+            genesis=genesis,
+            settings=AdapterSettings(keep_blocks=keep),
+            write=self._write,
+            told=self._take_note,
+            shelf=shelf,
         )
         self._shelf = shelf
         self._snapshot_blocks = snapshot_blocks

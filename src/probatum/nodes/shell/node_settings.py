@@ -115,6 +115,15 @@ class FullConfig(NodeConfig, frozen=True, kw_only=True, tag="full"):
             unit="blocks",
         ),
     ] = 1_000
+    keep_blocks: Annotated[
+        int,
+        Meta(ge=0, le=100_000_000),
+        About(
+            says="Blocks that are kept with their outcomes, by the engine too; 0 keeps all.",
+            change="if disk is short; nobody can replay the chain from here then.",
+            unit="blocks",
+        ),
+    ] = 0
 
 
 class InferenceConfig(NodeConfig, frozen=True, kw_only=True, tag="inference"):

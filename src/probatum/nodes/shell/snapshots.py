@@ -24,7 +24,7 @@ from probatum.protocol.encoding import decode, encode
 from probatum.protocol.hashing import sha256
 from probatum.protocol.headers import Header
 
-__all__ = ["Frozen", "SnapshotShelf"]
+__all__ = ["KEPT", "Frozen", "SnapshotShelf"]
 
 KEPT: Final = 2
 """A peer that has begun to fetch one still finds it when the next is there."""
