@@ -2,10 +2,11 @@
 
 A validator is two processes, the application and its engine. The application comes first: an
 engine without one waits three seconds between its tries. Both are started again whatever their
-exit code (an engine whose application died ends with 0), later each time that they do not live
-long. And a process that lives proves nothing: an engine whose application computed another hash
-than the others answers as healthy for ever, at a height that stands still. So what must move is
-*the time of the last block*. Must not know processes, clocks or sockets. Read next: `validators`.
+exit code (an engine whose application died ends with 0), later each time that they neither live
+long nor get on. And a process that lives proves nothing: an engine whose application computed
+another hash than the others answers as healthy for ever, at a height that stands still. So what
+must move is *the time of the last block*. Must not know processes, clocks or sockets. Read next:
+`validators`.
 """
 
 from __future__ import annotations
@@ -144,6 +145,9 @@ class Supervisor:
             before = member.block
             if block is not None and (before is None or block.time_ms != before.time_ms):
                 member.block, member.moved_at = block, now_s
+                for process in (member.app, member.engine):
+                    if process.started_at is not None:  # it does what it is for
+                        process.delay_s, process.failures = FIRST_DELAY_S, 0
                 if member.is_still and not self._all_still:
                     text = f"{name} moves again, at height {block.height}"
                     actions.append(Say(code="validator.moves", name=name, text=text))

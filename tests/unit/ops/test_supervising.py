@@ -126,6 +126,17 @@ def test_what_keeps_ending_is_tried_ever_later_and_told():
     assert world.engine["validator-3"], "it lived long: the delays begin anew"
 
 
+def test_what_got_on_before_it_ended_is_started_again_at_once():
+    world = World()
+    world.run(2)
+    for _ in range(20):
+        world.app["validator-2"] = "down"
+        world.run(1)
+        assert world.engine["validator-2"], "killed again and again, it is back within a second"
+        world.run(1)
+    assert world.said == []
+
+
 def test_a_validator_that_lives_and_does_not_move_is_named_once():
     world = World()
     world.run(5)
