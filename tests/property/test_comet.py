@@ -3,7 +3,7 @@
 The model is the list of decided blocks. Whatever else the engine asks (proposals of its own and
 others', rounds that end in nothing, checks, restarts of either side, a repair by one height), the
 application's hash after height H is that of an application that was given those blocks alone, and
-that of the embedded engine; and what it tells others of is proven.
+that of the embedded engine; and what it tells others of is proven (`ABCI-1` to `SNAP-1`).
 """
 
 from hypothesis import settings
@@ -17,14 +17,22 @@ from hypothesis.stateful import (
 )
 
 from probatum.consensus.chain.memory_store import MemoryStore
+from probatum.consensus.chain.opening import begin
 from probatum.consensus.cometbft.parts import Misbehavior, MisbehaviorType, Timestamp, Validator
+from probatum.consensus.cometbft.snapshots import (
+    Restoring,
+    SnapshotHead,
+    cut_chunks,
+    open_snapshot,
+)
 from probatum.consensus.embedded.engine import EmbeddedEngine
 from probatum.consensus.tables import HEADER, TABLES
 from probatum.ledger.consensus_params import decode_consensus_params
 from probatum.ledger.invariants import check_records
 from probatum.ledger.queries import decode_record
 from probatum.protocol.blocks import Block
-from probatum.protocol.encoding import decode, decode_document
+from probatum.protocol.encoding import decode, decode_document, encode
+from probatum.protocol.hashing import sha256
 from probatum.protocol.headers import SignedHeader, compute_header_hash
 from probatum.protocol.mapproof import StateProof, check_state_proof
 from probatum.protocol.primitives import UNITS_PER_TOKEN
@@ -47,6 +55,7 @@ bodies = st.one_of(
     st.builds(lambda to, n: FundEscrow(payee=account(to).address, amount=n), number, amount),
 )
 transactions = st.lists(st.tuples(number, bodies, st.integers(0, 2)), max_size=5)
+junk = st.lists(st.binary(max_size=40), max_size=2)
 missing = st.sets(st.integers(0, 2), max_size=2)
 
 
@@ -74,15 +83,10 @@ class Engine(RuleBasedStateMachine):
 
     # Proposals, which bind nobody
 
-    @rule(plan=transactions)
-    def check(self, plan):
-        for data in sign(self.comet, plan):
-            self.comet.check(data)
-
-    @rule(plan=transactions)
-    def recheck(self, plan):
-        for data in sign(self.comet, plan):
-            self.comet.check(data, again=True)
+    @rule(plan=transactions, junk=junk, again=st.booleans())
+    def check(self, plan, junk, again):
+        for data in [*sign(self.comet, plan), *junk]:
+            self.comet.check(data, again=again)
 
     @rule(
         plan=transactions,
@@ -101,9 +105,9 @@ class Engine(RuleBasedStateMachine):
         other.time, other.decided = self.comet.time, self.comet.decided
         assert other.judge(block) == 1
 
-    @rule(plan=transactions, proposer=st.integers(0, 2))
-    def judge(self, plan, proposer):
-        block = self.comet.make_block(sign(self.comet, plan), proposer=proposer)
+    @rule(plan=transactions, junk=junk, proposer=st.integers(0, 2))
+    def judge(self, plan, junk, proposer):
+        block = self.comet.make_block([*sign(self.comet, plan), *junk], proposer=proposer)
         other = Comet(GENESIS, store=MemoryStore(self.copy()))
         other.time, other.decided = self.comet.time, self.comet.decided
         assert self.comet.judge(block) == other.judge(block)
@@ -115,7 +119,7 @@ class Engine(RuleBasedStateMachine):
 
     @rule(
         plan=transactions,
-        junk=st.lists(st.binary(max_size=40), max_size=2),
+        junk=junk,
         missing=missing,
         proposer=st.integers(0, 2),
         seconds=st.integers(-1, 3),
@@ -154,22 +158,27 @@ class Engine(RuleBasedStateMachine):
         assert all(found.code < 2 for found in said.tx_results)
         self.finalized = (block, said)
 
-    @rule(plan=transactions, missing=missing, sealed=st.booleans())
-    def decide(self, plan, missing, sealed):
-        """The usual way, so that a run comes to have a past."""
-        for data in sign(self.comet, plan):
-            self.comet.check(data)
-        block = self.comet.propose(missing=missing)
-        self.took(block, self.comet.finalize(block))
-        before = dump(self.store)
-        self.comet.commit()
-        self.store.commit(self.comet.tip.make_rollback_rows())
-        assert dump(self.store) == before
-        self.comet.restart()
-        self.comet.finalize(block)
-        self.comet.commit()
-        if sealed:
-            self.comet.seal()
+    @rule(
+        plans=st.lists(transactions, min_size=1, max_size=4), missing=missing, sealed=st.booleans()
+    )
+    def decide(self, plans, missing, sealed):
+        """The usual way, so that a run comes to have a past; each block is taken back once."""
+        self.finalized = None
+        for plan in plans:
+            for data in sign(self.comet, plan):
+                self.comet.check(data)
+            block = self.comet.propose(missing=missing)
+            said = self.comet.finalize(block)
+            before = dump(self.store)
+            self.comet.commit()
+            self.store.commit(self.comet.tip.make_rollback_rows())
+            assert dump(self.store) == before
+            self.comet.restart()
+            assert self.comet.finalize(block) == said
+            self.comet.commit()
+            self.took(block, said)
+            if sealed:
+                self.comet.seal()
 
     @precondition(lambda self: self.finalized)
     @rule()
@@ -244,6 +253,31 @@ class Engine(RuleBasedStateMachine):
             assert fresh.seal()
         assert dump(fresh.store) == dump(self.store)
 
+    @precondition(lambda self: self.comet.tip.height and not self.finalized)
+    @rule(chunk_bytes=st.sampled_from([1, 200, 5_000]))
+    def restore_from_a_snapshot(self, chunk_bytes):
+        """Another node takes the state as it stands, and goes on alike."""
+        kept = list(cut_chunks(sorted(self.comet.records().items()), chunk_bytes))
+        head = SnapshotHead(
+            header=self.comet.tip.header, chunks=tuple(sha256(chunk) for chunk in kept)
+        )
+        store = MemoryStore()
+        begin(store, GENESIS)
+        restoring = Restoring(
+            store, open_snapshot(self.comet.domain, encode(head), self.hashes[-1])
+        )
+        for chunk in kept:
+            restoring.take(chunk)
+        restoring.finish()
+        other = Comet(GENESIS, store=store)
+        other.time, other.decided = self.comet.time, self.comet.decided
+        assert other.info() == self.comet.info()
+        assert other.records() == self.comet.records()
+        block = self.comet.propose()
+        assert other.judge(block) == 1
+        assert other.finalize(block) == self.comet.finalize(block)
+        self.comet.adapter.reconnected()
+
     # What holds at all times
 
     @invariant()
@@ -300,6 +334,4 @@ class Engine(RuleBasedStateMachine):
 
 
 def test_abci_in_any_order_with_crashes_anywhere_is_one_chain():
-    run_state_machine_as_test(
-        Engine, settings=settings(max_examples=60, stateful_step_count=24, deadline=None)
-    )
+    run_state_machine_as_test(Engine, settings=settings(stateful_step_count=32, deadline=None))

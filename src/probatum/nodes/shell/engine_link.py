@@ -179,13 +179,20 @@ class EngineLink:
     def _take_note(self, applied: Applied) -> None:
         self._counts[applied.block.height] = len(applied.block.transactions)
         self._committed.set()
-        height = applied.block.height
-        if self._shelf and self._snapshot_blocks and height % self._snapshot_blocks == 0:
-            if self._snapshot is not None and not self._snapshot.done():
-                return  # the one before takes its time; the next height will do
-            # Now: with the next block the store is another height's.
-            work = asyncio.to_thread(self._shelf.write, applied.header, self._store.freeze())
-            self._snapshot = asyncio.get_running_loop().create_task(self._take_snapshot(work))
+        if self._snapshot_blocks and applied.block.height % self._snapshot_blocks == 0:
+            self._begin_snapshot(applied)
+
+    def _begin_snapshot(self, applied: Applied) -> None:
+        """Freeze the state now: with the next block the store is another height's."""
+        if self._shelf is None or not (self._snapshot is None or self._snapshot.done()):
+            return  # the one before takes its time; the next height will do
+        try:
+            frozen = self._store.freeze()
+        except Fault as fault:
+            self._report(Report("warning", fault.code, f"no snapshot: {fault.message}"))
+            return
+        work = asyncio.to_thread(self._shelf.write, applied.header, frozen)
+        self._snapshot = asyncio.get_running_loop().create_task(self._take_snapshot(work))
 
     async def _take_snapshot(self, work: Awaitable[None]) -> None:
         try:
