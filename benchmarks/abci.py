@@ -15,7 +15,7 @@ TXS, TX_BYTES, VOTES = 1_000, 300, 100
 CHECKS = 200
 
 
-def run(*, quick: bool) -> list[Row]:
+def run(*, quick: bool = False) -> list[Row]:
     rounds = 20 if quick else 100
     classes = abci.make_classes()
     block = make_block()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import json
 import os
@@ -203,6 +204,14 @@ class Terminal:
         start, self._read = self._read, found + len(text)
         return self.shown[start : self._read]
 
+    def interrupt_until(self, text):
+        """Interrupt until a text is shown: what comes between prompt and waiting is not noticed."""
+        for _ in range(20):
+            os.kill(self.process.pid, signal.SIGINT)
+            with contextlib.suppress(AssertionError):
+                return self.await_text(text, timeout_s=3)
+        raise AssertionError(self.shown)
+
     def close(self):
         self.process.kill()
         self.process.wait()
@@ -222,8 +231,7 @@ def test_ctrl_c_ends_an_answer_and_not_the_program(desk):
         assert "cancelled by the gateway" in terminal.await_text("> ")
         terminal.type("/frobnicate\n")
         assert "chat.unknown-command" in terminal.await_text("> ")
-        os.kill(terminal.process.pid, signal.SIGINT)
-        terminal.await_text("Ctrl-D ends")
+        terminal.interrupt_until("Ctrl-D ends")
         terminal.type("\x04")
         assert terminal.process.wait(20) == 0
     finally:
