@@ -164,3 +164,16 @@ def test_the_first_trust_file_is_made_of_genesis():
     ]
     embedded = make_genesis(chain_id=7, time_ms=1, key=LEDGER.key, balances={})
     assert make_trust(embedded).key == LEDGER.key.hex()
+
+
+@pytest.mark.parametrize("at", [3, 4, 5, 9, 14])  # what block 1 changes counts from 3 on
+def test_a_set_that_is_replaced_at_once_is_reached_over_its_very_height(at):
+    chain = LightChain({0: make_voters(range(4)), at: make_voters(range(10, 14))}, length=14)
+    for trusted in range(at):
+        believed, asked = walk(believe(chain.make_trust(trusted)), chain.sign(13), chain.sign)
+        assert believed.state.height == 14
+        assert len(asked) <= 8
+    # Its predecessor announced it, so following needs nobody between.
+    believed = believe(chain.make_trust(0))
+    for height in range(1, 14):
+        believed = check_next(believed, chain.sign(height), get_now_ms(15))
