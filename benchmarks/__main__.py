@@ -19,6 +19,7 @@ from rich.table import Table
 NAMES = (
     "abci",
     "canon",
+    "consensus",
     "door_overhead",
     "exact_serving",
     "ledger_growth",
