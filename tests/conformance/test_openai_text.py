@@ -184,7 +184,8 @@ def test_a_receipt_holds_the_answer_to_its_tokens(network, chat, seed):
 def test_a_stream_says_the_same(chat, writer, seed):
     chunks = list(chat(stream=True, stream_options={"include_usage": True}))
     assert join(chunks) == writer.chat("hello", seed)
-    assert len(chunks) > 4
+    # Its beginning, text (of so quick a model perhaps all at once), its end, and what was used.
+    assert len(chunks) >= 4
     assert chunks[-1].usage.completion_tokens == len(chunks[-2].probatum[0]["tokens"])
     assert chunks[-2].choices[0].finish_reason in {"stop", "length"}
 

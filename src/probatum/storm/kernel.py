@@ -334,14 +334,18 @@ def _describe(event: Event) -> tuple[str, bytes]:
         case events.Fired():
             return f"{name} {event.timer}", b""
         case events.Computed():
-            if isinstance(event.outcome, tuple):
-                data = b"".join(sha256(encode(tensor)) for tensor in event.outcome)
-                return f"{name} {event.job}", data
-            return f"{name} {event.job} {event.outcome.code}", b""
+            ending, payload = _describe_outcome(event.outcome)
+            return f"{name} {event.job}{ending}", payload
         case events.Started() | events.Stopping():
             return name, b""
         case _:
             assert_never(event)
+
+
+def _describe_outcome(outcome: tuple[Tensor, ...] | Refusal | Fault) -> tuple[str, bytes]:
+    if isinstance(outcome, tuple):
+        return "", b"".join(sha256(encode(tensor)) for tensor in outcome)
+    return f" {outcome.code}", b""
 
 
 def _locate(error: BaseException) -> str:
