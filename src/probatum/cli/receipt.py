@@ -82,18 +82,7 @@ def verify(
         if tensors is not None:
             verified = check_contents(verified, *tensors)
     except Refusal as refusal:
-        if refusal.code in _SAYS_NOTHING:
-            raise Refusal(
-                refusal.code,
-                f"this trust file says nothing about this receipt: {refusal.message}",
-                hint=f"{refusal.hint}. Until it is checked, do not rely on it.",
-            ) from None
-        hint = f"{refusal.hint}. " if refusal.hint else ""
-        raise Refusal(
-            refusal.code,
-            f"this receipt does not hold: {refusal.message}",
-            hint=f"{hint}As it is, it shows nothing: do not rely on it.",
-        ) from None
+        raise _explain(refusal) from None
     receipt = verified.receipt
     if common.json:
         print_json(
@@ -118,6 +107,22 @@ def verify(
             f"This receipt holds: request {receipt.request.request_id} was answered by node",
             f"{receipt.node.account}.",
         )
+    )
+
+
+def _explain(refusal: Refusal) -> Refusal:
+    """Say what a refusal means for who wants to rely on a receipt."""
+    hint = f"{refusal.hint}. " if refusal.hint else ""
+    if refusal.code in _SAYS_NOTHING:
+        return Refusal(
+            refusal.code,
+            f"this trust file says nothing about this receipt: {refusal.message}",
+            hint=f"{hint}Until it is checked, do not rely on it.",
+        )
+    return Refusal(
+        refusal.code,
+        f"this receipt does not hold: {refusal.message}",
+        hint=f"{hint}As it is, it shows nothing: do not rely on it.",
     )
 
 
