@@ -79,6 +79,7 @@ class Engine(RuleBasedStateMachine):
         self.store = MemoryStore()
         self.comet = Comet(GENESIS, store=self.store)
         self.hashes = [self.comet.domain.genesis_hash]
+        self.states = [self.comet.records()]
         self.finalized = None
 
     # Proposals, which bind nobody
@@ -198,6 +199,7 @@ class Engine(RuleBasedStateMachine):
     def took(self, block, said):
         self.finalized = None
         self.hashes.append(said.app_hash)
+        self.states.append(self.comet.records())
         self.comet.decided.append(block)
 
     # Deaths
@@ -295,6 +297,18 @@ class Engine(RuleBasedStateMachine):
         for item in sealed.get_items((*keys, b"account/none"), prove=True):
             proof = decode_document(StateProof, item.proof, limit_bytes=1 << 20)
             assert check_state_proof(header.state_root, item.key, proof) == item.value
+
+    @invariant()
+    def what_is_listed_is_the_sealed_state(self):
+        sealed = self.comet.sealed
+        if not sealed.height:
+            return
+        found, after, more = {}, b"", True
+        while more:
+            items, more = sealed.list_items(b"", after, 5)
+            found |= {item.key: item.value for item in items}
+            after = items[-1].key
+        assert found == self.states[sealed.height]
 
     def teardown(self):
         self.check_units()

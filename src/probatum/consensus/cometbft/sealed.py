@@ -45,16 +45,22 @@ class _Past:
 
     def scan(self, prefix: bytes, after: bytes, limit: int) -> tuple[tuple[bytes, bytes], ...]:
         """List records as they were at the sealed height."""
-        changed: dict[bytes, bytes | None] = {}
-        for block in self._tip.unsealed:
-            for key, value in block.before.items():
-                if key > after and key.startswith(prefix):
-                    changed.setdefault(key, value)
-        # So many more that whatever was changed since leaves enough to choose the first from.
-        rows = self._tip.records.scan(prefix, after, limit + len(changed))
-        found: dict[bytes, bytes | None] = {**dict(rows), **changed}
-        kept = ((key, found[key]) for key in sorted(found))
-        return tuple((key, value) for key, value in kept if value is not None)[:limit]
+        found: list[tuple[bytes, bytes]] = []
+        while len(found) < limit:
+            rows = self._tip.records.scan(prefix, after, limit)
+            # What changed is looked through as far as these rows reach, however much that is.
+            end = rows[-1][0] if len(rows) == limit else None
+            past: dict[bytes, bytes | None] = dict(rows)
+            for block in reversed(self._tip.unsealed):
+                past.update((key, block.before[key]) for key in block.list_keys(prefix, after, end))
+            for key in sorted(past):
+                value = past[key]
+                if value is not None:
+                    found.append((key, value))
+            if end is None:
+                break
+            after = end
+        return tuple(found[:limit])
 
 
 class SealedChain(ChainView):
@@ -134,8 +140,8 @@ class SealedChain(ChainView):
         fresh = {
             key
             for block in self._tip.unsealed
-            for key, value in block.before.items()
-            if value is None and key.startswith(ESCROW)
+            for key in block.list_keys(ESCROW, b"", None)
+            if block.before[key] is None
         }
         found = super()._list_parties(account, after, limit + len(fresh))
         return tuple(key for key in found if key not in fresh)[:limit]

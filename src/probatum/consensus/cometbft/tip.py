@@ -7,9 +7,10 @@ step, `advance` takes note that it has (`ABCI-3`). Others are not told of this h
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from probatum.consensus import tables
@@ -90,6 +91,21 @@ class Unsealed:
     changes: tuple[Change, ...] | None
     stale: tuple[bytes, ...]
     root_before: MapRoot
+    keys: tuple[bytes, ...] = field(init=False)
+    """Of `before`, in order."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keys", tuple(sorted(self.before)))
+
+    def list_keys(self, prefix: bytes, after: bytes, end: bytes | None) -> tuple[bytes, ...]:
+        """List the keys that changed under a prefix, above `after` and up to `end`, if any."""
+        keys = self.keys
+        first = max(bisect_left(keys, prefix), bisect_right(keys, after))
+        last = len(keys) if end is None else bisect_right(keys, end)
+        for place in range(first, last):
+            if not keys[place].startswith(prefix):
+                return keys[first:place]
+        return keys[first:last]
 
 
 class Tip:
