@@ -12,7 +12,6 @@ its thread and is for one thread, outside any event loop. Must not know terminal
 from __future__ import annotations
 
 import asyncio
-import http.client
 import signal
 import time
 import urllib.parse
@@ -28,17 +27,17 @@ from probatum.hub.package import Package, load_package
 from probatum.hub.store import PackageStore
 from probatum.nodes.inference.examining import examine_package
 from probatum.nodes.shell.keys import load_operating_key
+from probatum.ops.asking import is_good
 from probatum.ops.children import Children, Death, read_log_tail
 from probatum.ops.folder import GATEWAY, LEDGER, USER, NetworkFolder, NetworkPlan, open_folder
 from probatum.ops.homes import list_classes, write_home
-from probatum.ops.onboarding import LedgerDesk, NewNode
+from probatum.ops.onboarding import LedgerDesk, NewNode, make_publication
 from probatum.ops.ports import is_free, load_ports, save_ports
 from probatum.ops.prepared import prepare_validators
 from probatum.ops.tables import shorten
 from probatum.ops.validators import Validators
 from probatum.protocol.parties import Role
 from probatum.protocol.primitives import Address
-from probatum.protocol.transactions.kinds import PublishModel
 
 __all__ = ["GATEWAY", "LEDGER", "Death", "Endpoints", "Network", "NetworkPlan"]
 
@@ -296,7 +295,7 @@ class Network:
         asyncio.run(self._await_offers(names, deadline))
         for package in self._packages:
             path = f"/v2/models/{urllib.parse.quote(package.manifest.name)}/ready"
-            while not _is_good(self._endpoints[GATEWAY], path):
+            while not is_good(self._endpoints[GATEWAY], path):
                 self._check_alive(deadline, f"the gateway does not see {package.manifest.name}")
                 time.sleep(_POLL_S)
 
@@ -371,7 +370,7 @@ class Network:
 
         async def publish(desk: LedgerDesk) -> None:
             for package in self._packages:
-                await desk.ensure_model(user, _describe(package))
+                await desk.ensure_model(user, make_publication(package))
 
         async with HttpTransport() as transport:
             desk = self._make_desk(transport)
@@ -421,26 +420,3 @@ class Network:
             raise Fault("children.died", str(dead[0]), hint=f"logs are in {self._folder.logs}")
         if time.monotonic() > deadline:
             raise Fault("network.not-serving", what, hint=f"logs are in {self._folder.logs}")
-
-
-def _describe(package: Package) -> PublishModel:
-    manifest = package.manifest
-    return PublishModel(
-        name=manifest.name,
-        version=manifest.version,
-        package=package.digest,
-        size_bytes=len(package.manifest_bytes) + sum(entry.size for entry in manifest.files),
-    )
-
-
-def _is_good(endpoint: str, path: str) -> bool:
-    """Whether a GET is answered with 200; never by a proxy."""
-    where = urllib.parse.urlsplit(endpoint)
-    link = http.client.HTTPConnection(where.hostname or "", where.port, timeout=2)
-    try:
-        link.request("GET", path)
-        return link.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        link.close()

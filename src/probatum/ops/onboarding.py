@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar
 
 from probatum.errors import Fault, Refusal
+from probatum.hub.package import Package
 from probatum.protocol import limits
 from probatum.protocol.ed25519 import OperatingSigner
 from probatum.protocol.eip712 import Domain
@@ -50,7 +51,7 @@ from probatum.protocol.secp256k1 import AccountSigner
 from probatum.protocol.transactions.kinds import Body, PublishModel, RegisterNode, Stake
 from probatum.protocol.transactions.signed import sign_authority, sign_transaction
 
-__all__ = ["Converse", "LedgerDesk", "NewNode"]
+__all__ = ["Converse", "LedgerDesk", "NewNode", "make_publication"]
 
 Converse: TypeAlias = Callable[[str, Message, float], AsyncGenerator[Message, None]]
 """Opens a conversation: endpoint, message, timeout in seconds; yields the replies."""
@@ -197,3 +198,14 @@ class LedgerDesk:
 
 def _odd_reply(reply: Message) -> Fault:
     return Fault("network.odd-reply", f"the full node replied {type(reply).__name__}")
+
+
+def make_publication(package: Package) -> PublishModel:
+    """Make what publishes a package's model."""
+    manifest = package.manifest
+    return PublishModel(
+        name=manifest.name,
+        version=manifest.version,
+        package=package.digest,
+        size_bytes=len(package.manifest_bytes) + sum(entry.size for entry in manifest.files),
+    )
