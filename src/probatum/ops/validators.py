@@ -300,8 +300,8 @@ class Validators:
                     words.append(f"{name} has no block yet")
                     for log in (name, validator.engine):
                         words += [f"    {line}" for line in self._read_log(log)]
-            said = "\n".join(words)
-        return Fault("validators.not-moving", f"the validators make no blocks\n{said}")
+            said = "".join(f"\n{line}" for line in words)
+        return Fault("validators.not-moving", f"the validators make no blocks{said}")
 
     def _read_log(self, child: str) -> tuple[str, ...]:
         return read_log_tail(self._children.get_log(child))
