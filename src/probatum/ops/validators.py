@@ -210,9 +210,11 @@ class Validators:
     def _tick(self, now_s: float) -> None:
         seen = {name: self._look(name) for name in self._validators}
         for death in self._children.find_dead():
-            self._say(str(death))
             if death.exit_code == _REFUSED:
+                self._say(str(death))
                 self._broken = Fault("children.died", str(death))
+            else:
+                self._say(f"{death}\n    It is started again.")
         for action in self._supervisor.decide(seen, now_s):
             self._act(action)
 
