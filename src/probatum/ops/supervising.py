@@ -23,8 +23,9 @@ FIRST_DELAY_S: Final = 0.25
 LONGEST_DELAY_S: Final = 30.0
 CALM_S: Final = 30.0
 """A process that lived as long begins with the first delay again."""
-LINGER_S: Final = 10.0
-"""An engine notices at once that its application is gone; one that has not by then hangs."""
+LINGER_S: Final = 4.0
+"""An engine notices at once that its application is gone, and ends: it never looks for another.
+One that has not ended by then hangs on its way out (seen under kills while it fetched blocks)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,17 +197,18 @@ def _tell_place(member: _Member) -> str:
 def _revive(name: str, member: _Member, seen: Seen, now_s: float) -> list[Action]:
     actions: list[Action] = []
     actions += _keep_up(name, "app", member.app, running=seen.app != "down", now_s=now_s)
-    if seen.app == "ready":
+    if not seen.engine:
         member.without_app_since = None
+    elif seen.app != "ready" and member.without_app_since is None:
+        member.without_app_since = now_s
+    # However well its application is by now: this engine had another.
+    if member.without_app_since is not None and now_s - member.without_app_since > LINGER_S:
+        member.without_app_since = now_s
+        actions.append(Stop(name=name, part="engine"))
+    if seen.app == "ready":
         actions += _keep_up(name, "engine", member.engine, running=seen.engine, now_s=now_s)
     elif not seen.engine:
         _note_end(member.engine, now_s)
-        member.without_app_since = None
-    elif member.without_app_since is None:
-        member.without_app_since = now_s
-    elif now_s - member.without_app_since > LINGER_S:
-        member.without_app_since = now_s
-        actions.append(Stop(name=name, part="engine"))
     return actions
 
 

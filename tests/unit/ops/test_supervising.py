@@ -35,6 +35,7 @@ class World:
         self.height = 0
         self.diverged = set()
         self.broken = set()
+        self.hanging = set()
         self.said = []
         self.starts = []
 
@@ -43,7 +44,7 @@ class World:
         for name, state in self.app.items():
             if state == "starting":
                 self.app[name] = "ready"
-            if self.app[name] == "down":
+            if self.app[name] == "down" and name not in self.hanging:
                 self.engine[name] = False
         up = [n for n in self.app if self.app[n] == "ready" and self.engine[n]]
         if 3 * len([n for n in up if n not in self.diverged]) > 2 * len(self.app):
@@ -70,6 +71,7 @@ class World:
                         self.engine[name] = True
                 case Stop(name=name):
                     self.engine[name] = False
+                    self.hanging.discard(name)
                 case Say():
                     self.said.append(action)
 
@@ -186,6 +188,22 @@ def test_an_engine_that_hangs_without_its_application_is_ended():
     assert supervisor.decide(seen, LINGER_S) == ()
     assert supervisor.decide(seen, LINGER_S + 0.1) == (Stop(name="v", part="engine"),)
     assert supervisor.decide(seen, LINGER_S + 0.2) == ()
+
+
+def test_an_engine_that_outlives_its_application_is_ended_although_another_one_is_ready():
+    """Seen of CometBFT: killed of its application in mid-start, it stopped half and stayed."""
+    world = World()
+    world.run(5)
+    world.hanging.add("validator-2")
+    world.app["validator-2"] = "down"
+    world.run(1)
+    assert world.app["validator-2"] == "ready"
+    assert world.engine["validator-2"], "it hangs"
+    world.run(LINGER_S + 1)
+    assert world.hanging == set(), "it was ended"
+    assert world.engine["validator-2"], "and started again"
+    starts = [name for _, name, part in world.starts if part == "engine"]
+    assert starts.count("validator-2") == 2
 
 
 def test_one_validator_alone_is_told_of_as_the_chain():
