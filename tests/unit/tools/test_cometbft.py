@@ -94,3 +94,15 @@ def test_what_somebody_named_is_not_replaced(page, tmp_path, monkeypatch, capsys
     assert page.main([]) == 1
     assert "nowhere" in capsys.readouterr().err
     assert not (tmp_path / "log").exists()
+
+
+def test_a_build_that_does_not_end_is_given_up(page, tmp_path, monkeypatch, capsys):
+    make_go(tmp_path)
+    go = tmp_path / "bin" / "go"
+    go.write_text(go.read_text().replace("  install)", "  install) exec /bin/sleep 60", 1))
+    monkeypatch.setattr(page, "OPTIONAL_BUILD_S", 0.3)
+    assert page.main(["--optional"]) == 0
+    said = capsys.readouterr().err
+    assert "had not built CometBFT" in said
+    assert "tests that need it are skipped" in said
+    assert list((tmp_path / ".cache/cometbft" / f"v{VERSION}").iterdir()) == []
