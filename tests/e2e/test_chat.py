@@ -24,7 +24,7 @@ from tests.unit.hub.importing.foreign_models import make_weights, write_folder
 pytestmark = pytest.mark.e2e
 
 PROGRAM = (sys.executable, "-P", "-m", "probatum.cli")
-CONTEXT = 1500
+CONTEXT = 8000
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +219,7 @@ class Terminal:
 
 
 def test_ctrl_c_ends_an_answer_and_not_the_program(desk):
-    terminal = Terminal(desk, "chat", "tiny", "--max-tokens", "1400", "--temperature", "0")
+    terminal = Terminal(desk, "chat", "tiny", "--max-tokens", "7800", "--temperature", "0")
     try:
         terminal.await_text("> ")
         terminal.type("hello\n")
