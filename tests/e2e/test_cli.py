@@ -34,6 +34,8 @@ def make_model(path: Path, scale: float = 1.0) -> None:
 class Desk:
     """A person at a terminal, with a home and a folder."""
 
+    program = PROGRAM
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = {
@@ -43,7 +45,7 @@ class Desk:
 
     def run(self, *words: str) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [*PROGRAM, *words],
+            [*self.program, *words],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
