@@ -1,6 +1,9 @@
 """A chain under CometBFT as light clients see it: made headers, signed by made validators."""
 
+import hashlib
 from dataclasses import dataclass
+
+from nacl.bindings import crypto_scalarmult_ed25519_base_noclamp
 
 from probatum.consensus.cometbft.light.hashing import (
     compute_engine_hash,
@@ -32,6 +35,7 @@ NO_TIME = EngineTime(seconds=-62_135_596_800, nanos=0)
 NO_VOTE = CommitVote(flag=ABSENT, validator=b"", time=NO_TIME, signature=b"")
 NO_BLOCK = BlockId(hash=b"", parts=0, parts_hash=b"")
 EMPTY = sha256(b"")
+ORDER = 2**252 + 27742317777372353535851937790883648493
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,24 @@ def sign_vote(voter, header, commit, flag=COMMITTED):
     return CommitVote(
         flag=flag, validator=vote.validator, time=vote.time, signature=bytes(signature)
     )
+
+
+def sign_oddly(signer, message):
+    """Sign so that the engine takes it (ZIP-215) and the strict rule does not.
+
+    The nonce's point is moved by the one of order two, (0, -1), so both its coordinates change
+    their signs; what is left of that is gone once the equation is taken eight times.
+    """
+    expanded = hashlib.sha512(signer.seed).digest()
+    secret = int.from_bytes(expanded[:32], "little") & ((1 << 254) - 8) | 1 << 254
+    nonce = int.from_bytes(hashlib.sha512(expanded[32:] + message).digest(), "little") % ORDER
+    point = int.from_bytes(
+        crypto_scalarmult_ed25519_base_noclamp(nonce.to_bytes(32, "little")), "little"
+    )
+    y, sign = point & ((1 << 255) - 1), point >> 255
+    moved = (2**255 - 19 - y | (1 - sign) << 255).to_bytes(32, "little")
+    k = int.from_bytes(hashlib.sha512(moved + signer.key + message).digest(), "little")
+    return moved + ((nonce + k * secret) % ORDER).to_bytes(32, "little")
 
 
 def make_seal(header, voters, flags=None, **changes):

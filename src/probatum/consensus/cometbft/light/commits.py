@@ -1,9 +1,8 @@
 """Whether the validators of a height signed its header, and how much of a trusted set did.
 
-Strict: every vote that is shown must be a valid one, of the validator at its place, by the
-project's one rule of Ed25519. CometBFT's rule is laxer (ZIP-215), so a validator can make a vote
-that the engine counts and this page refuses: `drop_odd_votes` takes such votes out when a seal is
-made, and two thirds are needed of what is left. Must not know what is believed already.
+Every vote that is shown must be a valid one, of the validator at its place, by the engine's own
+rule of Ed25519: whatever it decided by, a light client has to count, or a proposer that leaves out
+others' votes could keep its block from ever being believed. Must not know what is believed already.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from probatum.consensus.cometbft.light.hashing import (
     compute_validators_hash,
     make_sign_bytes,
 )
+from probatum.consensus.cometbft.light.zip215 import is_signature
 from probatum.errors import Refusal
 from probatum.protocol import limits
 from probatum.protocol.commits import (
@@ -35,7 +35,6 @@ __all__ = [
     "check_overlap",
     "check_validators",
     "compute_total_power",
-    "drop_odd_votes",
 ]
 
 _NO_TIME: Final = EngineTime(seconds=-62_135_596_800, nanos=0)
@@ -116,14 +115,21 @@ def _check_vote(chain_id: str, commit: Commit, validator: Validator, vote: Commi
     if len(vote.signature) != 64:
         raise Refusal("light.bad-vote", f"a signature of {len(vote.signature)} bytes")
     message = make_sign_bytes(chain_id, commit, vote)
-    try:
-        check_signature(
-            make_operating_key(validator.key), message, make_operating_signature(vote.signature)
-        )
-    except Refusal:
+    if not _is_signed(validator, message, vote.signature):
         raise Refusal(
             "light.bad-signature", f"the vote of {vote.validator.hex()} is not signed by it"
-        ) from None
+        )
+
+
+def _is_signed(validator: Validator, message: bytes, signature: bytes) -> bool:
+    """Tell whether the engine takes a signature; what our strict rule takes, it takes too."""
+    try:
+        check_signature(
+            make_operating_key(validator.key), message, make_operating_signature(signature)
+        )
+    except Refusal:
+        return is_signature(validator.key, message, signature)
+    return True
 
 
 def check_overlap(seal: CommitSeal, trusted: tuple[Validator, ...]) -> None:
@@ -153,22 +159,3 @@ def check_overlap(seal: CommitSeal, trusted: tuple[Validator, ...]) -> None:
             hint="too many validators came and went: check a header between the two first, or "
             "have a newer trust file",
         )
-
-
-def drop_odd_votes(seal: CommitSeal) -> CommitSeal:
-    """Make a seal without the votes that the strict rule refuses, as if these were absent.
-
-    Whoever makes seals calls it, so that one validator cannot make light clients refuse what the
-    engine decided.
-    """
-    commit = seal.commit
-    votes = []
-    for validator, vote in zip(seal.validators, commit.votes, strict=False):
-        try:
-            _check_vote(seal.header.chain_id, commit, validator, vote)
-        except Refusal:
-            votes.append(_NO_VOTE)
-        else:
-            votes.append(vote)
-    kept = Commit(height=commit.height, round=commit.round, block=commit.block, votes=tuple(votes))
-    return CommitSeal(header=seal.header, commit=kept, validators=seal.validators)

@@ -6,7 +6,7 @@ of our header H. Must not know how the engine's header came to be believed (`sta
 
 from __future__ import annotations
 
-from probatum.consensus.cometbft.light.commits import check_commit, drop_odd_votes
+from probatum.consensus.cometbft.light.commits import check_commit
 from probatum.consensus.cometbft.light.states import LightState, advance
 from probatum.errors import Refusal
 from probatum.protocol.commits import compute_engine_chain_id
@@ -17,10 +17,7 @@ __all__ = ["check_sealed", "check_subject", "seal_header"]
 
 
 def seal_header(header: Header, seal: CommitSeal) -> SignedHeader:
-    """Seal a header of ours by what its engine gave, so that every light client takes it.
-
-    Votes that the engine counted and the strict rule refuses are left out: otherwise one validator
-    could make light clients refuse a block that was decided.
+    """Seal a header of ours by what its engine gave.
 
     Args:
         header: Ours.
@@ -31,12 +28,7 @@ def seal_header(header: Header, seal: CommitSeal) -> SignedHeader:
             later, so try again.
     """
     signed = SignedHeader(header=header, seal=seal)
-    check_subject(signed)
-    try:
-        check_commit(seal)
-    except Refusal:
-        signed = SignedHeader(header=header, seal=drop_odd_votes(seal))
-        check_commit(check_subject(signed))
+    check_commit(check_subject(signed))
     return signed
 
 
