@@ -7,12 +7,16 @@ The whole of it by commands: founded by `network init`, run by `up`, asked, sett
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+import urllib.request
 from base64 import b64decode
 
 import pytest
 from msgspec.structs import replace as change
 
+from probatum.client.settling import list_tiles
 from probatum.evidence.settlement import encode_header
 from probatum.protocol.bundles import decode_bundle, encode_bundle
 from probatum.protocol.encoding import decode
@@ -46,6 +50,27 @@ class Stranger(Desk):
         return found["error"]["code"]
 
 
+def copy_log(desk, node):
+    """What anybody may keep of a node's log: the tiles that prove the first of two entries."""
+    (log,) = desk.ask("ledger", "logs")["logs"]
+    assert log["size"] == 2
+    desk.tiles = list_tiles(0, log["size"])
+    for path in desk.tiles:
+        target = desk.folder / "copy" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with urllib.request.urlopen(f"{node}/log/{log['session']}/{path}", timeout=10) as found:
+            target.write_bytes(found.read())
+
+
+def renew(desk):
+    """The node is gone: the last entry of its log needs nobody, others what was added since."""
+    desk.ask("receipt", "renew", "second.json", "-o", "second-renewed.json")
+    found = desk.ask("receipt", "renew", "receipt.json", status=3)["error"]
+    assert found["code"] == "receipt.no-log"
+    assert all(path in found["message"] for path in desk.tiles), found
+    desk.ask("receipt", "renew", "receipt.json", "--log", "copy", "-o", "renewed.json")
+
+
 @pytest.fixture(scope="module")
 def stranger(tmp_path_factory):
     """All that a network of four validators left: bundles and trust files, itself gone."""
@@ -67,11 +92,16 @@ def stranger(tmp_path_factory):
         assert line.endswith(b"}\n"), line + up.stdout.read()
         assert json.loads(line)["trust"] == str(desk.folder / founded["trust"])
         desk.ask("ledger", "trust", "--renew", "-o", "trust.json")
-        desk.ask("ask", "linear", "x=[[1, 2]]", "--settle")
-        desk.ask("receipt", "settle", "last", "-o", "receipt.json")
+        for name in ("receipt.json", "second.json"):
+            desk.ask("ask", "linear", "x=[[1, 2]]", "--settle")
+            desk.ask("receipt", "settle", "last", "-o", name)
+        copy_log(desk, json.loads(line)["nodes"][0])
         first = desk.ask("ledger", "status")["height"]
         assert wait_for(lambda: desk.ask("ledger", "status")["height"] > first + 2)
         desk.ask("ledger", "trust", "--renew", "-o", "later.json")
+        (node,) = find_processes(desk.folder / "net" / "homes" / "node-1")
+        os.kill(node, signal.SIGKILL)
+        renew(desk)
     finally:
         status = end(up)
     assert status == 0, (desk.folder / "up.err").read_text()
@@ -112,6 +142,11 @@ def touch_header(header, **changes):
         return encode_header(change(signed, header=change(signed.header, **changes)))
     votes = tuple(change(vote, signature=vote.signature[::-1]) for vote in commit.votes)
     return encode_header(change(signed, seal=change(seal, commit=change(commit, votes=votes))))
+
+
+def test_what_was_renewed_without_its_node_holds_by_a_later_header(stranger):
+    for name in ("second-renewed.json", "renewed.json"):
+        assert stranger.ask("receipt", "verify", name, "--trust", "later.json")["holds"]
 
 
 def test_a_bundle_that_was_touched_is_refused(stranger):

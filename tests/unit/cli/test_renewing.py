@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace as change
 
 from probatum.cli import main, reading, renewing
+from probatum.client.settling import list_tiles, read_pending
 from probatum.consensus.trusting import make_header_check
 from probatum.errors import Fault, Refusal
 from probatum.evidence.receipt import check_bundle
@@ -22,6 +23,7 @@ from probatum.protocol.messages import (
     StateItem,
 )
 from probatum.protocol.records import get_node_key
+from probatum.protocol.tiles import parse_tile_path, tile_path
 from probatum.protocol.trust import encode_trust
 from tests.cases import tiles_of
 from tests.factories import (
@@ -44,6 +46,10 @@ CHAIN = LightChain({0: make_voters(range(4))}, length=1)
 MADE = make_bundle()
 OLD = CHAIN.seal(make_header(60, state_root=MADE.state.root.digest).header)
 BUNDLE = change(MADE.bundle, settlement=change(MADE.bundle.settlement, header=encode_header(OLD)))
+
+TILES = list_tiles(
+    read_pending(encode_bundle(change(MADE.bundle, settlement=None))).index, size=700
+)
 
 
 class Network:
@@ -186,9 +192,14 @@ def test_an_entry_that_is_not_settled_is_said_to_be(desk):
     assert (status, found["error"]["code"]) == (1, "receipt.not-settled")
 
 
-def test_a_node_that_is_gone_is_named(desk):
-    network = Network(700)
+def lose_node(network, *, registered=True):
+    """Have the node's log answer nobody; or have its operator take it off the ledger."""
     honest = network.exchange
+    if not registered:
+        records = dict(network.state.records)
+        del records[get_node_key(NODE.account)]
+        network.state = make_state(records)
+        network.header = make_header(90, state_root=network.state.root.digest).header
 
     def cut(endpoint, message, **_):
         if isinstance(message, GetLogFile):
@@ -196,5 +207,45 @@ def test_a_node_that_is_gone_is_named(desk):
         return honest(endpoint, message)
 
     network.exchange = cut
+    return network
+
+
+@pytest.mark.parametrize("registered", [True, False])
+def test_a_node_that_is_gone_is_named_with_what_only_its_log_has(desk, registered):
+    network = lose_node(Network(700), registered=registered)
     status, found = desk(network, "renew", str(desk.bundle))
-    assert (status, found["error"]["code"]) == (3, "wire.unreachable")
+    assert (status, found["error"]["code"]) == (3, "receipt.no-log")
+    told = found["error"]["message"]
+    assert all(path in told for path in TILES), told
+    assert NODE.account.hex() in told
+    assert (make_node_record(NODE).endpoint in told) == registered
+    assert "--log" in found["error"]["hint"]
+    assert desk.bundle.read_bytes() == encode_bundle(BUNDLE)
+
+
+@pytest.mark.parametrize("grown", [0, 12])
+def test_a_copy_of_the_log_does_where_the_node_is_gone(desk, grown):
+    """A partial tile is the beginning of a wider one, as the log had it later."""
+    network = lose_node(Network(700))
+    copy = desk.folder / "copy"
+    later = make_log(bytes.fromhex(digest_of(MADE.bundle.receipt)), size=700 + grown)
+    for path in TILES:
+        tile = parse_tile_path(path)
+        width = tile.width + (grown if tile.level == 0 and tile.width < 256 else 0)
+        held = tile_path(tile.level, tile.index, width)
+        (copy / held).parent.mkdir(parents=True, exist_ok=True)
+        (copy / held).write_bytes(tiles_of(later, [held])[held])
+    found = desk(network, "renew", str(desk.bundle), "--log", str(copy))
+    assert (found[0], found[1].get("height")) == (0, 90), found
+    assert desk(network, "verify", str(desk.bundle))[0] == 0
+
+
+def test_a_copy_of_another_log_is_refused(desk):
+    copy = desk.folder / "copy"
+    for path in TILES:
+        (copy / path).parent.mkdir(parents=True, exist_ok=True)
+        (copy / path).write_bytes(bytes(32 * parse_tile_path(path).width))
+    status, found = desk(lose_node(Network(700)), "renew", str(desk.bundle), "--log", str(copy))
+    assert status == 1
+    assert found["error"]["code"].startswith(("merkle.", "tile."))
+    assert desk.bundle.read_bytes() == encode_bundle(BUNDLE)
