@@ -8,20 +8,21 @@ import sys
 import time
 import urllib.request
 
+import msgspec
 import pytest
 
-from probatum.consensus.cometbft.settings import EngineSettings, Peer
+from probatum.consensus.cometbft.settings import Peer
 from probatum.consensus.trusting import believe, check_next, renew_trust
 from probatum.errors import ProbatumError
 from probatum.nodes.shell.engine_files import get_rpc_port
 from probatum.ops.doctor import examine
 from probatum.ops.engine_homes import get_node_id
-from probatum.ops.joining import join_network, make_source
 from probatum.ops.kept_tip import read_kept_tip
 from probatum.ops.ports import load_ports
 from probatum.protocol.messages import GetHeader
+from probatum.protocol.trust import encode_trust
 from tests.e2e.validators import Load, Stage, need_cometbft
-from tests.unit.ops.sockets import draw_ports
+from tests.unit.ops.sockets import draw_pair
 
 pytestmark = pytest.mark.e2e
 SNAPSHOT_BLOCKS = 10
@@ -44,6 +45,23 @@ def list_peers(stage):
     )
 
 
+def make_words(stage, home, trust_path, port):
+    """The command line by which a stranger with genesis and one trusted header joins."""
+    rpc = [get_rpc_port(one) for one in stage.folder.validator_homes.values()][:2]
+    words = ["node", "run", "--role", "full", str(home)]
+    words += ["--genesis", str(stage.folder.path / "genesis.json"), "--trust", str(trust_path)]
+    words += ["--peer", ",".join(map(str, list_peers(stage))), "--p2p-port", str(port)]
+    for one in rpc:
+        words += ["--snapshot-from", f"127.0.0.1:{one}"]
+    return [sys.executable, "-m", "probatum.cli", *words]
+
+
+def check_refused(words, code):
+    done = subprocess.run(words, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert done.returncode != 0
+    assert code in done.stderr.decode()
+
+
 def test_a_full_node_joins_by_a_snapshot(tmp_path):
     need_cometbft()
     with Stage(tmp_path / "net", snapshot_blocks=SNAPSHOT_BLOCKS) as stage, Load(stage):
@@ -51,22 +69,27 @@ def test_a_full_node_joins_by_a_snapshot(tmp_path):
             lambda: stage.get_height(stage.names[0]) > 2 * SNAPSHOT_BLOCKS + 3, what="snapshots"
         )
         trust = make_newer_trust(stage)
-        rpc = [get_rpc_port(home) for home in stage.folder.validator_homes.values()][:2]
-        (port,) = draw_ports(1)
+        paths = {name: tmp_path / f"{name}.json" for name in ("good", "lie", "late", "stranger")}
+        changes = {
+            "good": {},
+            "lie": {"header_hash": "ab" * 32},
+            "late": {"time_ms": trust.time_ms - trust.trusting_period_ms},
+            "stranger": {"genesis_hash": "cd" * 32},
+        }
+        for name, path in paths.items():
+            path.write_bytes(encode_trust(msgspec.structs.replace(trust, **changes[name])))
+        port = draw_pair()
         home = tmp_path / "mine"
-        settings = EngineSettings(
-            moniker="mine",
-            p2p_port=port,
-            rpc_port=draw_ports(1)[0],
-            peers=list_peers(stage),
-            source=make_source(tuple(f"127.0.0.1:{one}" for one in rpc), trust),
-        )
-        join_network(home, stage.folder.path / "genesis.json", settings)
+        for name, code in (
+            ("lie", "network.other-header"),
+            ("late", "network.trust-expired"),
+            ("stranger", "network.other-chain"),
+        ):
+            check_refused(make_words(stage, home, paths[name], port), code)
+            assert not home.exists()
         began = time.monotonic()
         with (tmp_path / "keep.log").open("wb") as log:
-            keep = subprocess.Popen(
-                [sys.executable, "-m", "probatum.cli", "network", "keep", str(home)], stderr=log
-            )
+            keep = subprocess.Popen(make_words(stage, home, paths["good"], port), stderr=log)
         try:
 
             def is_there():
@@ -81,7 +104,7 @@ def test_a_full_node_joins_by_a_snapshot(tmp_path):
             rows = {row.check: row for row in examine(home, where, stage.folder.trust_path)}
             assert rows["agreement"].status == "ok", rows
             assert rows["block time"].status == "ok", rows
-            url = f"http://127.0.0.1:{settings.rpc_port}/status"
+            url = f"http://127.0.0.1:{port + 1}/status"
             told = json.loads(urllib.request.urlopen(url, timeout=10).read())
             earliest = int(told["result"]["sync_info"]["earliest_block_height"])
             assert earliest > SNAPSHOT_BLOCKS, "it never saw the blocks before the snapshot"

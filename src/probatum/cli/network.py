@@ -6,24 +6,22 @@ Running one is `probatum up`, or `probatum network keep` for each validator on i
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from probatum.cli.joining import NOTHING, JoinFlags
+from probatum.cli.joining import join as make_member
 from probatum.cli.output import note, print_facts, print_json, print_lines, print_table
 from probatum.cli.settings import DEFAULTS, Common
-from probatum.consensus.cometbft.settings import EngineSettings
 from probatum.errors import Refusal
 from probatum.ops.engine_homes import get_node_id
 from probatum.ops.folder import NetworkPlan, open_folder
 from probatum.ops.homes import write_home
-from probatum.ops.joining import join_network, make_source, read_peer
 from probatum.ops.keeping import keep_up
 from probatum.protocol.primitives import address_to_hex
 
 app = App(name="network", help="Found or join a network of several validators.")
-
-_P2P_PORT: Final = 26_656
 
 
 @app.command
@@ -85,23 +83,7 @@ def join(
     home: Annotated[Path, Parameter(help="The new full node's folder.")],
     /,
     *,
-    genesis: Annotated[Path, Parameter(help="The network's genesis.json.")],
-    peer: Annotated[
-        tuple[str, ...], Parameter(help="An engine to connect to, id@host:port; may be repeated.")
-    ],
-    host: Annotated[
-        str, Parameter(help="The address at which other engines reach this one.")
-    ] = "127.0.0.1",
-    p2p_port: Annotated[
-        int, Parameter(help="Port for other engines; the next one is for this machine's questions.")
-    ] = _P2P_PORT,
-    block_ms: Annotated[
-        int, Parameter(help="Milliseconds between two blocks, as the others have it.")
-    ] = 1_000,
-    snapshot_from: Annotated[
-        tuple[str, ...],
-        Parameter(help="RPC address of an engine, given twice at least: begin from a snapshot."),
-    ] = (),
+    flags: JoinFlags = NOTHING,
     common: Common = DEFAULTS,
 ) -> None:
     """Make the home of a full node that follows a network, and may validate once it has stake.
@@ -111,17 +93,7 @@ def join(
 
     Example: probatum network join ./my-validator --genesis genesis.json --peer ID@HOST:PORT
     """
-    settings = EngineSettings(
-        moniker=home.name,
-        host=host,
-        p2p_port=p2p_port,
-        rpc_port=p2p_port + 1,
-        peers=tuple(read_peer(text) for text in peer),
-        block_interval_ms=block_ms,
-        is_local=host == "127.0.0.1",
-        source=make_source(snapshot_from, common.get_trust()) if snapshot_from else None,
-    )
-    made = join_network(home, genesis, settings)
+    made = make_member(home, flags, common)
     facts = {"home": str(home), "engine": made.peer, "consensus key": made.key.hex()}
     if common.json:
         print_json({name.replace(" ", "_"): value for name, value in facts.items()})

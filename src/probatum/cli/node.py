@@ -18,6 +18,7 @@ from probatum.cli import api_key
 from probatum.cli.accounts import load_signer
 from probatum.cli.amounts import parse_tokens
 from probatum.cli.describing import describe_value
+from probatum.cli.joining import NOTHING, JoinFlags, join
 from probatum.cli.output import note, print_facts, print_json, print_lines
 from probatum.cli.reading import get_header, get_record
 from probatum.cli.registering import NodePlan, register_node
@@ -37,6 +38,9 @@ from probatum.nodes.shell.config import (
 )
 from probatum.nodes.shell.keys import create_account_key, create_operating_key
 from probatum.nodes.shell.undoing import undo_last_block
+from probatum.ops.engine_homes import is_engine_home
+from probatum.ops.joining import load_network
+from probatum.ops.keeping import keep_up
 from probatum.protocol.hexes import address_from_document
 from probatum.protocol.parties import Role
 from probatum.protocol.primitives import address_to_hex
@@ -192,14 +196,51 @@ def register(
 
 
 @app.command
-def run(home: Home, /) -> int:
+def run(
+    home: Home,
+    /,
+    *,
+    role: Annotated[
+        Literal["full"] | None, Parameter(help="Join a network, where there is no home yet.")
+    ] = None,
+    flags: JoinFlags = NOTHING,
+    common: Common = DEFAULTS,
+) -> int:
     """Run a node until Ctrl-C; its log goes to standard error, one JSON object a line.
+
+    A full node beside an engine of its own is run with it, as `probatum network keep` does. With
+    --role full the home is made first, if it is not there, as `probatum network join` does:
+    --genesis and --peer, and --trust and --snapshot-from to begin from a snapshot.
 
     Example: probatum node run ./my-node
     """
-    page = importlib.import_module(f"probatum.nodes.{_get_role(load_any_config(home))}.run")
+    if role == "full":
+        _settle(home, flags, common)
+    found = _get_role(load_any_config(home))
+    if role is not None and found != role:
+        raise Refusal("node.other-role", f"{home} is the home of a node of role {found}")
+    if found == "full" and is_engine_home(home):
+        return keep_up(home, note)
+    page = importlib.import_module(f"probatum.nodes.{found}.run")
     code: int = page.main(["--home", str(home)])
     return code
+
+
+def _settle(home: Path, flags: JoinFlags, common: Common) -> None:
+    """Make a full node's home, or see that the one that is there is of the network that is meant.
+
+    So the same command line can be run again and again by who keeps services up.
+    """
+    if not home.exists():
+        note(f"made {home}; its engine is {join(home, flags, common).peer}")
+    elif flags.genesis is not None:
+        wanted, has = load_network(flags.genesis), load_network(home / "genesis.json")
+        if wanted != has:
+            raise Refusal(
+                "network.other-chain",
+                f"{home} is of another chain than {flags.genesis}",
+                hint="name another folder, or the network's own genesis document",
+            )
 
 
 @app.command

@@ -13,23 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from probatum.consensus.cometbft.settings import EngineSettings, Peer, SnapshotSource
+from probatum.consensus.cometbft.settings import EngineSettings, Peer
 from probatum.errors import Fault, Refusal
-from probatum.ledger.genesis import GENESIS_BYTES, decode_genesis, encode_genesis
+from probatum.ledger.genesis import GENESIS_BYTES, Genesis, decode_genesis, encode_genesis
 from probatum.nodes.shell.config import FullConfig, read_small_file, write_config
 from probatum.nodes.shell.keys import create_operating_key
 from probatum.ops.engine_homes import create_engine_keys, get_node_id, write_engine_home
 from probatum.ops.ports import draw_port
-from probatum.protocol.hexes import digest_from_hex
-from probatum.protocol.trust import CommitTrust, Trust
 
-__all__ = ["Joined", "join_network", "make_source", "read_peer"]
+__all__ = ["Joined", "join_network", "load_network", "read_peer", "read_peers"]
 
 _PEER: Final = re.compile(
     r"^([0-9a-f]{40})@([A-Za-z0-9.-]{1,253}|\[[0-9a-f:]{2,45}\]):([0-9]{1,5})\Z"
 )
 _PORTS: Final = 1 << 16
-_SERVER: Final = re.compile(r"^(https?://)?([A-Za-z0-9.-]{1,253}|\[[0-9a-f:]{2,45}\]):[0-9]{1,5}\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,57 +54,41 @@ def read_peer(text: str) -> Peer:
     return Peer(id=found[1], host=found[2], port=int(found[3]))
 
 
-def make_source(servers: tuple[str, ...], trust: Trust) -> SnapshotSource:
-    """Make what an engine needs to begin from a snapshot that a trust file proves (`SNAP-1`).
-
-    Args:
-        servers: RPC addresses of other engines.
-        trust: The trust file.
-
-    Raises:
-        Refusal: `network.no-trusted-header` if the trust file names no header of the engine;
-            `network.bad-server` for less than two servers, or what is none.
-    """
-    if not isinstance(trust, CommitTrust) or not trust.height:
-        raise Refusal(
-            "network.no-trusted-header",
-            "a snapshot is proven by a header that is trusted, and this trust file names none",
-            hint="probatum ledger trust --renew -o newer.json; then --trust newer.json",
-        )
-    if len(servers) < 2 or not all(_SERVER.match(one) for one in servers):
-        raise Refusal(
-            "network.bad-server",
-            "two engines' RPC addresses are needed at least, each as host:port",
-            hint="the engine holds what one says against the other",
-        )
-    return SnapshotSource(
-        servers=servers,
-        height=trust.height,
-        header_hash=digest_from_hex(trust.header_hash),
-        period_ms=trust.trusting_period_ms,
-    )
+def read_peers(texts: tuple[str, ...]) -> tuple[Peer, ...]:
+    """Read peers, one or several with commas in each text; errors as `read_peer`."""
+    return tuple(read_peer(one) for text in texts for one in text.strip().split(","))
 
 
-def join_network(home: Path, genesis_path: Path, settings: EngineSettings) -> Joined:
-    """Make a home, whole or not at all.
-
-    Args:
-        home: A new folder.
-        genesis_path: The network's genesis document.
-        settings: Of its engine.
+def load_network(genesis_path: Path) -> Genesis:
+    """Load the genesis document of a network of validators.
 
     Raises:
-        Refusal: `network.home-exists`, `network.no-engine` if the network has one key for an
-            engine; `config.missing`, `encoding.*`, `genesis.*`.
-        Fault: `network.disk`, `key.unwritable`, `engine.unwritable`, `config.*`.
+        Refusal: `network.no-engine` if the network has one key for an engine; `config.missing`,
+            `encoding.*`, `genesis.*`.
+        Fault: `config.unreadable`.
     """
-    if home.exists():
-        raise Refusal("network.home-exists", f"{home} is there already", hint="name a new folder")
     genesis = decode_genesis(read_small_file(genesis_path, limit_bytes=GENESIS_BYTES))
     if genesis.engine != "cometbft":
         raise Refusal(
             "network.no-engine", "this network has no validators: one key signs its headers"
         )
+    return genesis
+
+
+def join_network(home: Path, genesis: Genesis, settings: EngineSettings) -> Joined:
+    """Make a home, whole or not at all.
+
+    Args:
+        home: A new folder.
+        genesis: The network's genesis document.
+        settings: Of its engine.
+
+    Raises:
+        Refusal: `network.home-exists`.
+        Fault: `network.disk`, `key.unwritable`, `engine.unwritable`, `config.*`.
+    """
+    if home.exists():
+        raise Refusal("network.home-exists", f"{home} is there already", hint="name a new folder")
     fresh: Path | None = None
     try:
         home.parent.mkdir(parents=True, exist_ok=True)

@@ -48,3 +48,32 @@ def test_no_validators_are_no_network(tmp_path, capsys):
     assert main(["network", "init", str(tmp_path / "net"), "--validators", "0"]) != 0
     assert "network.bad-plan" in capsys.readouterr().err
     assert not (tmp_path / "net").exists()
+
+
+def test_a_full_node_is_run_by_genesis_and_peer(tmp_path, capsys, monkeypatch):
+    kept = []
+    monkeypatch.setattr("probatum.cli.node.keep_up", lambda home, _say: kept.append(home) or 0)
+    for name in ("net", "other"):
+        assert main(["network", "init", str(tmp_path / name), "--validators", "1"]) == 0
+    genesis, home = str(tmp_path / "net/genesis.json"), tmp_path / "mine"
+    run = ["node", "run", "--role", "full", str(home)]
+    assert main(run) != 0
+    assert "network.no-genesis" in capsys.readouterr().err
+    assert main([*run, "--genesis", genesis]) != 0
+    assert "network.no-peer" in capsys.readouterr().err
+    peer = ["--peer", f"{'ab' * 20}@192.0.2.1:26656"]
+    trust = ["--trust", str(tmp_path / "other/trust.json")]
+    servers = ["--snapshot-from", "192.0.2.1:1", "--snapshot-from", "192.0.2.2:1"]
+    assert main([*run, "--genesis", genesis, *peer, *trust, *servers]) != 0
+    assert "network.other-chain" in capsys.readouterr().err
+    assert not home.exists()
+    assert kept == []
+    for _ in range(2):  # as a service manager does
+        assert main([*run, "--genesis", genesis, *peer]) == 0
+    assert kept == [home, home]
+    assert main(["node", "run", str(home)]) == 0
+    assert len(kept) == 3, "its engine belongs to it"
+    capsys.readouterr()
+    assert main([*run, "--genesis", str(tmp_path / "other/genesis.json"), *peer]) != 0
+    assert "network.other-chain" in capsys.readouterr().err
+    assert main(["node", "run", "--role", "full", str(tmp_path / "net/homes/node-1")]) != 0

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import stat
 
-import msgspec
 import pytest
 
 from probatum.consensus.cometbft.settings import EngineSettings, read_setting
-from probatum.consensus.trust_files import make_trust
 from probatum.errors import Fault, Refusal
 from probatum.ledger.genesis import decode_genesis
 from probatum.nodes.shell.config import FullConfig, load_config
 from probatum.ops.cometbft import VARIABLE
 from probatum.ops.engine_homes import check_engine_home, load_validator_key
 from probatum.ops.folder import NetworkPlan, open_folder
-from probatum.ops.joining import join_network, make_source, read_peer
+from probatum.ops.joining import join_network, load_network, read_peer, read_peers
 from probatum.ops.keeping import keep_up
 
 PEER = f"{'ab' * 20}@validator.example.org:26656"
@@ -42,7 +39,7 @@ def make_settings():
 
 def test_a_home_is_made_whole(tmp_path, genesis_path):
     home = tmp_path / "mine"
-    made = join_network(home, genesis_path, make_settings())
+    made = join_network(home, load_network(genesis_path), make_settings())
     check_engine_home(home, decode_genesis(genesis_path.read_bytes()))
     assert made.peer.endswith("@mine.example.org:1")
     assert load_validator_key(home).key == made.key
@@ -56,24 +53,22 @@ def test_a_home_is_made_whole(tmp_path, genesis_path):
 
 def test_what_is_there_is_left_alone(tmp_path, genesis_path):
     with pytest.raises(Refusal) as caught:
-        join_network(tmp_path, genesis_path, make_settings())
+        join_network(tmp_path, load_network(genesis_path), make_settings())
     assert caught.value.code == "network.home-exists"
 
 
 def test_a_network_of_one_key_has_no_engine_to_join(tmp_path):
     open_folder(tmp_path / "net", NetworkPlan(nodes=1)).close()
     with pytest.raises(Refusal) as caught:
-        join_network(tmp_path / "mine", tmp_path / "net/genesis.json", make_settings())
+        load_network(tmp_path / "net/genesis.json")
     assert caught.value.code == "network.no-engine"
-    assert not (tmp_path / "mine").exists()
 
 
 def test_a_genesis_that_is_none_is_refused(tmp_path):
     (tmp_path / "genesis.json").write_text("{}")
     for path in (tmp_path / "genesis.json", tmp_path / "nowhere"):
         with pytest.raises(Refusal):
-            join_network(tmp_path / "mine", path, make_settings())
-    assert not (tmp_path / "mine").exists()
+            load_network(path)
 
 
 @pytest.mark.parametrize(
@@ -99,41 +94,13 @@ def test_a_peer_that_is_none_is_refused(text):
 def test_peers_are_read():
     assert str(read_peer(PEER)) == PEER
     assert read_peer(f"{'ab' * 20}@[::1]:7").host == "[::1]"
-
-
-def make_late_trust(genesis_path, **changes):
-    trust = make_trust(decode_genesis(genesis_path.read_bytes()))
-    fields = {"height": 9, "header_hash": "ab" * 32} | changes
-    return msgspec.structs.replace(trust, **fields)
-
-
-def test_a_snapshot_is_proven_by_the_trust_files_header(tmp_path, genesis_path):
-    servers = ("127.0.0.1:1", "http://other.example.org:26657")
-    source = make_source(servers, make_late_trust(genesis_path))
-    settings = dataclasses.replace(make_settings(), source=source)
-    join_network(tmp_path / "mine", genesis_path, settings)
-    text = (tmp_path / "mine/engine/config/config.toml").read_text()
-    assert read_setting(text, "statesync", "enable") is True
-    assert read_setting(text, "statesync", "rpc_servers") == ",".join(servers)
-    assert read_setting(text, "statesync", "trust_height") == 9
-    assert read_setting(text, "statesync", "trust_hash") == "AB" * 32
-    assert read_setting(text, "statesync", "trust_period") == f"{14 * 86_400_000}ms"
-
-
-def test_a_snapshot_that_nothing_proves_is_refused(genesis_path):
-    two = ("a:1", "b:2")
-    with pytest.raises(Refusal) as caught:
-        make_source(two, make_late_trust(genesis_path, height=0))
-    assert caught.value.code == "network.no-trusted-header"
-    for servers in (("a:1",), ("a:1", "b"), ("a:1", 'b"\n:2'), ()):
-        with pytest.raises(Refusal) as caught:
-            make_source(servers, make_late_trust(genesis_path))
-        assert caught.value.code == "network.bad-server"
+    assert read_peers((f"{PEER},{PEER}\n", PEER)) == (read_peer(PEER),) * 3
+    assert read_peers(()) == ()
 
 
 def test_keeping_looks_before_it_starts(tmp_path, genesis_path, monkeypatch):
     home = tmp_path / "mine"
-    join_network(home, genesis_path, make_settings())
+    join_network(home, load_network(genesis_path), make_settings())
     monkeypatch.setenv(VARIABLE, str(tmp_path / "nowhere"))
     with pytest.raises(Refusal) as caught:
         keep_up(home, print)

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
 from probatum.consensus.chain.filling import FRAME_BYTES, fill_block
+from probatum.consensus.cometbft.adapter_settings import AdapterSettings
 from probatum.consensus.cometbft.application import Answer
-from probatum.consensus.cometbft.genesis import APP_VERSION, compute_engine_chain_id
+from probatum.consensus.cometbft.beginning import check_init_chain
+from probatum.consensus.cometbft.genesis import APP_VERSION
 from probatum.consensus.cometbft.inputs import make_block
 from probatum.consensus.cometbft.messages import (
     RequestApplySnapshotChunk,
@@ -64,7 +65,7 @@ from probatum.consensus.cometbft.verdicts import CODE_OF_REFUSED, Verdicts, get_
 from probatum.consensus.engine import Row, Store
 from probatum.errors import Misuse, Refusal
 from probatum.ledger.fees import count_shares
-from probatum.ledger.genesis import Genesis, compute_genesis_set, decode_genesis
+from probatum.ledger.genesis import Genesis
 from probatum.ledger.invariants import InvariantBroken
 from probatum.protocol import limits
 from probatum.protocol.blocks import Block
@@ -76,26 +77,6 @@ Write = Callable[[tuple[Row, ...]], Answer[None]]
 _MAY_WAIT: Final = ResponseCheckTx()
 _HEAD_BYTES: Final = limits.EVIDENCE_BYTES + 64 * limits.KIB
 """At most what a block holds beside its transactions: misbehaviour, votes, height and time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdapterSettings:
-    """How an application works; none of it enters consensus.
-
-    Attributes:
-        block_transactions: At most so many in a block that this node proposes, a voucher counting
-            as one too.
-        keep_changes: For so many sealed heights followers get changes instead of a snapshot.
-        keep_blocks: So many of the last blocks are kept, here and by the engine; 0 keeps all.
-        cached_nodes: Tree nodes held in memory, in each of two generations (700 bytes each).
-        cached_records: Records held in memory, likewise.
-    """
-
-    block_transactions: int = limits.BLOCK_TRANSACTIONS
-    keep_changes: int = 1_024
-    keep_blocks: int = 0
-    cached_nodes: int = 50_000
-    cached_records: int = 50_000
 
 
 class Adapter:
@@ -116,6 +97,7 @@ class Adapter:
         write: Write | None = None,
         told: Callable[[Applied], None] = lambda _: None,
         shelf: Shelf | None = None,
+        tell: Callable[[Refusal], None] = lambda _: None,
     ) -> None:
         """Resume a chain from its store, or begin it in an empty one.
 
@@ -126,6 +108,7 @@ class Adapter:
             write: Writes to the store; its own `commit` if absent.
             told: Is called for each block once it is durable.
             shelf: The snapshots that are kept here.
+            tell: Is told why a snapshot that was offered here was refused.
 
         Raises:
             Fault: `store.other-format`, `store.other-chain`, `store.corrupt`.
@@ -135,7 +118,14 @@ class Adapter:
         self._store = store
         self._write: Write = write or store.commit
         self._told = told
-        self._snapshots = SnapshotCalls(store, genesis, shelf, self._reopen)
+        self._snapshots = SnapshotCalls(
+            store,
+            genesis,
+            shelf,
+            self._reopen,
+            oldest=self._settings.oldest_snapshot,
+            tell=tell,
+        )
         self.tip = Tip(
             store,
             genesis,
@@ -182,27 +172,8 @@ class Adapter:
         """
         if self.tip.height:
             raise Misuse("abci.wrong-turn", f"the chain is at height {self.tip.height} already")
-        domain, version = self.tip.domain, request.consensus_params
-        seats = compute_genesis_set(self._genesis).seats
-        wanted = sorted((bytes(seat.key), seat.power) for seat in seats)
-        given = sorted((found.pub_key.ed25519 or b"", found.power) for found in request.validators)
-        for name, differs in (
-            ("chain id", request.chain_id != _name(self.tip)),
-            ("genesis document", decode_genesis(request.app_state_bytes) != self._genesis),
-            ("validators", wanted != given),
-            ("first height", request.initial_height != 1),
-            (
-                "application version",
-                not (version and version.version and version.version.app == APP_VERSION),
-            ),
-        ):
-            if differs:
-                raise Refusal(
-                    "abci.other-genesis",
-                    f"CometBFT's genesis file has another {name} than genesis.json of this node",
-                    hint="take both files from the same network",
-                )
-        return ResponseInitChain(app_hash=domain.genesis_hash)
+        check_init_chain(self._genesis, request)
+        return ResponseInitChain(app_hash=self.tip.domain.genesis_hash)
 
     # The pool
 
@@ -402,10 +373,6 @@ class Adapter:
     ) -> ResponseApplySnapshotChunk:
         """Take a chunk; with the last one the store is that of the snapshot's height."""
         return self._snapshots.apply(request)
-
-
-def _name(tip: Tip) -> str:
-    return compute_engine_chain_id(tip.domain.chain_id, tip.domain.genesis_hash)
 
 
 def _show_result(code: str, *, charged: bool) -> ExecTxResult:

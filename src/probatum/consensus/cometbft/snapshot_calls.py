@@ -21,6 +21,7 @@ from probatum.consensus.cometbft.parts import ApplySnapshotResult, OfferSnapshot
 from probatum.consensus.cometbft.snapshots import (
     FORMAT,
     Restoring,
+    SnapshotHead,
     clear_unfinished,
     open_snapshot,
 )
@@ -58,7 +59,14 @@ class SnapshotCalls:
     """Answers the engine about snapshots, and restores one."""
 
     def __init__(
-        self, store: Store, genesis: Genesis, shelf: Shelf | None, reopen: Callable[[], None]
+        self,
+        store: Store,
+        genesis: Genesis,
+        shelf: Shelf | None,
+        reopen: Callable[[], None],
+        *,
+        oldest: int = 0,
+        tell: Callable[[Refusal], None] = lambda _: None,
     ) -> None:
         """Restore nothing yet.
 
@@ -67,7 +75,11 @@ class SnapshotCalls:
             genesis: The genesis document.
             shelf: The snapshots that are kept here.
             reopen: Is called when the store is another's state than before.
+            oldest: A snapshot of a lower height is refused.
+            tell: Is told why a snapshot or a chunk was refused.
         """
+        self._oldest = oldest
+        self._tell = tell
         self._store = store
         self._genesis = genesis
         self._shelf = shelf
@@ -109,13 +121,24 @@ class SnapshotCalls:
             return ResponseOfferSnapshot(result=OfferSnapshotResult.REJECT_FORMAT)
         try:
             head = open_snapshot(get_domain(self._genesis), shown.metadata, request.app_hash)
-        except Refusal:
-            return ResponseOfferSnapshot(result=OfferSnapshotResult.REJECT)
-        named = (shown.height, shown.chunks, shown.hash)
-        if named != (head.header.height, len(head.chunks), sha256(shown.metadata)):
+            self._check_offer(shown, head)
+        except Refusal as refusal:
+            self._tell(refusal)
             return ResponseOfferSnapshot(result=OfferSnapshotResult.REJECT)
         self._restoring = Restoring(self._store, head)
         return ResponseOfferSnapshot(result=OfferSnapshotResult.ACCEPT)
+
+    def _check_offer(self, shown: Snapshot, head: SnapshotHead) -> None:
+        """Check that a snapshot is what it is offered as, and worth having."""
+        named = (shown.height, shown.chunks, shown.hash)
+        if named != (head.header.height, len(head.chunks), sha256(shown.metadata)):
+            raise Refusal("snapshot.other-names", "the snapshot is not what it is offered as")
+        if shown.height < self._oldest:
+            raise Refusal(
+                "snapshot.too-old",
+                f"the snapshot is of height {shown.height}, before {self._oldest}",
+                hint="connect to peers that have a newer one",
+            )
 
     def apply(self, request: RequestApplySnapshotChunk) -> ResponseApplySnapshotChunk:
         """Take a chunk; the last one is held, with all before it, against the header."""
@@ -130,6 +153,7 @@ class SnapshotCalls:
                 restoring.finish()
                 self._end()
         except Refusal as refusal:
+            self._tell(refusal)
             if refusal.code == "snapshot.other-chunk":
                 return _ask_again(restoring.taken, not_of=request.sender)
             # Its own metadata names these chunks: nobody has better ones.

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from probatum.consensus.chain.sqlite_store import SqliteStore
+from probatum.consensus.cometbft.adapter import AdapterSettings
 from probatum.consensus.cometbft.settings import SOCKET
 from probatum.consensus.embedded.engine import EmbeddedEngine
 from probatum.ledger.genesis import GENESIS_BYTES, Genesis, compute_genesis_hash, decode_genesis
@@ -20,7 +21,7 @@ from probatum.nodes.full.app import make_app
 from probatum.nodes.full.machine import FullNode, FullSettings
 from probatum.nodes.full.ordered import OrderedNode
 from probatum.nodes.shell.config import FullConfig, load_node_key, read_small_file
-from probatum.nodes.shell.engine_files import get_rpc_port
+from probatum.nodes.shell.engine_files import get_oldest_snapshot, get_rpc_port
 from probatum.nodes.shell.engine_link import EngineLink
 from probatum.nodes.shell.logs import write_report
 from probatum.nodes.shell.process import Party, Site, make_world, run_process
@@ -67,7 +68,9 @@ def _build_ordered(site: Site[FullConfig], genesis: Genesis, store: SqliteStore)
         report=write_report,
         shelf=SnapshotShelf(site.home / "snapshots"),
         snapshot_blocks=site.config.snapshot_blocks,
-        keep_blocks=site.config.keep_blocks,
+        settings=AdapterSettings(
+            keep_blocks=site.config.keep_blocks, oldest_snapshot=get_oldest_snapshot(site.home)
+        ),
     )
     settings = FullSettings(block_interval_ms=site.config.block_interval_ms)
     return Party(

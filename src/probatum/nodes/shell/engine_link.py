@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -56,7 +57,7 @@ class EngineLink:
         report: Callable[[Report], None],
         shelf: SnapshotShelf | None = None,
         snapshot_blocks: int = 0,
-        keep_blocks: int = 0,
+        settings: AdapterSettings | None = None,
     ) -> None:
         """Open the application; `begin` opens its socket.
 
@@ -68,8 +69,7 @@ class EngineLink:
             report: Is told what becomes of the engine.
             shelf: Where snapshots are kept.
             snapshot_blocks: One is made at each height that is a multiple of this; 0 for none.
-            keep_blocks: So many of the last blocks are kept, and all since the oldest snapshot;
-                0 keeps all.
+            settings: The application's; the blocks since the oldest snapshot are kept in any case.
 
         Raises:
             Fault: `store.*`.
@@ -79,14 +79,16 @@ class EngineLink:
         self._committed = asyncio.Event()
         self._counts: dict[int, int] = {}
         # Whoever restores a snapshot is given the blocks after it.
-        keep = max(keep_blocks, (KEPT + 1) * snapshot_blocks) if keep_blocks else 0
+        settings = settings or AdapterSettings()
+        keep = settings.keep_blocks and max(settings.keep_blocks, (KEPT + 1) * snapshot_blocks)
         self.adapter = Adapter(
             store=store,
             genesis=genesis,
-            settings=AdapterSettings(keep_blocks=keep),
+            settings=replace(settings, keep_blocks=keep),
             write=self._write,
             told=self._take_note,
             shelf=shelf,
+            tell=self._tell_refusal,
         )
         self._shelf = shelf
         self._snapshot_blocks = snapshot_blocks
@@ -171,6 +173,9 @@ class EngineLink:
     def _tell(self, what: str, why: str) -> None:
         level = "warning" if what == "refused" else "info"
         self._report(Report(level, f"engine.{what}", f"the engine's connection: {what}, {why}"))
+
+    def _tell_refusal(self, refusal: Refusal) -> None:
+        self._report(Report("warning", refusal.code, refusal.message))
 
     async def _write(self, rows: tuple[Row, ...]) -> None:
         loop = asyncio.get_running_loop()

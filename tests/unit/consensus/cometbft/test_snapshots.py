@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from probatum.consensus.chain.memory_store import MemoryStore
+from probatum.consensus.cometbft.adapter import AdapterSettings
 from probatum.consensus.cometbft.messages import (
     RequestApplySnapshotChunk,
     RequestListSnapshots,
@@ -148,6 +149,17 @@ def test_a_snapshot_of_another_header_is_rejected(giver):
     assert taker.adapter.offer_snapshot(RequestOfferSnapshot()).result == Offered.ABORT
     assert dump(taker.store) == before
     assert apply(taker, 0, b"").result == Applied.ABORT
+
+
+def test_an_old_snapshot_is_rejected_and_named(giver):
+    shelf, height, told = Shelf(giver), giver.tip.height, []
+    for oldest, answer in ((height + 1, Offered.REJECT), (height, Offered.ACCEPT)):
+        taker = fresh()
+        settings = AdapterSettings(oldest_snapshot=oldest)
+        taker.settings = {"settings": settings, "tell": told.append}
+        taker.restart()
+        assert offer(taker, shelf, giver.tip.app_hash).result == answer
+    assert [refusal.code for refusal in told] == ["snapshot.too-old"]
 
 
 def test_a_node_with_a_past_restores_nothing(giver):
