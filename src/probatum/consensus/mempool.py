@@ -257,6 +257,9 @@ class Mempool:
     def recheck(self, entry: Entry, params: Params, height: int) -> None:
         """Check that a transaction may go on waiting; one that may not is taken out.
 
+        With one whose fee is not covered those behind it go, too: they are asked about next, and
+        have to find room as others do. Else an account that emptied itself would hold theirs.
+
         Args:
             entry: It.
             params: The parameters of the committed state.
@@ -268,8 +271,10 @@ class Mempool:
         """
         try:
             self._check_waiting(entry, params, height)
-        except Refusal:
-            self.remove(entry.hash)
+        except Refusal as refusal:
+            behind = self.list_behind(entry) if refusal.code == "ledger.fee-not-covered" else ()
+            for gone in (entry, *behind):
+                self.remove(gone.hash)
             raise
 
     def _check_waiting(self, entry: Entry, params: Params, height: int) -> None:

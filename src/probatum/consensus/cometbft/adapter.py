@@ -327,7 +327,7 @@ class Adapter:
     def _committed(self, applied: Applied) -> ResponseCommit:
         self.tip.advance(applied)
         self._applied = None
-        self.verdicts.settle(applied.block.transactions)
+        self.verdicts.settle(applied.block.transactions, applied.block.height)
         self._told(applied)
         return ResponseCommit(retain_height=max(0, self._get_oldest(applied.block.height)))
 

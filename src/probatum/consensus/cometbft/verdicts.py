@@ -116,8 +116,13 @@ class Verdicts:
         else:
             self.pool.recheck(entry, params, height)
 
-    def settle(self, transactions: tuple[bytes, ...]) -> None:
-        """Take out what a committed block holds, and what its nonces have overtaken."""
+    def settle(self, transactions: tuple[bytes, ...], height: int) -> None:
+        """Take out what a committed block holds, and what its nonces have overtaken.
+
+        Args:
+            transactions: The block's.
+            height: The block's.
+        """
         if not len(self.pool):
             return
         senders: set[Address] = set()
@@ -130,3 +135,6 @@ class Verdicts:
             senders.add(transaction.sender)
         for sender in sorted(senders):
             self.pool.drop_used(sender)
+        # The engine has asked about all that it keeps since the block before. What should have gone
+        # then it does not have: its own pool was full when it heard that this one may wait.
+        self.pool.expire(height - 1)

@@ -220,6 +220,34 @@ def test_what_waits_too_long_is_dropped_by_a_recheck(comet):
     assert comet.check(early, again=True) == "mempool.expired"
 
 
+def test_an_account_that_emptied_itself_holds_no_places_for_nothing(comet):
+    """The second one's fee is not covered then, those of the many behind it are, one by one."""
+    rest = Transfer(to=account(2).address, amount=RICH - 3 * FEE)
+    waiting = [
+        comet.make(account(1), rest, nonce=0),
+        comet.make(account(1), PAY, nonce=1, fee=10 * FEE),
+        *(comet.make(account(1), PAY, nonce=nonce) for nonce in range(2, 100)),
+    ]
+    for one in waiting:
+        assert comet.check(one) == ""
+    block = comet.propose()
+    assert block.txs == (waiting[0],)
+    comet.decide(block)
+    left = [one for one in waiting[1:] if comet.check(one, again=True) == ""]
+    assert left == waiting[2:4], "as many as the account could pay for"
+    assert len(comet.adapter.verdicts.pool) == 2
+
+
+def test_what_the_engine_did_not_keep_leaves_the_pool(comet):
+    """Its own pool was full when the answer came, so it never asks again."""
+    comet.check(comet.make(account(0), PAY, nonce=5))
+    for _ in range(EXPIRY_BLOCKS):
+        comet.block()
+    assert len(comet.adapter.verdicts.pool) == 1
+    comet.block()
+    assert len(comet.adapter.verdicts.pool) == 0
+
+
 # Proposals
 
 
