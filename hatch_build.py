@@ -20,7 +20,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 KERNELS = (Path("src/probatum/canon/evaluate/kernel"), Path("src/probatum/runtime/text/kernel"))
 # Rounding of float32 steps must not be fused; float64 within a bound and exact products may be.
-UNFUSED = {"steps", "pool", "blocks"}
+UNFUSED = {"steps", "pool", "blocks", "layers"}
 LEVELS = {0: [], 3: ["-march=x86-64-v3"], 4: ["-march=x86-64-v4"]}
 FLAGS = ["-O3", "-std=gnu11", "-fPIC", "-fvisibility=hidden", "-fno-math-errno"]
 

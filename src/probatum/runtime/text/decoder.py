@@ -15,10 +15,9 @@ import numpy as np
 
 from probatum.canon.evaluate.blas import limit_blas
 from probatum.canon.evaluate.selftest import check_arithmetic_once
-from probatum.canon.evaluate.values import Array
 from probatum.errors import Misuse
 from probatum.runtime.text.cache import KeyValueCache
-from probatum.runtime.text.steps import Floats, Heads, Kernel, Part
+from probatum.runtime.text.steps import Floats, Heads, Kernel, Network, Part
 from probatum.runtime.text.weights import TextWeights
 
 __all__ = ["Decoder", "Reading"]
@@ -55,16 +54,22 @@ class Decoder:
         self._weights = weights
         self._kernel = kernel
         text = weights.text
-        self._epsilon: np.float32 = np.array([text.norm_epsilon_bits], np.uint32).view(np.float32)[
-            0
-        ]
-        self._heads = Heads(
+        heads = Heads(
             queries=text.heads,
             keys=text.kv_heads,
             width=text.head_width,
             scale=np.float32(1 / sqrt(text.head_width)),
             cosines=weights.cosines,
             sines=weights.sines,
+        )
+        epsilon: np.float32 = np.array([text.norm_epsilon_bits], np.uint32).view(np.float32)[0]
+        self._network = Network(
+            text=text,
+            layers=weights.layers,
+            final_norm=weights.final_norm,
+            head=weights.head,
+            heads=heads,
+            epsilon=epsilon,
         )
 
     def read(self, readings: Sequence[Reading]) -> list[Floats | None]:
@@ -85,16 +90,16 @@ class Decoder:
             parts.append(Part(cache=one.cache, begin=count, count=len(one.tokens)))
             count += len(one.tokens)
         tokens = np.fromiter((token for one in readings for token in one.tokens), np.intp, count)
+        rows = [
+            row
+            for part, one in zip(parts, readings, strict=True)
+            for row in range(part.begin + part.count - one.wanted, part.begin + part.count)
+        ]
+        wanted = np.array(rows, np.int64)
         marks = np.zeros(count, np.int32)
         with np.errstate(all="ignore"), limit_blas(1):
-            x = self._read_layers(self._weights.embedding.read(tokens), tuple(parts), marks)
-            wanted = np.concatenate(
-                [
-                    np.arange(part.begin + part.count - one.wanted, part.begin + part.count)
-                    for part, one in zip(parts, readings, strict=True)
-                ]
-            )
-            logits = self._make_logits(x, wanted, marks)
+            x = self._weights.embedding.read(tokens)
+            logits = self._kernel.read(self._network, x, tuple(parts), wanted, marks)
         for part in parts:
             part.cache.length += part.count
         found: list[Floats | None] = []
@@ -105,27 +110,3 @@ class Decoder:
             bad = marks[part.begin : part.begin + part.count].any()
             found.append(None if bad or not np.isfinite(own).all() else own)
         return found
-
-    def _read_layers(self, x: Floats, parts: tuple[Part, ...], marks: Array) -> Floats:
-        kernel = self._kernel
-        for number, layer in enumerate(self._weights.layers):
-            h = kernel.norm(x, layer.attention_norm, self._epsilon)
-            projected = kernel.multiply(h, layer.project, marks)
-            if layer.bias is not None:
-                projected += layer.bias
-                marks |= ~np.isfinite(projected).all(axis=1)
-            mixed = kernel.attend(projected, parts, number, self._heads, marks)
-            x = x + kernel.multiply(mixed, layer.merge, marks)
-            h = kernel.norm(x, layer.feed_norm, self._epsilon)
-            gated = kernel.gate(kernel.multiply(h, layer.expand, marks))
-            x = x + kernel.multiply(gated, layer.contract, marks)
-        return x
-
-    def _make_logits(self, x: Floats, wanted: Array, marks: Array) -> Floats:
-        if not len(wanted):
-            return np.empty((0, self._weights.text.vocabulary), np.float32)
-        h = self._kernel.norm(x[wanted], self._weights.final_norm, self._epsilon)
-        own = np.zeros(len(wanted), np.int32)
-        logits = self._kernel.multiply(h, self._weights.head, own)
-        marks[wanted] |= own
-        return logits

@@ -61,6 +61,11 @@ class BlockMatrix:
     blocks: Blocks
     norms: Doubles
 
+    @property
+    def terms(self) -> int:
+        """Elements of a row."""
+        return int(self.blocks.shape[1]) // self.form.block_bytes * BLOCK_TERMS
+
     def read(self, at: Array | tuple[Indices, ...]) -> Floats:
         """Read rows: float32 [.., K]."""
         return decode_blocks(self.form, self.blocks[at])

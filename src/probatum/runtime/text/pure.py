@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from probatum.canon.evaluate.rounding import UNIT, Indices
 from probatum.canon.evaluate.sums import sum_rows
@@ -19,9 +20,10 @@ from probatum.canon.evaluate.univariate.applying import FUNCTIONS, apply_univari
 from probatum.canon.evaluate.values import Doubles, Value
 from probatum.canon.evaluate.workspace import Workspace
 from probatum.runtime.text.cache import KeyValueCache
+from probatum.runtime.text.layers import read_layers
 from probatum.runtime.text.matrices import AnyMatrix
 from probatum.runtime.text.products import round_products, settle_products
-from probatum.runtime.text.steps import Floats, Heads, Marks, Part
+from probatum.runtime.text.steps import Floats, Heads, Marks, Network, Part
 
 __all__ = ["PureKernel", "store_rows"]
 
@@ -56,6 +58,17 @@ class PureKernel:
         """Let threads go."""
         if self._pool is not None:
             self._pool.shutdown()
+
+    def read(
+        self,
+        network: Network,
+        x: Floats,
+        parts: tuple[Part, ...],
+        wanted: NDArray[np.int64],
+        marks: Marks,
+    ) -> Floats:
+        """Pass rows through all layers; see `Kernel`."""
+        return read_layers(self, network, x, parts, wanted, marks)
 
     def norm(self, x: Floats, weight: Floats, epsilon: np.float32) -> Floats:
         """Divide by the root of the mean square; see `Kernel`."""

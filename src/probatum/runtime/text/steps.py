@@ -11,10 +11,12 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from probatum.protocol.manifests import TextModel
 from probatum.runtime.text.cache import KeyValueCache
 from probatum.runtime.text.matrices import AnyMatrix
+from probatum.runtime.text.weights import Layer
 
-__all__ = ["Floats", "Heads", "Kernel", "Marks", "Part"]
+__all__ = ["Floats", "Heads", "Kernel", "Marks", "Network", "Part"]
 
 Floats: TypeAlias = NDArray[np.float32]
 Marks: TypeAlias = NDArray[np.int32]
@@ -57,10 +59,53 @@ class Heads:
     sines: Floats
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A model as its layers compute.
+
+    Attributes:
+        text: Its sizes.
+        layers: In order.
+        final_norm: Weights [D].
+        head: Makes logits, [V, D].
+        heads: How rows of each layer's projection are cut.
+        epsilon: Of all norms.
+    """
+
+    text: TextModel
+    layers: tuple[Layer, ...]
+    final_norm: Floats
+    head: AnyMatrix
+    heads: Heads
+    epsilon: np.float32
+
+
 class Kernel(Protocol):
-    """Computes the steps. Not for two threads at once."""
+    """Computes the steps, alone or all of them. Not for two threads at once."""
 
     name: str
+
+    def read(
+        self,
+        network: Network,
+        x: Floats,
+        parts: tuple[Part, ...],
+        wanted: NDArray[np.int64],
+        marks: Marks,
+    ) -> Floats:
+        """Pass rows through all layers, their keys and values into the caches: logits.
+
+        Args:
+            network: The model.
+            x: [R, D]; overwritten.
+            parts: Cover all rows.
+            wanted: Rows of which logits are wanted, in order.
+            marks: As above.
+
+        Returns:
+            [len(wanted), V].
+        """
+        ...
 
     def norm(self, x: Floats, weight: Floats, epsilon: np.float32) -> Floats:
         """Divide rows by the root of their mean square and epsilon, times a weight: [R, D]."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from probatum.canon.expand.language.blocks import BLOCK_TERMS, WeightForm
@@ -14,7 +15,8 @@ from probatum.protocol.manifests import TextModel
 from probatum.runtime.text.cache import KeyValueCache
 from probatum.runtime.text.matrices import AnyMatrix
 from probatum.runtime.text.matrices import make_matrix as make_stored
-from probatum.runtime.text.steps import Floats, Heads, Kernel, Part
+from probatum.runtime.text.steps import Floats, Heads, Kernel, Network, Part
+from probatum.runtime.text.weights import Layer
 
 __all__ = ["BLOCK_FORMS", "draw_blocks", "draw_hostile", "find_difference", "make_matrix"]
 
@@ -39,6 +41,10 @@ _SIZES: Final = TextModel(
     top_k=1,
 )
 """Only caches are made of it."""
+_NETWORK: Final = msgspec.structs.replace(
+    _SIZES, layers=2, width=27, head_width=6, hidden=37, vocabulary=41
+)
+"""Of a model that is read whole."""
 
 
 def draw_hostile(rng: np.random.Generator, shape: tuple[int, ...], kind: str) -> Floats:
@@ -131,8 +137,9 @@ def find_difference(kernel: Kernel, other: Kernel) -> str | None:
                     matrix = draw_blocks(rng, form, columns, blocks, kind)
                     if not _are_equal(*[_multiply(one, x, matrix) for one in (kernel, other)]):
                         return f"multiply by {form.name} of {kind} values"
-            if not _are_equal(*[_attend(one, kind) for one in (kernel, other)]):
-                return f"attend of {kind} values"
+            for step, compute in (("attend", _attend), ("read", _read)):
+                if not _are_equal(*[compute(one, kind) for one in (kernel, other)]):
+                    return f"{step} of {kind} values"
     return None
 
 
@@ -144,15 +151,7 @@ def _attend(kernel: Kernel, kind: str) -> Floats:
     """Attend in two texts, one of which goes on; rows that were marked are left out."""
     rng = np.random.default_rng(_SEED)
     width, rows = _SIZES.head_width, 13
-    angles = rng.random((_SIZES.context, width // 2)).astype(np.float32)
-    heads = Heads(
-        queries=_SIZES.heads,
-        keys=_SIZES.kv_heads,
-        width=width,
-        scale=np.float32(0.3),
-        cosines=angles,
-        sines=-angles,
-    )
+    heads = _draw_heads(rng, _SIZES)
     caches = [KeyValueCache(_SIZES, 40) for _ in range(2)]
     found = []
     for _ in range(2):
@@ -168,6 +167,63 @@ def _attend(kernel: Kernel, kind: str) -> Floats:
             span = slice(part.begin, part.begin + part.count)
             found.append(np.full((1, 80), np.inf) if marks[span].any() else out[span])
     return np.concatenate(found).astype(np.float32)
+
+
+def _read(kernel: Kernel, kind: str) -> Floats:
+    """Read two texts by two small layers; texts that were marked are left out."""
+    rng = np.random.default_rng(_SEED)
+    network = _draw_network(rng, _NETWORK)
+    x = np.nan_to_num(draw_hostile(rng, (6, _NETWORK.width), kind))
+    parts = (
+        Part(cache=KeyValueCache(_NETWORK, 9), begin=0, count=1),
+        Part(cache=KeyValueCache(_NETWORK, 9), begin=1, count=5),
+    )
+    wanted, marks = np.array([0, 3, 5]), np.zeros(6, np.int32)
+    logits = kernel.read(network, x, parts, wanted, marks)
+    bad = np.array([marks[0], marks[1:].any(), marks[1:].any()]) != 0
+    logits[bad] = 0
+    return np.append(logits, bad).astype(np.float32)
+
+
+def _draw_network(rng: np.random.Generator, sizes: TextModel) -> Network:
+    """Draw a model of plain weights, the second of its layers with a bias."""
+
+    def draw(*shape: int) -> Floats:
+        return draw_hostile(rng, shape, "plain")
+
+    across = (sizes.heads + 2 * sizes.kv_heads) * sizes.head_width
+    layers = [
+        Layer(
+            attention_norm=draw(sizes.width),
+            project=make_matrix(draw(across, sizes.width)),
+            bias=draw(across) if number else None,
+            merge=make_matrix(draw(sizes.width, sizes.heads * sizes.head_width)),
+            feed_norm=draw(sizes.width),
+            expand=make_matrix(draw(2 * sizes.hidden, sizes.width)),
+            contract=make_matrix(draw(sizes.width, sizes.hidden)),
+        )
+        for number in range(sizes.layers)
+    ]
+    return Network(
+        text=sizes,
+        layers=tuple(layers),
+        final_norm=draw(sizes.width),
+        head=make_matrix(draw(sizes.vocabulary, sizes.width)),
+        heads=_draw_heads(rng, sizes),
+        epsilon=_EPSILON,
+    )
+
+
+def _draw_heads(rng: np.random.Generator, sizes: TextModel) -> Heads:
+    angles = rng.random((sizes.context, sizes.head_width // 2)).astype(np.float32)
+    return Heads(
+        queries=sizes.heads,
+        keys=sizes.kv_heads,
+        width=sizes.head_width,
+        scale=np.float32(0.3),
+        cosines=angles,
+        sines=-angles,
+    )
 
 
 def _are_equal(one: Floats, two: Floats) -> bool:

@@ -3,6 +3,7 @@ import importlib.util
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -255,6 +256,40 @@ def test_whole_texts_are_numpys(compiled_kernels, tmp_path, scale):
     for kernel in compiled_kernels:
         assert read(kernel, cut=1) == wanted
         assert read(kernel, cut=0)[-1] == wanted[-1]
+
+
+def test_steps_of_all_layers_go_on_after_whatever_was_settled(tmp_path):
+    """A kernel that doubts everything stops at every step; numpy settles it, and bits stay."""
+    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    if compiler is None:
+        pytest.skip("no C compiler")
+    source = ROOT / "src/probatum/runtime/text/kernel"
+    flags = ["-DDOUBT=0x1p90"]
+    path = load_hook().compile_library(compiler, flags, source, tmp_path / "kernel-0.so")
+    kernel = CompiledKernel(load_library(path))
+    settled = set()
+
+    def settle(run, found, number, step, settle=kernel._settle):
+        settled.add((number, step))
+        settle(run, found, number, step)
+
+    kernel._settle = settle
+    text = msgspec.structs.replace(TINY, qkv_bias=True)
+    weights = open_weights(write_weights(tmp_path / "m", draw_weights(text)), text)
+    readings = [(7, 1), (1, 1), (3, 0), (9, 4)]
+    found = []
+    for one in (PureKernel(), kernel):
+        rng = np.random.default_rng(2)
+        caches = [KeyValueCache(text, 20) for _ in readings]
+        for _ in range(2):
+            step = [
+                Reading(cache=cache, tokens=tuple(rng.integers(0, 67, size)), wanted=wanted)
+                for cache, (size, wanted) in zip(caches, readings, strict=True)
+            ]
+            found.append([logits.tobytes() for logits in Decoder(weights, one).read(step)])
+    assert found[:2] == found[2:]
+    everything = {(layer, step) for layer in range(text.layers) for step in range(8)}
+    assert settled == everything | {(text.layers, 0), (text.layers, 1)}
 
 
 def test_threads_share_out_every_item_once(compiled_kernels):

@@ -28,7 +28,11 @@ typedef float vfloat_at __attribute__((vector_size(4 * LANES), aligned(4), may_a
 typedef double vdouble_at __attribute__((vector_size(8 * LANES), aligned(8), may_alias));
 
 #define UNIT 0x1p-53
-#define INFLATE (1 + 0x1p-16)
+/* A test doubts everything, so that whoever calls settles all of it. */
+#ifndef DOUBT
+#define DOUBT 1
+#endif
+#define INFLATE (DOUBT * (1 + 0x1p-16))
 #define EXPORT __attribute__((visibility("default")))
 
 /* Compilers make four instructions of a conversion for which the processor has one. */
@@ -93,6 +97,14 @@ double sum_squares(const float *x, long count);
 /* How a matrix is stored: as float32, or in the blocks that ggml calls so. */
 enum { FLOATS, Q4_1, Q8_0 };
 
+/* Rows one after another, and their norms. */
+typedef struct {
+    int64_t kind;
+    const void *data;
+    const double *norms;
+    int64_t rows, terms;
+} matrix;
+
 long count_row_bytes(long kind, long terms);
 
 /* Decode rows that lie one after another; terms is a multiple of 32. */
@@ -101,5 +113,21 @@ void decode_rows(long kind, const uint8_t *blocks, long rows, long terms, float 
 typedef void (*work_fn)(void *argument, long item);
 struct pool;
 void run_all(struct pool *pool, work_fn work, void *argument, long items);
+
+/* One text's rows: the first, how many, the first's position, addresses of its cache, its room. */
+typedef struct {
+    int64_t begin, count, position, keys, values, norms, most, room;
+} text_part;
+
+/* The steps: pages `products` and `steps` say what they do. */
+long probatum_norm(const float *x, const float *weight, float epsilon, long count, long width,
+                   float *out, int64_t *undecided);
+long probatum_multiply(struct pool *pool, const matrix *m, const float *x, long count, float *out,
+                       int32_t *marks, int64_t *undecided, long room, double *scratch);
+long probatum_gate(const float *both, long count, long width, float *out, int64_t *undecided,
+                   long room);
+void probatum_attend(struct pool *pool, float *rows, const text_part *parts, long count,
+                     const float *cosines, const float *sines, long queries, long heads, long width,
+                     long layer, float scale, float *out, int32_t *marks, int32_t *open);
 
 #endif

@@ -180,40 +180,29 @@ static void multiply_block(void *argument, long item) {
     free(spare);
 }
 
-static long multiply(struct pool *pool, product p, int32_t *marks, double *scratch) {
-    for (long c = 0; c < p.count; c++) {
-        scratch[c] = sqrt(sum_squares(p.x + c * p.terms, p.terms));
+/* Multiply rows x[count][terms] by a matrix [rows][terms], float32 or blocks, its rows one after
+ * another: out[count][rows]. `scratch` holds count + terms float64. Marks rows that are not finite.
+ * Returns how many elements are undecided; of the first `room` of them the places are told. Where
+ * there is no memory, more are undecided than there is room for. */
+EXPORT long probatum_multiply(struct pool *pool, const matrix *m, const float *x, long count,
+                              float *out, int32_t *marks, int64_t *undecided, long room,
+                              double *scratch) {
+    product p = {.kind = m->kind, .x = x, .w_norms = m->norms, .rows = m->rows, .terms = m->terms,
+                 .count = count, .room = room, .out = out, .undecided = undecided, .found = 0};
+    if (m->kind == FLOATS) p.w = m->data;
+    else {
+        p.blocks = m->data;
+        p.row_bytes = count_row_bytes(m->kind, m->terms);
+    }
+    for (long c = 0; c < count; c++) {
+        scratch[c] = sqrt(sum_squares(x + c * p.terms, p.terms));
         if (!isfinite(scratch[c])) marks[c] = 1;
     }
-    double *wide = scratch + p.count;
-    if (p.count % 2)
-        for (long at = 0; at < p.terms; at++)
-            wide[at] = (double)p.x[(p.count - 1) * p.terms + at];
+    double *wide = scratch + count;
+    if (count % 2)
+        for (long at = 0; at < p.terms; at++) wide[at] = (double)x[(count - 1) * p.terms + at];
     p.x_norms = scratch;
     p.x_wide = wide;
     run_all(pool, multiply_block, &p, (p.rows + BLOCK - 1) / BLOCK);
     return p.found;
-}
-
-/* Multiply rows x[count][terms] by w[rows][terms]: out[count][rows]. `scratch` holds count + terms
- * float64. Marks rows that are not finite. Returns how many elements are undecided; of the first
- * `room` of them the places are told. */
-EXPORT long probatum_multiply(struct pool *pool, const float *w, const double *w_norms, long rows,
-                              long terms, const float *x, long count, float *out, int32_t *marks,
-                              int64_t *undecided, long room, double *scratch) {
-    product p = {.kind = FLOATS, .w = w, .x = x, .w_norms = w_norms, .rows = rows, .terms = terms,
-                 .count = count, .room = room, .out = out, .undecided = undecided, .found = 0};
-    return multiply(pool, p, marks, scratch);
-}
-
-/* The same by a matrix of quantised rows, one after another; terms is a multiple of 32. Where there
- * is no memory, more are undecided than there is room for. */
-EXPORT long probatum_multiply_blocks(struct pool *pool, long kind, const uint8_t *blocks,
-                                     const double *w_norms, long rows, long terms, const float *x,
-                                     long count, float *out, int32_t *marks, int64_t *undecided,
-                                     long room, double *scratch) {
-    product p = {.kind = kind, .blocks = blocks, .row_bytes = count_row_bytes(kind, terms), .x = x,
-                 .w_norms = w_norms, .rows = rows, .terms = terms, .count = count, .room = room,
-                 .out = out, .undecided = undecided, .found = 0};
-    return multiply(pool, p, marks, scratch);
 }

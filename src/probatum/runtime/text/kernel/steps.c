@@ -29,7 +29,7 @@ static inline vdouble compute_exp(vdouble x) {
 
 /* Round v within a relative error: the lanes that are open are other than 0. */
 static inline vfloat round_function(vdouble value, double error, uint32_t *open) {
-    double slack = error * (1 + 0x1p-20) + 4 * UNIT;
+    double slack = DOUBT * (error * (1 + 0x1p-20) + 4 * UNIT);
     vfloat high = narrow(value * (1 + slack));
     vfloat low = narrow(value * (1 - slack));
     for (int lane = 0; lane < LANES; lane++) open[lane] = bits_of(high[lane]) ^ bits_of(low[lane]);
@@ -96,11 +96,6 @@ EXPORT long probatum_gate(const float *both, long count, long width, float *out,
         }
     return found;
 }
-
-/* One text's rows: the first, how many, the first's position, addresses of its cache, its room. */
-typedef struct {
-    int64_t begin, count, position, keys, values, norms, most, room;
-} text_part;
 
 typedef struct {
     float *rows, *out;

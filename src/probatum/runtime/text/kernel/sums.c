@@ -24,14 +24,14 @@ static int round_pair(double total, double error, float *out) {
 
 int settle_sum(pair_sum sum, float *out) {
     normalise(&sum.total, &sum.error);
-    if (sum.missing == 0) {
+    if (sum.missing == 0 && DOUBT == 1) {
         if (sum.total == 0) {
             *out = 0.0f;
             return 1;
         }
         return round_pair(sum.total, sum.error, out);
     }
-    double slack = sum.missing * (1 + 0x1p-20) + fabs(sum.error) * (4 * UNIT);
+    double slack = sum.missing * (1 + 0x1p-20) + fabs(sum.error) * (4 * UNIT * DOUBT);
     double low_total = sum.total, low_error = sum.error - slack;
     double high_total = sum.total, high_error = sum.error + slack;
     normalise(&low_total, &low_error);
