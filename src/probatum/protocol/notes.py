@@ -62,9 +62,16 @@ class Checkpoint:
     root: Digest
 
 
+def _is_line(text: str) -> bool:
+    """Whether it is one bounded line. Of ASCII: what else is printable, each Unicode version says
+    anew, and all nodes must refuse a checkpoint by the same code, whichever Python they run.
+    """
+    return 0 < len(text) <= limits.NAME_CHARS and text.isascii() and text.isprintable()
+
+
 def _is_name(name: str) -> bool:
-    """Whether Go's note package takes it as a key's name, and it is printable and bounded."""
-    return 0 < len(name) <= limits.NAME_CHARS and name.isprintable() and not set(name) & {" ", "+"}
+    """Whether Go's note package takes it as a key's name, and it is one line."""
+    return _is_line(name) and not set(name) & {" ", "+"}
 
 
 def _decode_base64(text: str) -> bytes:
@@ -194,7 +201,7 @@ def encode_checkpoint(checkpoint: Checkpoint) -> str:
         Misuse: `note.bad-checkpoint`.
     """
     origin = checkpoint.origin
-    if not 0 < len(origin) <= limits.NAME_CHARS or not origin.isprintable():
+    if not _is_line(origin):
         raise Misuse("note.bad-checkpoint", f"not an origin: {origin[:60]!r}")
     if not 0 <= checkpoint.size < _SIZE_BOUND:
         raise Misuse("note.bad-checkpoint", f"not a size: {checkpoint.size}")

@@ -139,6 +139,15 @@ def test_other_checkpoints_are_refused(text):
     assert code_of(decode_checkpoint, text) == "note.bad-checkpoint"
 
 
+@pytest.mark.parametrize("origin", ["prob\u00e9", "probatum\U0001fae8", "\uff50robatum"])
+def test_an_origin_is_refused_alike_by_every_version_of_unicode(origin):
+    """The second one's last character is printable from Unicode 15 (Python 3.12) on."""
+    text = f"{origin}\n1\n{b64encode(ROOT).decode()}\n"
+    assert code_of(decode_checkpoint, text) == "note.bad-checkpoint"
+    note = sign_note(text, NAME, SIGNER)
+    assert code_of(open_checkpoint, note, NAME, SIGNER.key) == "note.bad-checkpoint"
+
+
 def test_a_checkpoint_of_another_log_is_refused():
     other = encode_checkpoint(Checkpoint(origin="another", size=1, root=ROOT))
     note = sign_note(other, NAME, SIGNER)
