@@ -63,8 +63,10 @@ class Checkpoint:
 
 
 def _is_line(text: str) -> bool:
-    """Whether it is one bounded line. Of ASCII: what else is printable, each Unicode version says
-    anew, and all nodes must refuse a checkpoint by the same code, whichever Python they run.
+    """Whether it is one bounded line of printable ASCII.
+
+    What else is printable each version of Unicode says anew, and all nodes must refuse a
+    checkpoint by the same code, whichever Python they run.
     """
     return 0 < len(text) <= limits.NAME_CHARS and text.isascii() and text.isprintable()
 
