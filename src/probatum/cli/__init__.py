@@ -21,6 +21,9 @@ def main(words: list[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 refused, 2 not understood, 3 fault, 70 bug, 130 interrupted.
     """
-    from probatum.cli.app import run  # noqa: PLC0415 - so that importing the room costs nothing
-
+    try:
+        from probatum.cli.app import run  # noqa: PLC0415 - so that importing the room costs nothing
+    except KeyboardInterrupt:
+        # Ctrl-C while the program is still being read: `run` takes every later one.
+        return 130
     return run(sys.argv[1:] if words is None else words)

@@ -88,7 +88,10 @@ def list_accounts(*, common: Common = DEFAULTS) -> None:
 
 @app.command
 def show(who: Who = None, /, *, common: Common = DEFAULTS) -> None:
-    """Show the address of an account whose key is here; asks no network."""
+    """Show the address of an account whose key is here; asks no network.
+
+    Example: probatum account show operator
+    """
     address = address_to_hex(resolve_address(common, who))
     if common.json:
         print_json({"address": address})
@@ -173,7 +176,10 @@ def unstake(
     fee_units: Fee = FEE_UNITS,
     common: Common = DEFAULTS,
 ) -> None:
-    """Begin to unbond tokens; `account withdraw` returns them once they have matured."""
+    """Begin to unbond tokens; `account withdraw` returns them once they have matured.
+
+    Example: probatum account unstake --amount 10
+    """
     body = Unstake(amount=parse_tokens(amount))
     _send(common, account, body, fee_units, f"{amount} tokens unbonding")
 
@@ -182,7 +188,10 @@ def unstake(
 def withdraw(
     *, account: Payer = None, fee_units: Fee = FEE_UNITS, common: Common = DEFAULTS
 ) -> None:
-    """Return all matured tokens to the balance."""
+    """Return all matured tokens to the balance.
+
+    Example: probatum account withdraw --account operator
+    """
     _send(common, account, Withdraw(), fee_units, "matured tokens returned")
 
 

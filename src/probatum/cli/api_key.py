@@ -84,7 +84,10 @@ def change_budget(
 
 @app.command(name="list")
 def list_(home: Home, /, *, common: Common = DEFAULTS) -> None:
-    """List the keys: their public parts, whom they are for, what they may."""
+    """List the keys: their public parts, whom they are for, what they may.
+
+    Example: probatum node api-key list ./my-gateway
+    """
     load_config(home, GatewayConfig)
     keys = load_keys(home)
     if common.json:

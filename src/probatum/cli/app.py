@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Final
+from typing import Annotated, Any, Final
 
 from cyclopts import App, Group, Parameter
-from cyclopts.exceptions import CycloptsError
+from cyclopts.exceptions import CycloptsError, UnusedCliTokensError
 
 from probatum import __version__
-from probatum.cli import failures
-from probatum.cli.output import print_lines
+from probatum.cli import failures, helping
+from probatum.cli.output import drop_output, print_lines, say_what_can_be_said
 from probatum.errors import ProbatumError
 
 __all__ = ["build_app", "run"]
@@ -64,11 +64,10 @@ def build_app() -> App:
         name="probatum",
         help="An AI network where nobody has to be believed.",
         version=f"probatum {__version__}",
-        default_parameter=Parameter(negative=()),
+        default_parameter=Parameter(negative=(), show_default=helping.show_default),
         help_format="plaintext",
         suppress_keyboard_interrupt=False,
     )
-    app.default(_overview)
     for order, (title, names) in enumerate(_GROUPS):
         group = Group(title, sort_key=order)
         for position, name in enumerate(names):
@@ -86,33 +85,67 @@ def run(words: list[str]) -> int:
     """Run one command line; the outermost loop, from which no exception escapes."""
     as_json = "--json" in words
     debug = "--debug" in words or os.environ.get("PROBATUM_DEBUG", "") not in {"", "0", "false"}
+    say_what_can_be_said(as_json=as_json)
     try:
-        result = build_app()(
-            _move_options(words),
+        return _run(words, as_json=as_json, debug=debug)
+    except BrokenPipeError:
+        # Whoever read the output has gone (`| head`).
+        drop_output()
+        return failures.OK
+    except OSError as error:
+        # A full disk, a folder that may not be written: the world, wherever it was met.
+        is_output = error.filename is None
+        if is_output:
+            drop_output()
+        fault = failures.explain_system(error)
+        return failures.report_error(fault, as_json=as_json and not is_output, debug=debug)
+
+
+def _run(words: list[str], *, as_json: bool, debug: bool) -> int:
+    """Run one command line; what the system says no to is left to `run`, as printing may fail."""
+    try:
+        if not words:
+            print_lines(OVERVIEW)
+            sys.stdout.flush()
+            return failures.OK
+        app, words = build_app(), _move_options(words)
+        if helping.is_asked_for(words):
+            helping.complete_help(app, words, _take_everywhere())
+        result = app(
+            words,
             exit_on_error=False,
             print_error=False,
             result_action="return_value",
         )
         sys.stdout.flush()
+    except UnusedCliTokensError as error:
+        extra = " ".join(error.unused_tokens or ())
+        return failures.report_usage(f"nothing here takes {extra!r}", as_json=as_json)
     except CycloptsError as error:
         return failures.report_usage(str(error), as_json=as_json)
     except ProbatumError as error:
         return failures.report_error(error, as_json=as_json, debug=debug)
     except KeyboardInterrupt:
         return failures.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has gone (`| head`); nothing more may be written, not even by
-        # the interpreter when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return failures.OK
+    except OSError:
+        raise
     except Exception as error:  # noqa: BLE001 - the outermost loop: what nobody foresaw is a bug
         return failures.report_bug(error, as_json=as_json, debug=debug)
     return result if isinstance(result, int) else failures.OK
 
 
-def _overview() -> None:
-    """Say what there is."""
-    print_lines(OVERVIEW)
+def _take_everywhere() -> Any:
+    """Make a command that takes these options and does nothing, so that help explains them."""
+    from probatum.cli.settings import DEFAULTS, Common  # noqa: PLC0415 - for help alone
+
+    group = Group("Options of nearly every command", sort_key=100)
+
+    def take(*, common: Any = DEFAULTS) -> None:
+        """An AI network where nobody has to be believed."""
+
+    # By a string cyclopts would look the types up among this page's own.
+    take.__annotations__["common"] = Annotated[Common, Parameter(name="*", group=group)]
+    return take
 
 
 def _move_options(words: list[str]) -> list[str]:

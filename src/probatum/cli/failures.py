@@ -22,6 +22,7 @@ __all__ = [
     "REFUSED",
     "USAGE",
     "WARNED",
+    "explain_system",
     "report_bug",
     "report_error",
 ]
@@ -40,7 +41,7 @@ INTERRUPTED: Final = 130
 
 def report_error(error: ProbatumError, *, as_json: bool, debug: bool) -> int:
     """Print an expected error and return its exit code."""
-    retryable = isinstance(error, Fault) and error.retryable
+    retryable = isinstance(error, Fault) and error.retryable and not _is_about_a_file(error)
     code = _get_exit_code(error)
     # Errors of a request carry its id (`probatum.client.failures`), which finds its records.
     request_id = getattr(error, "request_id", None)
@@ -62,6 +63,17 @@ def report_error(error: ProbatumError, *, as_json: bool, debug: bool) -> int:
     if debug:
         traceback.print_exception(error, file=sys.stderr)
     return code
+
+
+def explain_system(error: OSError) -> Fault:
+    """Make a fault of what the system said no to, where no page saw it coming."""
+    where = "standard output" if error.filename is None else str(error.filename)
+    return Fault(
+        "cli.system",
+        f"{where}: {error.strerror or type(error).__name__}",
+        hint="see that the folder is there, has room, and may be written by who runs this",
+        retryable=False,
+    )
 
 
 def report_usage(message: str, *, as_json: bool) -> int:
@@ -91,6 +103,16 @@ def _get_exit_code(error: ProbatumError) -> int:
     if isinstance(error, Fault):
         return FAULT
     return BUG if isinstance(error, Misuse) else REFUSED
+
+
+def _is_about_a_file(error: Exception) -> bool:
+    """Whether a file or folder of this machine is the matter: asked again, it says no again.
+
+    Pages raise their fault ``from None`` while they handle the system's error: it hides the
+    traceback, and leaves the error here.
+    """
+    cause = error.__context__
+    return isinstance(cause, OSError) and cause.filename is not None
 
 
 def _print_document(

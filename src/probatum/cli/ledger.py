@@ -73,7 +73,10 @@ def header(
     *,
     common: Common = DEFAULTS,
 ) -> None:
-    """Show a signed header, checked if a trust file is named."""
+    """Show a signed header, checked if a trust file is named.
+
+    Example: probatum ledger header 120
+    """
     signed = get_header(common, height)
     is_proven = common.find_trust_path() is not None
     facts = describe_header(signed)
@@ -167,7 +170,10 @@ def account(
     *,
     common: Common = DEFAULTS,
 ) -> None:
-    """Show an account's record."""
+    """Show an account's record.
+
+    Example: probatum ledger account operator
+    """
     address = resolve_address(common, who)
     _show_state(common, records.get_account_key(address), prove=False)
 
@@ -235,7 +241,10 @@ def logs(
     *,
     common: Common = DEFAULTS,
 ) -> None:
-    """List log sessions and what of them is settled."""
+    """List log sessions and what of them is settled.
+
+    Example: probatum ledger logs operator
+    """
     prefix = records.LOG + (resolve_address(common, operator) if operator else b"")
     found = _list(common, prefix)
     if common.json:
@@ -275,7 +284,10 @@ def tx(
     *,
     common: Common = DEFAULTS,
 ) -> None:
-    """Show what became of a transaction."""
+    """Show what became of a transaction.
+
+    Example: probatum ledger tx HASH
+    """
     wanted = GetOutcome(transaction_hash=digest_from_hex(hash.lower().removeprefix("0x")))
     _print_outcome(common, take(Outcome, exchange(common.get_ledger(), wanted)))
 
@@ -290,6 +302,8 @@ def send(
     """Submit a transaction that was signed elsewhere, and wait for its outcome.
 
     Repeating it is safe: the ledger commits a transaction once.
+
+    Example: probatum ledger send signed.hex
     """
     text = read_bounded(file, 2 * limits.TRANSACTION_BYTES + 16).strip().removeprefix(b"0x")
     data = bytes_from_hex(text.decode("ascii", "replace"))

@@ -169,8 +169,10 @@ def pack(  # noqa: PLR0913 - a command's options are its arguments
 
     What is said here counts, the folder's model.toml says the rest.
 
-    Examples: probatum model pack my-model; probatum model pack net.onnx --name my-net
-    --version 1.0 --task regression --licence MIT -o my-net
+    Example: probatum model pack ./my-model
+
+    Example: probatum model pack net.onnx --name my-net --version 1.0 --task regression --licence
+    MIT -o my-net
     """
     source = source.expanduser()
     said: dict[str, object] = {

@@ -94,6 +94,8 @@ def publish(
 
     The bytes stay here: nodes run it once they have it (`probatum node add-model`). A package that
     states a canonical meaning is expanded again first, in a confined process.
+
+    Example: probatum model publish ./my-package
     """
     from probatum.cli.exacting import check_package_meaning  # noqa: PLC0415 - costs start-up
     from probatum.hub.package import load_package  # noqa: PLC0415 - ditto
@@ -156,7 +158,10 @@ def fetch(
     ] = None,
     common: Common = DEFAULTS,
 ) -> None:
-    """Fetch a package from the nodes that run it; every byte is held to the ledger's digest."""
+    """Fetch a package from the nodes that run it; every byte is held to the ledger's digest.
+
+    Example: probatum model fetch my-net@1.0 -o my-net
+    """
     import shutil  # noqa: PLC0415 - with the rest of this command
 
     from probatum.cli.fetching import fetch_into_store  # noqa: PLC0415 - costs start-up

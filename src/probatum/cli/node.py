@@ -248,6 +248,8 @@ def undo(home: Home, /, *, common: Common = DEFAULTS) -> None:
     """Take the last block of a stopped full node back, when it went astray under validators.
 
     Its engine is taken back by cometbft rollback; both are then given that block again.
+
+    Example: probatum node undo ./my-full-node
     """
     height, app_hash = undo_last_block(home)
     if common.json:
@@ -259,7 +261,10 @@ def undo(home: Home, /, *, common: Common = DEFAULTS) -> None:
 
 @app.command
 def status(home: Home, /, *, common: Common = DEFAULTS) -> None:
-    """Show what the ledger knows of a node."""
+    """Show what the ledger knows of a node.
+
+    Example: probatum node status ./my-node
+    """
     config = load_any_config(home)
     if isinstance(config, FullConfig):
         raise Refusal(

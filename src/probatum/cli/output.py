@@ -6,6 +6,8 @@ Results go to standard output, everything else to standard error. Must not know 
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -13,14 +15,33 @@ from typing import Any
 import msgspec
 
 __all__ = [
+    "drop_output",
     "note",
     "print_facts",
     "print_json",
     "print_lines",
     "print_table",
     "progress_bar",
+    "say_what_can_be_said",
     "waiting",
 ]
+
+
+def say_what_can_be_said(*, as_json: bool) -> None:
+    """Print a question mark for what the terminal's encoding lacks, rather than fail over it.
+
+    JSON is UTF-8 whatever the terminal's encoding is (RFC 8259), since a program reads it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    if as_json and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+
+
+def drop_output() -> None:
+    """Write nothing more to standard output, not even when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_json(document: Any) -> None:

@@ -85,7 +85,9 @@ def verify(
     The ledger says whose key it is and who published the package; with --key, you say it. Of a
     folder every byte is checked, of a published model the manifest, which binds every byte.
 
-    Example: probatum model verify linear; probatum model verify my-model/package --key them.pub
+    Example: probatum model verify linear
+
+    Example: probatum model verify my-model/package --key them.pub
     """
     subject = find_subject(common, what)
     if key is not None:

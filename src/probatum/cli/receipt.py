@@ -128,7 +128,10 @@ def _explain(refusal: Refusal) -> Refusal:
 
 @app.command
 def show(what: What, /, *, common: Common = DEFAULTS) -> None:
-    """Show what a bundle says. Signatures are checked; whose keys they are is not: see verify."""
+    """Show what a bundle says. Signatures are checked; whose keys they are is not: see verify.
+
+    Example: probatum receipt show last
+    """
     from probatum.evidence.receipt import check_records  # noqa: PLC0415 - see above
     from probatum.protocol.bundles import decode_bundle  # noqa: PLC0415 - ditto
 
@@ -189,7 +192,10 @@ def fetch(
     ] = None,
     common: Common = DEFAULTS,
 ) -> None:
-    """Fetch a request's bundle from the gateway, settled or not."""
+    """Fetch a request's bundle from the gateway, settled or not.
+
+    Example: probatum receipt fetch last -o receipt.json
+    """
     wanted = check_request_id(resolve(common, request_id))
     is_settled, data = _ask_gateway(common, wanted)
     _save(common, wanted, data, output, is_settled=is_settled)

@@ -14,6 +14,7 @@ from typing import Annotated, Final
 import msgspec
 from cyclopts import Group, Parameter
 
+from probatum.cli.helping import Brief
 from probatum.errors import Fault, Refusal
 from probatum.protocol import limits
 from probatum.protocol.trust import Trust, decode_trust
@@ -22,7 +23,7 @@ __all__ = ["DEFAULTS", "POINTER_FORMAT", "Common", "Pointer", "read_bounded"]
 
 POINTER_FORMAT: Final = "probatum-running/1"
 _POINTER_BYTES: Final = 64 * limits.KIB
-_EVERYWHERE: Final = Group("Everywhere", sort_key=100)
+_EVERYWHERE: Final = Group("Everywhere", sort_key=100, help_formatter=Brief())
 _HINT: Final = "start a network with `probatum up`, or name one: {flag} or {variable}"
 
 
@@ -60,20 +61,27 @@ class Common:
 
     json: Annotated[bool, Parameter(help="Print JSON, for programs.", show_default=False)] = False
     gateway: Annotated[
-        str | None, Parameter(help="Address of a gateway.", env_var="PROBATUM_GATEWAY")
+        str | None,
+        Parameter(
+            help="Address of a gateway; else the one that `probatum up` runs here.",
+            env_var="PROBATUM_GATEWAY",
+        ),
     ] = None
     ledger: Annotated[
         tuple[str, ...] | None,
         Parameter(
-            help="Address of a full node; of several the first is asked, and `ledger status` "
-            "holds them against each other.",
+            help="Address of a full node; else the one here. Of several the first is asked, and "
+            "`ledger status` holds them against each other.",
             env_var="PROBATUM_LEDGER",
             negative="",
         ),
     ] = None
     trust: Annotated[
         Path | None,
-        Parameter(help="Trust file: whose headers to believe.", env_var="PROBATUM_TRUST"),
+        Parameter(
+            help="Trust file: whose headers to believe; else that of the network here.",
+            env_var="PROBATUM_TRUST",
+        ),
     ] = None
     api_key: Annotated[
         str | None,
@@ -86,7 +94,7 @@ class Common:
     home: Annotated[
         Path,
         Parameter(
-            help="Folder for accounts, receipts and packages.",
+            help="Folder for accounts, receipts and packages; else ~/.probatum.",
             env_var="PROBATUM_HOME",
             show_default=False,
         ),

@@ -32,7 +32,10 @@ def show(
     *,
     common: Common = DEFAULTS,
 ) -> None:
-    """Show what a model is, who published it, and what it was made from."""
+    """Show what a model is, who published it, and what it was made from.
+
+    Example: probatum model show my-net@1.0
+    """
     record, proven = find_model(common, model)
     subject = find_subject(common, f"{record.name}@{record.version}")
     manifest = subject.manifest

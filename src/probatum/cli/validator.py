@@ -101,7 +101,10 @@ def stake(
 def unstake(
     *, amount: Tokens, account: Payer = None, fee_units: Fee = FEE_UNITS, common: Common = DEFAULTS
 ) -> None:
-    """Begin to unbond consensus stake; `validator withdraw` returns it once it has matured."""
+    """Begin to unbond consensus stake; `validator withdraw` returns it once it has matured.
+
+    Example: probatum validator unstake --amount 100
+    """
     body = UnstakeConsensus(amount=parse_tokens(amount))
     _send(common, account, body, fee_units, f"{amount} tokens unbonding")
 
@@ -110,13 +113,19 @@ def unstake(
 def withdraw(
     *, account: Payer = None, fee_units: Fee = FEE_UNITS, common: Common = DEFAULTS
 ) -> None:
-    """Return all consensus stake that has matured to the balance."""
+    """Return all consensus stake that has matured to the balance.
+
+    Example: probatum validator withdraw
+    """
     _send(common, account, WithdrawConsensus(), fee_units, "matured tokens returned")
 
 
 @app.command
 def unjail(*, account: Payer = None, fee_units: Fee = FEE_UNITS, common: Common = DEFAULTS) -> None:
-    """Leave jail, once its time is over and the validator runs again."""
+    """Leave jail, once its time is over and the validator runs again.
+
+    Example: probatum validator unjail --account operator
+    """
     _send(common, account, Unjail(), fee_units, "out of jail")
 
 

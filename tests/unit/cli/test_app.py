@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -151,6 +153,73 @@ def test_ctrl_c_ends_with_130(monkeypatch):
     app.command(interrupt, name="interrupt")
     monkeypatch.setattr(page, "build_app", lambda: app)
     assert main(["interrupt"]) == 130
+
+
+def test_ctrl_c_while_the_program_is_read_ends_with_130(monkeypatch):
+    class Interrupted:
+        def find_spec(self, name, *_):
+            if name == "probatum.cli.app":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "probatum.cli.app")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    assert main(["--version"]) == 130
+
+
+def test_a_misspelt_command_is_told_the_nearest_one(capsys):
+    assert main(["aks", "magika"]) == 2
+    assert 'Did you mean "ask"?' in capsys.readouterr().err
+
+
+def run_apart(*words, stdout=subprocess.PIPE, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "probatum.cli", *words],
+        env={**os.environ, **environment},
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+
+
+def test_a_terminal_that_lacks_a_letter_gets_a_question_mark():
+    done = run_apart(PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert b"INPUT ?" in done.stdout
+
+
+def test_json_is_utf_8_whatever_the_terminal_is():
+    words = ("ledger", "state", "…", "--json", "--ledger", "http://127.0.0.1:9")
+    done = run_apart(*words, PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    assert "…" in json.loads(done.stdout.decode())["error"]["message"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device of a full disk is needed")
+@pytest.mark.parametrize("words", [[], ["--help"], ["receipt", "show", "x", "--json"]])
+def test_output_that_cannot_be_written_is_a_fault_and_no_bug(words):
+    with Path("/dev/full").open("wb") as full:
+        done = run_apart(*words, stdout=full)
+    assert done.returncode == 3
+    assert b"standard output: No space left" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_folder_that_cannot_be_made_is_a_fault_of_this_machine(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["model", "init", str(tmp_path / "file" / "in"), "--json"]) == 3
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["retryable"] is False
+    assert str(tmp_path) in error["message"]
+
+
+def test_what_the_system_said_no_to_unforeseen_names_the_file(monkeypatch, tmp_path, capsys):
+    app = page.build_app()
+    app.command(lambda: (tmp_path / "none" / "x").write_text(""), name="fail")
+    monkeypatch.setattr(page, "build_app", lambda: app)
+    assert main(["fail"]) == 3
+    shown = capsys.readouterr().err
+    assert "[cli.system]" in shown
+    assert "none/x" in shown
+    assert "try again" not in shown
 
 
 def list_loaded(words):
