@@ -29,7 +29,6 @@ from probatum.protocol.primitives import (
     Amount,
     ConsensusKey,
     Digest,
-    Millis,
     OperatingKey,
     address_to_hex,
     make_consensus_key,
@@ -107,7 +106,7 @@ class Genesis(Document, frozen=True, kw_only=True):
 
     format: Literal["probatum-genesis/1"]
     chain_id: ChainId
-    time_ms: Millis
+    time_ms: Annotated[int, Meta(ge=0, lt=limits.TIME_MS_END)]
     engine: Literal["embedded", "cometbft"]
     key: HexKey | None = None
     params: GenesisParams

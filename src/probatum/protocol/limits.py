@@ -32,6 +32,9 @@ LOGPROBS_BYTES: Final = 16 * MIB
 TEXT_PREFIX_TOKENS: Final = 16
 """A node signs the beginning of an answer each time that it is so much longer."""
 
+TIME_MS_END: Final = 253_402_300_800_000
+"""The year 10000: calendars of four digits, which engines write, end before it."""
+
 # Documents
 STATEMENT_BYTES: Final = 64 * KIB
 ENVELOPE_BYTES: Final = 96 * KIB

@@ -47,10 +47,6 @@ __all__ = [
 TRUST_FORMAT: Final = "probatum-trust/1"
 
 
-_TIME_END_MS: Final = 253_402_300_800_000
-"""The year 10000."""
-
-
 class _Engine(msgspec.Struct, frozen=True):
     """Which engine a trust file is about; its other fields are not looked at yet."""
 
@@ -92,8 +88,8 @@ class CommitTrust(Document, frozen=True, kw_only=True):
     engine: Literal["cometbft"]
     height: Height
     header_hash: HexDigest
-    time_ms: Annotated[int, Meta(ge=0, lt=_TIME_END_MS)]
-    trusting_period_ms: Annotated[int, Meta(ge=1, lt=_TIME_END_MS)]
+    time_ms: Annotated[int, Meta(ge=0, lt=limits.TIME_MS_END)]
+    trusting_period_ms: Annotated[int, Meta(ge=1, lt=limits.TIME_MS_END)]
     validators: Annotated[
         tuple[TrustedValidator, ...], Meta(min_length=1, max_length=limits.VALIDATORS)
     ]

@@ -198,3 +198,10 @@ def test_validators_and_their_parameters_come_together(missing):
     del document[missing]
     with pytest.raises(Refusal, match=r"genesis\.bad"):
         decode_genesis(json.dumps(document, separators=(",", ":")).encode())
+
+
+@pytest.mark.parametrize("time_ms", [-1, 253_402_300_800_000, (1 << 63) - 1])
+def test_a_time_that_no_engine_could_write_is_refused(time_ms):
+    with pytest.raises(Refusal) as caught:
+        decode_genesis(encode_changed(time_ms=time_ms))
+    assert caught.value.code == "encoding.malformed"
