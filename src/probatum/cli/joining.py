@@ -6,17 +6,19 @@ Must not know what runs in it afterwards.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import Group, Parameter
 
+from probatum.cli.founding import describe_genesis
 from probatum.cli.output import note
 from probatum.cli.settings import Common
 from probatum.consensus.cometbft.settings import EngineSettings, SnapshotSource
 from probatum.errors import Refusal
 from probatum.ledger.genesis import Genesis
+from probatum.ops.founding import FOUNDER, install_genesis, is_founder_home, load_founder
 from probatum.ops.joining import Joined, join_network, load_network, read_peers
 from probatum.ops.sources import check_source, make_source
 
@@ -99,7 +101,19 @@ def join(home: Path, flags: JoinFlags, common: Common) -> Joined:
         is_local=flags.host == "127.0.0.1",
         source=_find_source(flags, genesis, common) if flags.snapshot_from else None,
     )
+    if is_founder_home(home):
+        return _install(home, genesis, settings)
     return join_network(home, genesis, settings)
+
+
+def _install(home: Path, genesis: Genesis, settings: EngineSettings) -> Joined:
+    """Let a founder's home begin: it is where it said, and all others are its peers."""
+    founder = load_founder(home / FOUNDER)
+    peers = tuple(peer for peer in settings.peers if peer.id != founder.engine)
+    for name, value in describe_genesis(genesis).items():
+        note(f"{name.replace('_', ' ')}: {value}")
+    note("Compare the genesis hash with every other founder before you start.")
+    return install_genesis(home, genesis, replace(settings, peers=peers))
 
 
 def _find_source(flags: JoinFlags, genesis: Genesis, common: Common) -> SnapshotSource:

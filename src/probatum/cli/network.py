@@ -22,6 +22,12 @@ from probatum.ops.keeping import keep_up
 from probatum.protocol.primitives import address_to_hex
 
 app = App(name="network", help="Found or join a network of several validators.")
+app.command("probatum.cli.founding:found", name="found", help="Make a founder's home and file.")
+app.command(
+    "probatum.cli.founding:gather_founders",
+    name="gather",
+    help="Write one genesis document of all founders' files.",
+)
 
 
 @app.command
@@ -89,12 +95,14 @@ def join(
     """Make the home of a full node that follows a network, and may validate once it has stake.
 
     It computes every block again, from the first, and believes nobody; with --snapshot-from it
-    begins from the state that the trust file's header (--trust) proves.
+    begins from the state that the trust file's header (--trust) proves. A founder's own home gets
+    the genesis document that was gathered, if the founder's keys stand in it.
 
     Example: probatum network join ./my-validator --genesis genesis.json --peer ID@HOST:PORT
     """
     made = make_member(home, flags, common)
     facts = {"home": str(home), "engine": made.peer, "consensus key": made.key.hex()}
+    facts["genesis hash"] = made.genesis_hash.hex()
     if common.json:
         print_json({name.replace(" ", "_"): value for name, value in facts.items()})
         return

@@ -15,7 +15,13 @@ from typing import Final
 
 from probatum.consensus.cometbft.settings import EngineSettings, Peer
 from probatum.errors import Fault, Refusal
-from probatum.ledger.genesis import GENESIS_BYTES, Genesis, decode_genesis, encode_genesis
+from probatum.ledger.genesis import (
+    GENESIS_BYTES,
+    Genesis,
+    compute_genesis_hash,
+    decode_genesis,
+    encode_genesis,
+)
 from probatum.nodes.shell.config import FullConfig, read_small_file, write_config
 from probatum.nodes.shell.keys import create_operating_key
 from probatum.ops.engine_homes import create_engine_keys, get_node_id, write_engine_home
@@ -36,10 +42,12 @@ class Joined:
     Attributes:
         peer: How others name its engine: id@host:port.
         key: The consensus key, which votes once it is registered and has stake.
+        genesis_hash: The chain's name.
     """
 
     peer: str
     key: bytes
+    genesis_hash: bytes
 
 
 def read_peer(text: str) -> Peer:
@@ -105,4 +113,4 @@ def join_network(home: Path, genesis: Genesis, settings: EngineSettings) -> Join
     finally:
         if fresh is not None:
             shutil.rmtree(fresh, ignore_errors=True)
-    return Joined(peer=str(peer), key=voter.key)
+    return Joined(peer=str(peer), key=voter.key, genesis_hash=compute_genesis_hash(genesis))

@@ -30,7 +30,7 @@ COMMANDS = """
     node api-key budget | node undo
     validator register | validator stake | validator unstake | validator withdraw
     validator unjail | validator list | validator show
-    network init | network join | network keep
+    network init | network found | network gather | network join | network keep
     ledger status | ledger header | ledger account | ledger nodes | ledger models | ledger offers
     ledger logs | ledger state | ledger tx | ledger send | ledger trust
     ledger fork

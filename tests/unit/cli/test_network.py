@@ -77,3 +77,34 @@ def test_a_full_node_is_run_by_genesis_and_peer(tmp_path, capsys, monkeypatch):
     assert main([*run, "--genesis", str(tmp_path / "other/genesis.json"), *peer]) != 0
     assert "network.other-chain" in capsys.readouterr().err
     assert main(["node", "run", "--role", "full", str(tmp_path / "net/homes/node-1")]) != 0
+
+
+def test_founders_gather_and_join(tmp_path, capsys, monkeypatch):
+    names = ("alice", "bob")
+    for number, name in enumerate(names):
+        monkeypatch.setenv("PROBATUM_HOME", str(tmp_path / f"{name}-accounts"))
+        assert main(["account", "new"]) == 0
+        port = str(26_000 + 10 * number)
+        assert main(["network", "found", str(tmp_path / name), "--p2p-port", port]) == 0
+    assert "holds no secret" in capsys.readouterr().err
+    files = [str(tmp_path / name / "founder.json") for name in names]
+    words = ["network", "gather", *files, "-o", str(tmp_path / "founding"), "--json"]
+    assert main(words) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in said["founders"]] == ["alice", "bob"]
+    assert said["parameters"] == "the defaults"
+    assert main(words) != 0
+    assert "network.exists" in capsys.readouterr().out
+    peers = (tmp_path / "founding/peers.txt").read_text()
+    genesis = str(tmp_path / "founding/genesis.json")
+    join = ["network", "join", str(tmp_path / "alice"), "--genesis", genesis, "--peer", peers]
+    assert main([*join, "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["genesis_hash"] == said["genesis_hash"]
+    assert f"genesis hash: {said['genesis_hash']}" in shown.err
+    config = (tmp_path / "alice/engine/config/config.toml").read_text()
+    alice, bob = peers.strip().split(",")
+    assert bob in config
+    assert alice not in config, "no engine connects to itself"
+    assert main(join) != 0
+    assert "network.home-exists" in capsys.readouterr().err
