@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from probatum.consensus import tables
 from probatum.consensus.chain.opening import begin
 from probatum.consensus.cometbft.messages import (
     RequestApplySnapshotChunk,
@@ -23,6 +24,7 @@ from probatum.consensus.cometbft.snapshots import (
     Restoring,
     SnapshotHead,
     clear_unfinished,
+    mark_unfinished,
     open_snapshot,
 )
 from probatum.consensus.engine import Store
@@ -112,10 +114,12 @@ class SnapshotCalls:
 
         Args:
             request: The snapshot, and the app hash that the engine's light client proved.
-            height: Where the chain stands: only one that has not begun is restored.
+            height: Where the chain stands: only one that has not begun is restored, or one that a
+                snapshot began and no block followed. An engine that dies before it has noted what
+                was restored begins again, and would never come to an end.
         """
         shown = request.snapshot
-        if shown is None or height:
+        if shown is None or self._has_blocks(height):
             return ResponseOfferSnapshot(result=OfferSnapshotResult.ABORT)
         if shown.format != FORMAT:
             return ResponseOfferSnapshot(result=OfferSnapshotResult.REJECT_FORMAT)
@@ -125,8 +129,15 @@ class SnapshotCalls:
         except Refusal as refusal:
             self._tell(refusal)
             return ResponseOfferSnapshot(result=OfferSnapshotResult.REJECT)
+        if height:
+            mark_unfinished(self._store)
+            self._end()
         self._restoring = Restoring(self._store, head)
         return ResponseOfferSnapshot(result=OfferSnapshotResult.ACCEPT)
+
+    def _has_blocks(self, height: int) -> bool:
+        """Tell whether the last block is known here; a snapshot's own is not."""
+        return self._store.get(tables.BLOCK, tables.height_key(height)) is not None
 
     def _check_offer(self, shown: Snapshot, head: SnapshotHead) -> None:
         """Check that a snapshot is what it is offered as, and worth having."""

@@ -37,6 +37,7 @@ __all__ = [
     "SnapshotHead",
     "clear_unfinished",
     "cut_chunks",
+    "mark_unfinished",
     "open_snapshot",
 ]
 
@@ -108,6 +109,11 @@ def clear_unfinished(store: Store) -> bool:
     return True
 
 
+def mark_unfinished(store: Store) -> None:
+    """Say that a store is of no use, until a snapshot is restored in it or it is emptied."""
+    store.commit(((tables.META, _MARK, b""),))
+
+
 def _clear(store: Store, names: Iterable[str], prefix: bytes = b"") -> None:
     # The mark goes last: a store that was emptied in part is emptied again.
     for table in names:
@@ -130,7 +136,7 @@ class Restoring:
         self._root: MapRoot = EMPTY_ROOT
         self._last = b""
         self.taken = 0
-        store.commit(((tables.META, _MARK, b""),))
+        mark_unfinished(store)
         _clear(store, (tables.RECORD, tables.NODE))
         _clear(store, (tables.META,), tables.PARTY)
 

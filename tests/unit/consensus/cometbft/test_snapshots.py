@@ -220,6 +220,25 @@ def test_chunks_out_of_order_are_rejected_with_their_snapshot(giver):
 
 
 @pytest.mark.parametrize("death", ["application", "engine"])
+def test_an_engine_that_died_before_it_noted_a_snapshot_restores_again(giver, death):
+    taker, other = fresh(), fresh()
+    restore(taker, Shelf(giver), giver.tip.app_hash)
+    giver.do(account(1), PAY)
+    if death == "application":
+        taker.restart()
+    else:
+        taker.adapter.reconnected()
+    for one in (taker, other):
+        assert set(restore(one, Shelf(giver), giver.tip.app_hash)) == {Applied.ACCEPT}
+        assert one.info() == giver.info()
+    assert dump(taker.store) == dump(other.store)
+    # Its first block makes it one with a past.
+    taker.finalize(giver.make_block([]))
+    taker.commit()
+    assert offer(taker, Shelf(giver), giver.tip.app_hash).result == Offered.ABORT
+
+
+@pytest.mark.parametrize("death", ["application", "engine"])
 def test_a_death_in_the_middle_leaves_a_node_without_a_past(giver, death):
     shelf, taker = Shelf(giver), fresh()
     before = dump(taker.store)
