@@ -103,6 +103,7 @@ def make_folds(rows, terms):
     yield make_node("ScatterND", [("int8", (3, 2)), ("int64", (terms, 2)), ("int8", (terms,))])
     trees = [("float32", (2, 3)), ("uint32", (5, 4, 4)), ("float32", (5, 2, 2))]
     yield make_node("TreeEnsemble", trees, depth=2)
+    yield make_node("TreeEnsemble", trees, version=2, depth=3, stretches=1)
 
 
 NODES = tuple(make_nodes())

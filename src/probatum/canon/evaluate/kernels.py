@@ -61,6 +61,7 @@ _BY_KERNEL: Final[Mapping[Kernel, str]] = {
 
 KERNELS: Final[Mapping[tuple[str, int], Kernel]] = MappingProxyType(
     {(name, 1): kernel for kernel, names in _BY_KERNEL.items() for name in names.split()}
+    | {("TreeEnsemble", 2): compute_trees}
 )
 """By operator and version."""
 

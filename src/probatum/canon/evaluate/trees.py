@@ -1,7 +1,7 @@
 """TreeEnsemble: walks every tree, sums its leaves exactly, rounds once (`CANON-9`).
 
-A node's row is (feature << 4 | missing << 3 | mode, threshold, true row, false row). What is
-broken adds nothing. Read `sums` for the sum.
+Rows are those of `canon.primitives.trees`. A walk that breaks off adds nothing. Read `sums` for the
+sum.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from probatum.canon.evaluate.sums import sum_rows
 from probatum.canon.evaluate.values import Array, Value, compute_finite
 from probatum.canon.evaluate.workspace import Workspace
 from probatum.canon.graph.binding import BoundNode
+from probatum.canon.primitives.trees import LEAF, STRETCH_ROWS, count_stretches
 
 __all__ = ["compute_trees"]
 
-LEAF: Final = 6
 COMPARISONS: Final = (
     np.less_equal,
     np.less,
@@ -36,9 +36,10 @@ def compute_trees(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace) -> 
     x, nodes, values = (value.array for value in inputs)
     out = ws.take(node.output.shape, node.output.dtype)
     trees, _, classes = values.shape
+    depth, stretches = node.get_int("depth"), count_stretches(node)
     step = max(1, WALKED // max(1, trees * classes))
     for begin in range(0, len(x), step):
-        leaves = walk_trees(x[begin : begin + step], nodes, node.get_int("depth"))
+        leaves = walk_trees(x[begin : begin + step], nodes, depth, stretches)
         broken = (leaves < 0) | (leaves >= values.shape[1])
         terms = np.zeros((*leaves.shape, classes), values.dtype)
         if values.shape[1]:
@@ -56,16 +57,17 @@ def compute_trees(node: BoundNode, inputs: tuple[Value, ...], ws: Workspace) -> 
     return Value(out, node.output.dtype, finite=finite)
 
 
-def walk_trees(x: Array, nodes: Array, depth: int) -> Array:
+def walk_trees(x: Array, nodes: Array, depth: int, stretches: int) -> Array:
     """Find the leaf of every row of x in every tree.
 
     Args:
         x: B, F.
         nodes: T, R, 4.
         depth: Splits at most.
+        stretches: Of 64 rows, that a walk may come into, the root's included.
 
     Returns:
-        Leaf numbers, B, T; -1 where the tree is broken.
+        Leaf numbers, B, T; -1 where the walk breaks off.
     """
     batch, features = x.shape
     trees, rows, _ = nodes.shape
@@ -75,6 +77,7 @@ def walk_trees(x: Array, nodes: Array, depth: int) -> Array:
     tree = np.arange(trees)[None]
     items = np.arange(batch)[:, None]
     at = np.zeros((batch, trees), np.int64)
+    left = np.full((batch, trees), stretches - 1)
     broken = np.zeros((batch, trees), np.bool_)
     for _ in range(depth):
         word = nodes[tree, at, 0]
@@ -90,7 +93,8 @@ def walk_trees(x: Array, nodes: Array, depth: int) -> Array:
         for number, compare in enumerate(COMPARISONS):
             goes |= (mode == number) & compare(seen, thresholds[tree, at])
         following = np.where(goes, nodes[tree, at, 2], nodes[tree, at, 3]).astype(np.int64)
-        broken |= split & (following >= rows)
+        left -= split & (following // STRETCH_ROWS != at // STRETCH_ROWS)
+        broken |= split & ((following >= rows) | (left < 0))
         at = np.where(split & ~broken, following, at)
     leaf = nodes[tree, at, 0] & 7 == LEAF
     return np.where(leaf & ~broken, nodes[tree, at, 2].astype(np.int64), -1)

@@ -27,7 +27,7 @@ from probatum.canon.expand.values import (
 from probatum.canon.graph.records import NODES
 from probatum.canon.graph.sizes import Size
 from probatum.canon.graph.types import CanonDtype, TensorType
-from probatum.canon.primitives.registry import get_primitive
+from probatum.canon.primitives.registry import get_newest
 from probatum.errors import Refusal
 
 __all__ = ["Builder", "Draft"]
@@ -158,9 +158,8 @@ class Builder:
         attributes: Attributes,
         dtype: CanonDtype | None,
     ) -> TensorType:
-        primitive = get_primitive(operator, 1)
         inputs = tuple(get_type(value) for value in reads)
-        return primitive.infer(inputs, attributes, dtype)
+        return get_newest(operator).infer(inputs, attributes, dtype)
 
     def _fold(
         self,

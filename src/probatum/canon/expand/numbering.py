@@ -23,6 +23,7 @@ from probatum.canon.graph.records import (
     Ref,
     WeightRecord,
 )
+from probatum.canon.primitives.registry import get_newest
 from probatum.canon.trace.roots import compute_weight_root
 
 __all__ = ["Expanded", "number_graph"]
@@ -112,7 +113,7 @@ class _Numbering:
         """Make a node's record."""
         return NodeRecord(
             operator=draft.operator,
-            version=1,
+            version=get_newest(draft.operator).version,
             attributes=tuple(Attribute(name=name, value=value) for name, value in draft.attributes),
             reads=tuple(self.get_ref(read) for read in draft.reads),
             dtype=draft.type.dtype,

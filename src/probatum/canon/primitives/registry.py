@@ -30,7 +30,7 @@ from probatum.canon.primitives.sums.windows import WINDOWS
 from probatum.canon.primitives.trees import TreeEnsemble
 from probatum.errors import Refusal
 
-__all__ = ["PRIMITIVES", "get_primitive"]
+__all__ = ["PRIMITIVES", "get_newest", "get_primitive"]
 
 _ALL: Final[tuple[Primitive, ...]] = (
     *LAYOUTS,
@@ -50,6 +50,7 @@ _ALL: Final[tuple[Primitive, ...]] = (
     *ARGUMENTS,
     TopK(),
     *SCATTERS,
+    TreeEnsemble(version=1),
     TreeEnsemble(),
 )
 
@@ -57,6 +58,15 @@ PRIMITIVES: Final[Mapping[tuple[str, int], Primitive]] = MappingProxyType(
     {(primitive.operator, primitive.version): primitive for primitive in _ALL}
 )
 """By operator and version."""
+_NEWEST: Final[Mapping[str, Primitive]] = MappingProxyType(
+    {primitive.operator: primitive for primitive in _ALL}
+)
+"""By operator: of several versions the last one."""
+
+
+def get_newest(operator: str) -> Primitive:
+    """Get the newest version of a primitive that there is."""
+    return _NEWEST[operator]
 
 
 def get_primitive(operator: str, version: int) -> Primitive:

@@ -9,8 +9,10 @@ tree is its root; a row is four words:
     word 3   the row to go to if it does not
 
 Modes: 0 <=, 1 <, 2 >=, 3 >, 4 =, 5 not =, 6 a leaf. A NaN compares false (not =: true), but goes
-where the comparison holds if `missing` is 1. After `depth` comparisons a leaf must be reached. A
-walk that breaks off (a row, feature, leaf or mode that is not there) adds nothing.
+where the comparison holds if `missing` is 1. After `depth` comparisons a leaf must be reached, and
+a walk may come into `stretches` stretches of 64 rows, the root's included: what it opens is bounded
+however deep a tree is. A walk that breaks off (a row, feature, leaf or mode that is not there, a
+stretch too many) adds nothing. Version 1 had at most 16 comparisons, and no bound of stretches.
 """
 
 from __future__ import annotations
@@ -41,11 +43,14 @@ from probatum.canon.primitives.operands import (
     refuse_operands,
 )
 
-__all__ = ["DEPTH", "LEAF", "ROW_WORDS", "TreeEnsemble", "pack_word"]
+__all__ = ["DEPTH", "LEAF", "ROW_WORDS", "TreeEnsemble", "count_stretches", "pack_word"]
 
-DEPTH: Final = 16
+DEPTH: Final = 128
 """The most comparisons of one walk."""
+DEPTH_OF_VERSION_1: Final = 16
 ROW_WORDS: Final = 4
+STRETCH_ROWS: Final = 64
+"""So many rows are one chunk of a tensor (`CANON-5`)."""
 LEAF: Final = 6
 """The mode of a leaf."""
 MISSING: Final = 8
@@ -60,12 +65,17 @@ def pack_word(feature: int, mode: int, *, missing: bool) -> int:
     return feature << FEATURE_SHIFT | (MISSING if missing else 0) | mode
 
 
+def count_stretches(node: BoundNode) -> int:
+    """Count how many stretches a walk may come into."""
+    return node.get_int("depth") + 1 if node.version == 1 else node.get_int("stretches")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeEnsemble:
     """The exact sum over all trees, rounded once."""
 
     operator: str = "TreeEnsemble"
-    version: int = 1
+    version: int = 2
 
     def infer(
         self,
@@ -77,8 +87,13 @@ class TreeEnsemble:
         x, nodes, values = check_operands(
             "TreeEnsemble", inputs, FLOAT, frozenset({"uint32"}), FLOAT
         )
-        check_attributes("TreeEnsemble", attributes, "depth")
-        get_literal("TreeEnsemble", attributes, "depth", 0, DEPTH)
+        if self.version == 1:
+            check_attributes("TreeEnsemble", attributes, "depth")
+            get_literal("TreeEnsemble", attributes, "depth", 0, DEPTH_OF_VERSION_1)
+        else:
+            check_attributes("TreeEnsemble", attributes, "depth", "stretches")
+            get_literal("TreeEnsemble", attributes, "depth", 0, DEPTH)
+            get_literal("TreeEnsemble", attributes, "stretches", 1, DEPTH + 1)
         if (len(x.shape), len(nodes.shape), len(values.shape)) != (2, 3, 3):
             raise refuse_operands("TreeEnsemble reads x[B, F], nodes[T, R, 4], values[T, L, C]")
         if nodes.shape[2] != ROW_WORDS or nodes.shape[0] != values.shape[0]:
@@ -122,13 +137,13 @@ class TreeEnsemble:
 
     def bound_reads(self, node: BoundNode) -> tuple[ReadBound, ...]:
         """A feature and a row a comparison, the leaf's row, its value."""
-        depth = node.get_int("depth")
-        rows = node.inputs[1].shape[1]
-        return (
-            ReadBound(0, depth, 1, 1, node.inputs[0].shape[1]),
-            ReadBound(1, depth + 1, ROW_WORDS, 1, rows * ROW_WORDS, ROW_WORDS),
-            ReadBound(2, 1),
-        )
+        depth, stretches = node.get_int("depth"), count_stretches(node)
+        words = STRETCH_ROWS * ROW_WORDS
+        if node.inputs[1].shape[1] % STRETCH_ROWS:
+            rows = ReadBound(1, depth + 1, ROW_WORDS, stretches, words, ROW_WORDS)
+        else:
+            rows = ReadBound(1, min(stretches, depth + 1), words, align=words)
+        return (ReadBound(0, depth, 1, 1, node.inputs[0].shape[1]), rows, ReadBound(2, 1))
 
     def count_operations(self, node: BoundNode) -> int:
         """A walk a row and tree, a sum an element."""
@@ -146,10 +161,15 @@ def _walk(
     """Find the leaf that a row of x reaches in a tree; None where the walk breaks off."""
     x, nodes, _values = node.inputs
     trees, rows, _words = nodes.shape
-    at = 0
+    at = stretch = 0
+    left = count_stretches(node) - 1
     for _ in range(node.get_int("depth") + 1):
         if tree >= trees or at >= rows:
             return None
+        if at // STRETCH_ROWS != stretch:
+            if not left:
+                return None
+            stretch, left = at // STRETCH_ROWS, left - 1
         first, threshold, held, failed = yield (Read(1, (tree * rows + at) * ROW_WORDS, ROW_WORDS),)
         mode, feature = first & (MISSING - 1), first >> FEATURE_SHIFT
         if mode == LEAF:

@@ -18,6 +18,7 @@ from probatum.canon.graph.records import (
     Ref,
     WeightRecord,
 )
+from probatum.canon.primitives.registry import get_newest
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
@@ -27,7 +28,7 @@ def make_graph(operator, operands, dtype, size, **attributes):
     records = [
         NodeRecord(
             operator=operator,
-            version=1,
+            version=get_newest(operator).version,
             attributes=tuple(
                 Attribute(name=name, value=value) for name, value in sorted(attributes.items())
             ),
@@ -40,7 +41,7 @@ def make_graph(operator, operands, dtype, size, **attributes):
         # No request holds bfloat16: all are weights.
         records[0] = NodeRecord(
             operator=operator,
-            version=1,
+            version=get_newest(operator).version,
             attributes=records[0].attributes,
             reads=tuple(Ref(space=1, number=n) for n in range(len(operands))),
             dtype=dtype,

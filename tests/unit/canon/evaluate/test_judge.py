@@ -26,7 +26,7 @@ def check(operator, operands, dtype, size, *, samples=SAMPLES, settings=None, **
     graph = make_graph(operator, types, dtype, size, **attributes)
     (node,) = bind_graph(graph, {}).nodes
     given = tuple(TensorType(one.dtype, one.shape) for one in node.inputs)
-    inferred = PRIMITIVES[operator, 1].infer(given, node.attributes, dtype)
+    inferred = PRIMITIVES[operator, node.version].infer(given, node.attributes, dtype)
     assert (inferred.dtype, inferred.shape) == (dtype, tuple(size))
     reads = [get_bits(array).ravel().tolist() for _, array in operands]
 
@@ -321,11 +321,13 @@ def test_scatters(dtype):
     )
 
 
+@pytest.mark.parametrize("stretches", [1, 2, 9])
 @pytest.mark.parametrize("depth", [0, 1, 4, 7])
-def test_trees(depth):
+def test_trees(depth, stretches):
     """Random tables: most walks break off somewhere, and those that do not are summed."""
     rng = np.random.default_rng(depth)
-    trees, rows, leaves, classes, features, batch = 9, 15, 8, 3, 5, 80
+    trees, leaves, classes, features, batch = 9, 8, 3, 5, 80
+    rows = 15 if stretches == 1 else 150
     nodes = np.zeros((trees, rows, 4), np.uint32)
     modes = rng.choice(8, (trees, rows), p=[0.2, 0.1, 0.1, 0.1, 0.02, 0.06, 0.4, 0.02])
     feature = rng.integers(0, features + (rng.random((trees, rows)) < 0.05))
@@ -338,7 +340,8 @@ def test_trees(depth):
     values[0, 0] = [np.inf, np.nan, -0.0]
     x = make_hostile("float32", batch * features, 2).reshape(batch, features)
     operands = [("float32", x), ("uint32", nodes), ("float32", values)]
-    check("TreeEnsemble", operands, "float32", (batch, classes), samples=240, depth=(depth,))
+    check("TreeEnsemble", operands, "float32", (batch, classes), samples=240,
+          depth=(depth,), stretches=(stretches,))  # fmt: skip
 
 
 def test_nan_stays_nan_in_bfloat16_whatever_its_payload():
@@ -379,7 +382,7 @@ def test_nothing_to_do():
     check("ScatterElements", [("float32", x), nowhere, ("float32", none)], "float32", (2, 3))
     table, leaves = np.zeros((0, 4, 4), np.uint32), np.zeros((0, 2, 2), np.float32)
     operands = [("float32", x), ("uint32", table), ("float32", leaves)]
-    check("TreeEnsemble", operands, "float32", (2, 2), depth=(1,))
+    check("TreeEnsemble", operands, "float32", (2, 2), depth=(1,), stretches=(1,))
     where = {"strides": (1,), "pads_begin": (3,), "pads_end": (2,), "dilations": (1,)}
     for dtype in ("float32", "float64"):
         empty, weight = np.ones((2, 0, 1), dtype), np.ones((1, 3, 1), dtype)

@@ -37,19 +37,19 @@ def f32(*names):
     return [F32[name] for name in names]
 
 
-def make_node(operator, inputs, dtype=None, **attributes):
+def make_node(operator, inputs, dtype=None, *, version=1, **attributes):
     """Make a bound node; inputs are (dtype, shape) pairs."""
     kinds = tuple(TensorType(kind, tuple(shape)) for kind, shape in inputs)
     values = {
         name: value if isinstance(value, str | tuple) else (value,)
         for name, value in attributes.items()
     }
-    primitive = get_primitive(operator, 1)
+    primitive = get_primitive(operator, version)
     output = primitive.infer(kinds, values, dtype)
     assert all(size >= 0 for size in primitive.list_conditions(kinds, values))
     return BoundNode(
         operator=operator,
-        version=1,
+        version=version,
         attributes=MappingProxyType(values),
         reads=(),
         inputs=tuple(BoundType(one.dtype, one.shape) for one in kinds),

@@ -4,12 +4,13 @@ import pytest
 
 from probatum.canon.graph.sizes import bind_size, make_dim
 from probatum.canon.graph.types import TensorType
-from probatum.canon.primitives.registry import PRIMITIVES, get_primitive
+from probatum.canon.primitives.registry import PRIMITIVES, get_newest, get_primitive
 from probatum.errors import Refusal
 
 N, M = make_dim("n"), make_dim("m")
 F = "float32"
 GEOMETRY = {"strides": (2,), "pads_begin": (1,), "pads_end": (0,), "dilations": (1,)}
+TREES = {"depth": (3,), "stretches": (2,)}
 EXAMPLES = [
     ("Reshape", [(F, (N, M, 2))], {"shape": (2 * N, M)}, None),
     ("Transpose", [(F, (N, 3, M))], {"perm": (2, 0, 1)}, None),
@@ -41,12 +42,12 @@ EXAMPLES = [
     ("TopK", [(F, (N, M))], {"k": (N,), "largest": (0,)}, None),
     ("ScatterElements", [(F, (N, M)), ("int64", (N, 2)), (F, (N, 2))], {}, None),
     ("ScatterND", [(F, (N, M, 2)), ("int64", (M, 2)), (F, (M, 2))], {}, None),
-    ("TreeEnsemble", [(F, (N, 4)), ("uint32", (7, 9, 4)), (F, (7, 5, 2))], {"depth": (3,)}, None),
+    ("TreeEnsemble", [(F, (N, 4)), ("uint32", (7, 9, 4)), (F, (7, 5, 2))], TREES, None),
 ]
 
 
 def infer(operator, inputs, attributes, dtype=None):
-    return get_primitive(operator, 1).infer(
+    return get_newest(operator).infer(
         tuple(TensorType(kind, tuple(shape)) for kind, shape in inputs), attributes, dtype
     )
 
@@ -72,13 +73,13 @@ def test_inferring_then_binding_is_binding_then_inferring(example, dims):
 def test_every_family_has_an_example():
     shown = {example[0] for example in EXAMPLES}
     families = {type(primitive) for primitive in PRIMITIVES.values()}
-    assert {type(get_primitive(operator, 1)) for operator in shown} == families
+    assert {type(get_newest(operator)) for operator in shown} == families
 
 
 def test_the_registry_names_what_it_holds():
     for (operator, version), primitive in PRIMITIVES.items():
         assert (primitive.operator, primitive.version) == (operator, version)
-    assert len(PRIMITIVES) == 63
+    assert len(PRIMITIVES) == 64
     for operator, version in (("Dot", 2), ("Softmax", 1)):
         with pytest.raises(Refusal, match=r"canon\.unknown-operator"):
             get_primitive(operator, version)
@@ -153,9 +154,13 @@ def test_wrong_operands_and_attributes_are_refused(example):
         ("ScatterElements", [(F, (2, 3)), ("int64", (2, 3)), (F, (2, 4))], {}),
         ("ScatterND", [(F, (2, 3)), ("int64", (4, N)), (F, (4,))], {}),
         ("ScatterND", [(F, (2, 3)), ("int64", (4, 3)), (F, (4,))], {}),
-        ("TreeEnsemble", [(F, (1, 2)), ("uint32", (1, 2, 3)), (F, (1, 2, 1))], {"depth": (1,)}),
-        ("TreeEnsemble", [(F, (1, 2)), ("uint32", (1, 2, 4)), (F, (1, 2, 1))], {"depth": (17,)}),
-        ("TreeEnsemble", [(F, (1, 2)), ("uint32", (2, 2, 4)), (F, (1, 2, 1))], {"depth": (1,)}),
+        ("TreeEnsemble", [(F, (1, 2)), ("uint32", (1, 2, 3)), (F, (1, 2, 1))], TREES),
+        ("TreeEnsemble", [(F, (1, 2)), ("uint32", (1, 2, 4)), (F, (1, 2, 1))],
+         {**TREES, "depth": (129,)}),
+        ("TreeEnsemble", [(F, (1, 2)), ("uint32", (1, 2, 4)), (F, (1, 2, 1))],
+         {**TREES, "stretches": (0,)}),
+        ("TreeEnsemble", [(F, (1, 2)), ("uint32", (1, 2, 4)), (F, (1, 2, 1))], {"depth": (1,)}),
+        ("TreeEnsemble", [(F, (1, 2)), ("uint32", (2, 2, 4)), (F, (1, 2, 1))], TREES),
     ],
 )  # fmt: skip
 def test_what_has_no_meaning_is_refused(operator, inputs, attributes):

@@ -1,10 +1,12 @@
-"""Trees: walks over packed rows, one tree a block (`CANON-8`, `CANON-9`)."""
+"""Trees: walks over packed rows, one tree a block, few chunks (`CANON-8`, `CANON-9`)."""
 
 import math
 import random
+from itertools import groupby
 
 import pytest
 
+from probatum.canon.primitives.bounds import bound_opening
 from probatum.canon.primitives.judging import count_blocks, list_reads
 from probatum.canon.primitives.trees import LEAF, pack_word
 from tests.unit.canon.primitives import oracle
@@ -20,11 +22,14 @@ def compare(mode, x, threshold):
     ][mode]  # fmt: skip
 
 
-def walk(rows, leaves, x, depth):
+def walk(rows, leaves, x, depth, stretches):
     """What a tree adds to each class, by the spec's words."""
-    at = 0
+    at, path = 0, []
     for _ in range(depth + 1):
         if at >= len(rows):
+            return None
+        path.append(at // 64)
+        if len([key for key, _ in groupby(path)]) > stretches:
             return None
         first, threshold, held, failed = rows[at]
         mode = first & 7
@@ -39,10 +44,13 @@ def walk(rows, leaves, x, depth):
     return None
 
 
+@pytest.mark.parametrize("stretches", [None, 1, 2, 4])
 @pytest.mark.parametrize("seed", range(12))
-def test_ensembles_of_whatever_rows(seed):
+def test_ensembles_of_whatever_rows(seed, stretches):
+    """Of version 1 where nothing bounds the stretches; else of so many rows that it matters."""
     generator = random.Random(seed)
-    trees, rows, leaves, classes, features, batch, depth = 4, 6, 3, 2, 3, 5, seed % 4
+    trees, leaves, classes, features, batch = 4, 3, 2, 3, 5
+    rows, depth = (6, seed % 4) if stretches is None else (128 + 2 * seed, 3 + seed)
     table = [
         [
             (
@@ -67,7 +75,9 @@ def test_ensembles_of_whatever_rows(seed):
     x = [[generator.choice(SPECIAL) for _ in range(features)] for _ in range(batch)]
     expected = []
     for one in x:
-        found = [walk(table[t], values[t], one, depth) for t in range(trees)]
+        found = [
+            walk(table[t], values[t], one, depth, stretches or depth + 1) for t in range(trees)
+        ]
         for c in range(classes):
             terms = [oracle.read("float32", leaf[c]) for leaf in found if leaf is not None]
             expected.append(oracle.sum_once("float32", terms))
@@ -78,7 +88,9 @@ def test_ensembles_of_whatever_rows(seed):
             ("uint32", (trees, rows, 4)),
             ("float32", (trees, leaves, classes)),
         ],
+        version=1 if stretches is None else 2,
         depth=depth,
+        **({} if stretches is None else {"stretches": stretches}),
     )
     assert count_blocks(node) == trees
     flat = [word for tree in table for row in tree for word in row]
@@ -111,3 +123,27 @@ def test_no_trees_are_zero():
         depth=16,
     )
     assert judge_all(node, [0] * 4, [], []) == [0, 0]
+
+
+def test_what_is_opened_is_bounded_however_deep_a_tree_is():
+    """A chunk a stretch, if stretches are chunks; else two."""
+    shapes = [("float32", (1, 20)), ("uint32", (100, 4096, 4)), ("float32", (100, 2048, 2))]
+    deep = make_node("TreeEnsemble", shapes, version=2, depth=128, stretches=6)
+    shapes[1] = ("uint32", (100, 4095, 4))
+    across = make_node("TreeEnsemble", shapes, version=2, depth=128, stretches=6)
+    assert 6 * 1024 < bound_opening(deep) < 14 * 1024 < bound_opening(across) < 24 * 1024
+    few = make_node("TreeEnsemble", shapes, version=2, depth=2, stretches=6)
+    assert bound_opening(few) < bound_opening(across)
+
+
+def test_a_walk_comes_into_so_many_stretches():
+    """The root's counts, and one that is come back to counts again."""
+    feature = pack_word(0, 0, missing=False)
+    rows = [[LEAF, 0, 0, 0]] * 192
+    rows[0], rows[64], rows[1] = [feature, 0, 64, 2], [feature, 0, 1, 2], [LEAF, 0, 1, 0]
+    shapes = [("float32", (1, 1)), ("uint32", (1, 192, 4)), ("float32", (1, 2, 1))]
+    tables = [[word for row in rows for word in row], f32("1", "2")]
+    for stretches, value in ((3, "2"), (2, "+0"), (1, "+0")):
+        node = make_node("TreeEnsemble", shapes, version=2, depth=2, stretches=stretches)
+        assert judge_all(node, f32("-1"), *tables) == f32(value)
+        assert judge_all(node, f32("1"), *tables) == f32("1")

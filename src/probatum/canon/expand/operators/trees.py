@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from probatum.canon.expand.operators.learned import emit_label, emit_post_transform, take_floats
+from probatum.canon.expand.operators.tree_rows import Placed, place_rows
 from probatum.canon.expand.site import Expansion, Site
 from probatum.canon.expand.values import Array, Known, Value, get_dtype, make_known
 from probatum.canon.primitives.trees import DEPTH, LEAF, ROW_WORDS, pack_word
@@ -37,6 +38,11 @@ class _Node:
     true: int
     false: int
     missing: bool
+
+    @property
+    def children(self) -> tuple[int, ...]:
+        """Where it leads: a leaf nowhere."""
+        return () if self.mode == LEAF else (self.true, self.false)
 
 
 def _read_trees(site: Site) -> dict[int, dict[int, _Node]]:
@@ -78,12 +84,7 @@ def _order(site: Site, tree: dict[int, _Node]) -> tuple[list[int], int]:
     """Order a tree's nodes from the root on, breadth first, and find its depth."""
     root = next(iter(tree))
     ordered, level, depth, seen = [root], [root], 0, {root}
-    while level := [
-        child
-        for number in level
-        if tree[number].mode != LEAF
-        for child in (tree[number].true, tree[number].false)
-    ]:
+    while level := [child for number in level for child in tree[number].children]:
         if any(child not in tree or child in seen for child in level) or len(set(level)) != len(
             level
         ):
@@ -96,39 +97,59 @@ def _order(site: Site, tree: dict[int, _Node]) -> tuple[list[int], int]:
     return ordered, depth
 
 
-def _pack(site: Site, kind: str, classes: int) -> tuple[Array, Array, int]:
-    """Pack all trees: nodes[T, R, 4], values[T, L, C], the greatest depth."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Packed:
+    """All trees: nodes[T, R, 4], values[T, L, C], the most comparisons and stretches of a walk."""
+
+    nodes: Array
+    values: Array
+    depth: int
+    stretches: int
+
+
+def _pack(site: Site, kind: str, classes: int) -> _Packed:
     trees = _read_trees(site)
-    orders = {tree: _order(site, nodes) for tree, nodes in trees.items()}
-    leaves = {
-        tree: [number for number in order if trees[tree][number].mode == LEAF]
-        for tree, (order, _) in orders.items()
-    }
-    rows = max(len(order) for order, _ in orders.values())
-    table = np.zeros((len(trees), rows, ROW_WORDS), dtype=np.uint32)
+    depth = 1
+    placed: dict[int, Placed] = {}
+    leaves: dict[int, dict[int, int]] = {}
+    for tree, nodes in trees.items():
+        order, deep = _order(site, nodes)
+        depth = max(depth, deep)
+        placed[tree] = place_rows(order, {number: nodes[number].children for number in order})
+        numbers = [number for number in order if nodes[number].mode == LEAF]
+        leaves[tree] = {number: leaf for leaf, number in enumerate(numbers)}
+    table = np.zeros((len(trees), max(one.rows for one in placed.values()), ROW_WORDS), np.uint32)
     table[:, :, 0] = LEAF
-    for place, (tree, (order, _)) in enumerate(orders.items()):
-        where = {number: row for row, number in enumerate(order)}
-        leaf = {number: row for row, number in enumerate(leaves[tree])}
-        for row, number in enumerate(order):
+    for place, tree in enumerate(trees):
+        where = placed[tree].where
+        for number, row in where.items():
             node = trees[tree][number]
             bits = int(np.float32(node.threshold).view(np.uint32))
             if node.mode == LEAF:
-                table[place, row] = (LEAF, 0, leaf[number], 0)
+                table[place, row] = (LEAF, 0, leaves[tree][number], 0)
             else:
                 word = pack_word(node.feature, node.mode, missing=node.missing)
                 table[place, row] = (word, bits, where[node.true], where[node.false])
-    values = np.zeros((len(trees), max(map(len, leaves.values())), classes), dtype=np.float32)
-    places = {tree: place for place, tree in enumerate(orders)}
+    return _Packed(
+        nodes=table,
+        values=_weigh_leaves(site, kind, leaves, classes),
+        depth=depth,
+        stretches=max(one.stretches for one in placed.values()),
+    )
+
+
+def _weigh_leaves(site: Site, kind: str, leaves: dict[int, dict[int, int]], classes: int) -> Array:
+    values = np.zeros((len(leaves), max(map(len, leaves.values())), classes), dtype=np.float32)
+    places = {tree: place for place, tree in enumerate(leaves)}
     columns = (f"{kind}_treeids", f"{kind}_nodeids", f"{kind}_ids", f"{kind}_weights")
     for tree, number, target, weight in zip(
         *(site.get_attribute(name, ()) for name in columns), strict=True
     ):
-        spot = (places[tree], leaves[tree].index(number), target)
+        spot = (places[tree], leaves[tree][number], target)
         if values[spot]:
             raise site.refuse("a leaf has two values for one class")
         values[spot] = weight
-    return table, values, max(depth for _, depth in orders.values())
+    return values
 
 
 def _emit_sum(site: Site, kind: str, classes: int) -> Value:
@@ -137,13 +158,14 @@ def _emit_sum(site: Site, kind: str, classes: int) -> Value:
         raise site.refuse("float64 features; thresholds are float32")
     if any(name.endswith("_as_tensor") for name in site.node.attributes):
         raise site.refuse("float64 trees")
-    table, values, depth = _pack(site, kind, classes)
+    packed = _pack(site, kind, classes)
     total = site.build.emit(
         "TreeEnsemble",
         take_floats(site, 0),
-        Known("uint32", table),
-        Known("float32", values),
-        depth=max(depth, 1),
+        Known("uint32", packed.nodes),
+        Known("float32", packed.values),
+        depth=packed.depth,
+        stretches=packed.stretches,
     )
     base = site.get_attribute("base_values", ())
     return site.build.emit("Add", total, make_known("float32", base)) if base else total

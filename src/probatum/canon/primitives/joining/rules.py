@@ -211,6 +211,7 @@ RULES: Final[Mapping[tuple[str, int], Rule]] = MappingProxyType(
         ("ScatterElements", 1): _follow_fold,
         ("ScatterND", 1): _follow_scatter_nd,
         ("TreeEnsemble", 1): _follow_batch,
+        ("TreeEnsemble", 2): _follow_batch,
     }
 )
 """By operator and version. Maps have `follow_broadcast`; what has no rule keeps no rows apart."""

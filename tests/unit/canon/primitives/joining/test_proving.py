@@ -23,7 +23,7 @@ from probatum.canon.primitives.admitting import admit_graph
 from probatum.canon.primitives.joining.layouts import Rows
 from probatum.canon.primitives.joining.proving import RowAxes, find_row_dim, follow_rows, prove_rows
 from probatum.canon.primitives.joining.rules import RULES
-from probatum.canon.primitives.registry import PRIMITIVES, get_primitive
+from probatum.canon.primitives.registry import PRIMITIVES, get_newest
 from probatum.errors import Refusal
 from tests.models import MODELS, expand
 
@@ -55,10 +55,10 @@ class Net:
             for name, value in sorted(attributes.items())
         }
         kinds = tuple(self.types[ref.space][ref.number] for ref in reads)
-        made = get_primitive(operator, 1).infer(kinds, values, dtype)
+        made = get_newest(operator).infer(kinds, values, dtype)
         record = NodeRecord(
             operator=operator,
-            version=1,
+            version=get_newest(operator).version,
             attributes=tuple(Attribute(name=k, value=v) for k, v in values.items()),
             reads=reads,
             dtype=made.dtype,
@@ -133,7 +133,11 @@ GRANTED = [
     (Rows(0, 1), ("TopK", x(N, 3)), {"k": 2, "largest": 1}),
     (Rows(0, 1), ("ScatterElements", x(N, 3), x(N, 2, dtype=WHOLE), x(N, 2)), {}),
     (Rows(1, 1), ("ScatterND", x(3, N), w(4, 1, dtype=WHOLE), x(4, N)), {}),
-    (Rows(0, 1), ("TreeEnsemble", x(N, 3), w(2, 4, 4, dtype="uint32"), w(2, 2, 1)), {"depth": 2}),
+    (
+        Rows(0, 1),
+        ("TreeEnsemble", x(N, 3), w(2, 4, 4, dtype="uint32"), w(2, 2, 1)),
+        {"depth": 2, "stretches": 1},
+    ),
     (None, ("Iota",), {"start": 0, "step": 1, "shape": 3}),
 ]
 
