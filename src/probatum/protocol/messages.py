@@ -70,6 +70,7 @@ __all__ = [
     "Produced",
     "ProducedLogprobs",
     "Refused",
+    "ReportAttack",
     "StateItem",
     "Status",
     "Submit",
@@ -456,6 +457,21 @@ class GotBlock(LedgerValue, frozen=True, kw_only=True, tag=54):
     block: Annotated[bytes, Meta(max_length=limits.BLOCK_BYTES)]
 
 
+class ReportAttack(LedgerValue, frozen=True, kw_only=True, tag=55):
+    """Show a full node a sealed header that is not its chain's: evidence against who sealed it.
+
+    `Noted` once the engine has taken it (`LIGHT-1`).
+
+    Attributes:
+        header: What somebody showed, and the trust file led to.
+        common: A height of the engine that whoever tells this believes, below the header's: there
+            those who signed it had power. The trust file's will do.
+    """
+
+    header: SignedHeader
+    common: Height
+
+
 Message: TypeAlias = (
     Refused
     | Ask
@@ -493,6 +509,7 @@ Message: TypeAlias = (
     | Followed
     | GetBlock
     | GotBlock
+    | ReportAttack
 )
 """Everything that a party may say."""
 

@@ -29,6 +29,7 @@ from probatum.protocol.messages import (
     GetStatus,
     ListState,
     Message,
+    ReportAttack,
     Submit,
 )
 
@@ -43,6 +44,7 @@ _KINDS: Final = (
     GetStatus,
     Follow,
     GetBlock,
+    ReportAttack,
 )
 _FRAME_BYTES: Final = limits.TRANSACTION_BYTES + 64 * limits.KIB
 """The longest message that a full node takes: a transaction, or keys."""

@@ -13,6 +13,7 @@ from typing import Final
 
 from probatum.consensus.engine import Chain
 from probatum.errors import Refusal
+from probatum.machine.budget import Held
 from probatum.machine.events import (
     Arrived,
     BlockFinal,
@@ -26,7 +27,7 @@ from probatum.machine.events import (
 )
 from probatum.machine.wishes import CancelTimer, Reply, Report, Send, SetTimer, Wish
 from probatum.nodes.full.answering import WAIT, AnsweringNode, FullSettings, refuse
-from probatum.protocol.messages import Message, Refused, Submit
+from probatum.protocol.messages import Message, Refused, ReportAttack, Submit
 from probatum.protocol.primitives import Digest, make_digest
 
 __all__ = ["ENGINE", "OrderedNode"]
@@ -34,6 +35,9 @@ __all__ = ["ENGINE", "OrderedNode"]
 ENGINE: Final = "engine"
 """The endpoint of the engine outside."""
 _HAND: Final = "hand:"
+_REPORT: Final = "report:"
+_REPORTS: Final = 4
+"""Reports of attacks at one time: each has signatures checked, whoever sends it."""
 _LATE: Final = "late:"
 _ENGINE_MS: Final = 10_000
 
@@ -45,6 +49,7 @@ class OrderedNode(AnsweringNode):
         """Make the machine of a full node over what it may tell of its chain."""
         super().__init__(chain, settings or FullSettings())
         self._handing: set[Digest] = set()
+        self._reports: Held[str, None] = Held(limit=_REPORTS, code="full.busy")
 
     def step(self, event: Event, moment: Moment) -> tuple[Wish, ...]:
         """Take one event, return the wishes that follow from it."""
@@ -56,9 +61,9 @@ class OrderedNode(AnsweringNode):
                 return self._end_wait(timer.removeprefix(WAIT))
             case Fired(timer=timer) if timer.startswith(_LATE):
                 return self._end_submit(timer.removeprefix(_LATE))
-            case Returned(call=call, message=message) if call.startswith(_HAND):
+            case Returned(call=call, message=message):
                 return self._take_answer(call, message)
-            case Unreachable(call=call, reason=why) if call.startswith(_HAND):
+            case Unreachable(call=call, reason=why):
                 return self._take_answer(call, refuse(_tell_silent(why)))
             case Arrived(conversation=conversation, message=message):
                 return self._receive(conversation, message)
@@ -78,7 +83,17 @@ class OrderedNode(AnsweringNode):
         self._handing.add(found)
         return (late, Send(_HAND + found.hex(), ENGINE, Submit(transaction=data), _ENGINE_MS))
 
+    def _answer(self, conversation: str, message: Message) -> tuple[Wish, ...]:
+        if not isinstance(message, ReportAttack):
+            return super()._answer(conversation, message)
+        self._reports.add(conversation, None)
+        return (Send(_REPORT + conversation, ENGINE, message, _ENGINE_MS),)
+
     def _take_answer(self, call: str, message: Message) -> tuple[Wish, ...]:
+        if call.startswith(_REPORT):
+            conversation = call.removeprefix(_REPORT)
+            self._reports.remove(conversation)
+            return (Reply(conversation, message),)
         found = make_digest(bytes.fromhex(call.removeprefix(_HAND)))
         self._handing.discard(found)
         return self._settle(found, message) if isinstance(message, Refused) else ()
@@ -115,8 +130,8 @@ class OrderedNode(AnsweringNode):
 def _tell_silent(why: str) -> Refusal:
     return Refusal(
         "full.engine-silent",
-        f"the engine of this full node does not take transactions now: {why}",
-        hint="send the same transaction again in a moment, or to another full node",
+        f"the engine of this full node takes nothing now: {why}",
+        hint="send the same again in a moment, or to another full node",
     )
 
 

@@ -25,11 +25,12 @@ from probatum.errors import Fault, Misuse, Refusal
 from probatum.ledger.genesis import Genesis
 from probatum.machine.events import BlockFinal
 from probatum.machine.wishes import Report
+from probatum.nodes.shell.attack_reports import report_attack
 from probatum.nodes.shell.drive import Driver
 from probatum.nodes.shell.engine_rpc import EngineRpc
 from probatum.nodes.shell.snapshots import KEPT, SnapshotShelf
 from probatum.protocol.headers import Header, SignedHeader
-from probatum.protocol.messages import Message, Noted, Refused, Submit
+from probatum.protocol.messages import Message, Noted, Refused, ReportAttack, Submit
 
 __all__ = ["EngineLink"]
 
@@ -37,6 +38,7 @@ _SEAL_S: Final = 5.0
 _PATIENCE_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Waits between two tries for one seal: an engine that starts has no RPC for some seconds."""
 _AGAIN_S: Final = 0.25
+_RETRYABLE: Final = frozenset({"light.not-yet", "mempool.full"})
 _TELL_AFTER: Final = len(_PATIENCE_S)
 
 
@@ -75,6 +77,7 @@ class EngineLink:
             Fault: `store.*`.
         """
         self._store = store
+        self._report = report
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._committed = asyncio.Event()
         self._counts: dict[int, int] = {}
@@ -95,7 +98,6 @@ class EngineLink:
         self._snapshot: asyncio.Task[None] | None = None
         self._socket = socket
         self._rpc = EngineRpc(rpc_port)
-        self._report = report
         self._server: Server | None = None
         self._driver: Driver | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -112,23 +114,29 @@ class EngineLink:
     async def converse(
         self, endpoint: str, message: Message, timeout_s: float
     ) -> AsyncGenerator[Message, None]:
-        """Hand a transaction to the engine: `Noted` if it waits there, else `Refused`.
+        """Hand a transaction or evidence to the engine: `Noted` if it takes it, else `Refused`.
 
         Raises:
             Misuse: `engine.no-such-message`.
             Fault: `engine.*`.
         """
-        if not isinstance(message, Submit):
-            raise Misuse("engine.no-such-message", f"{type(message).__name__} for {endpoint}")
         try:
-            await self._hand_in(message.transaction, timeout_s)
+            match message:
+                case Submit(transaction=transaction):
+                    await self._hand_in(transaction, timeout_s)
+                case ReportAttack():
+                    sealed = self.adapter.sealed
+                    await report_attack(self._rpc, sealed.domain, sealed.height, message, timeout_s)
+                case _:
+                    raise Misuse(
+                        "engine.no-such-message", f"{type(message).__name__} for {endpoint}"
+                    )
         except Refusal as refusal:
-            retryable = refusal.code == "mempool.full"
             yield Refused(
                 code=refusal.code,
                 message=refusal.message[:2_000],
                 hint=refusal.hint[:2_000],
-                retryable=retryable,
+                retryable=refusal.code in _RETRYABLE,
             )
         else:
             yield Noted()

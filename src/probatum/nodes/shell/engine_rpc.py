@@ -1,4 +1,4 @@
-"""Asking the engine beside a full node, by CometBFT's RPC: transactions in, seals out.
+"""Asking the engine beside a full node, by CometBFT's RPC: transactions and evidence in, seals out.
 
 The engine is this operator's own, yet what it answers is bounded before it is read and held to its
 form: it passes on what strangers sent. Must not know what a seal proves; see
@@ -15,6 +15,8 @@ from msgspec import Meta, Struct
 
 from probatum.client.lines import LineCut, Lines, Where
 from probatum.consensus.cometbft.light.answers import read_commit, read_validators
+from probatum.consensus.cometbft.light.attacks import Attack
+from probatum.consensus.cometbft.light.writing import write_attack
 from probatum.errors import Fault, Refusal
 from probatum.protocol import limits
 from probatum.protocol.commits import Validator
@@ -36,7 +38,7 @@ _WORDS: Final = 2_000
 class _Error(Struct, frozen=True):
     code: int
     message: Annotated[str, Meta(max_length=_WORDS)] = ""
-    data: Annotated[str, Meta(max_length=20 * _WORDS)] = ""
+    data: Annotated[str, Meta(max_length=_ANSWER_BYTES)] = ""
 
 
 class _Envelope(Struct, frozen=True):
@@ -114,7 +116,22 @@ class EngineRpc:
             page += 1
         return CommitSeal(header=header, commit=commit, validators=tuple(validators))
 
-    async def _ask(self, method: str, params: dict[str, str], timeout_s: float) -> _Envelope:
+    async def submit_attack(self, attack: Attack, timeout_s: float) -> None:
+        """Give the engine evidence; what it has is as good as taken.
+
+        Raises:
+            Refusal: `light.evidence-refused`.
+            Fault: `engine.unreachable`, `engine.odd-reply`.
+        """
+        evidence = {"evidence": write_attack(attack)}
+        said = await self._ask("broadcast_evidence", evidence, timeout_s)
+        if said.error is not None:
+            raise Refusal(
+                "light.evidence-refused",
+                f"the engine refuses this evidence: {said.error.data[:1_500]}",
+            )
+
+    async def _ask(self, method: str, params: dict[str, Any], timeout_s: float) -> _Envelope:
         call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         head = b"POST / HTTP/1.1\r\nHost: %b\r\nContent-Type: application/json" % self._where.name
         line, data = None, bytearray()

@@ -25,6 +25,7 @@ from probatum.protocol.messages import (
     Noted,
     Outcome,
     Refused,
+    ReportAttack,
     Submit,
 )
 from probatum.protocol.records import SUPPLY_KEY
@@ -32,6 +33,7 @@ from probatum.protocol.transactions.kinds import Transfer
 from probatum.protocol.transactions.signed import compute_transaction_hash
 from tests.chain import account
 from tests.comet import Comet
+from tests.light_chain import LightChain, make_voters
 
 PAY = Transfer(to=account(1).address, amount=5)
 
@@ -218,3 +220,26 @@ def test_a_stop_lets_go_of_all_who_wait(driver):
     assert driver.replies[one].code == "full.stopping"
     assert driver.replies[two].blocks == ()
     assert driver.answer(Submit(transaction=driver.pay(1))).code == "full.stopping"
+
+
+def test_a_report_of_an_attack_is_the_engines_to_take():
+    driver = Driver()
+    report = ReportAttack(header=LightChain({0: make_voters(range(4))}).sign(3), common=1)
+    asked = [driver.ask(report) for _ in range(4)]
+    assert list(driver.calls.values()) == [report] * 4
+    assert driver.answer(report).code == "full.busy", "signatures cost time"
+    refused = Refused(code="light.own-header", message="nobody broke a rule")
+    ends = (
+        lambda call: Returned(call, Noted(), last=True),
+        lambda call: Returned(call, refused, last=True),
+        lambda call: Unreachable(call, "gone"),
+    )
+    for end in ends:
+        call = next(iter(driver.calls))
+        del driver.calls[call]
+        driver.step(end(call))
+    assert [driver.replies[one] for one in asked[:2]] == [Noted(), refused]
+    assert driver.replies[asked[2]].code == "full.engine-silent"
+    assert driver.replies[asked[2]].retryable
+    driver.ask(report)
+    assert len(driver.calls) == 2

@@ -1,0 +1,152 @@
+"""Real validators that seal a second past: evidence that the engine takes, and who pays for it.
+
+Two of four have more than a third of the power, so light clients that skip believe them
+(`LIGHT-1`); whoever is shown their header beside the chain's own has what convicts them (`VAL-1`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace as change_attack
+
+import pytest
+from msgspec.structs import replace as change
+
+from probatum.client.proofs import check_now
+from probatum.consensus.cometbft.light.attacks import make_attack
+from probatum.errors import Refusal
+from probatum.ledger.queries import decode_record
+from probatum.nodes.shell.engine_files import get_rpc_port
+from probatum.nodes.shell.engine_rpc import EngineRpc
+from probatum.ops.folder import VALIDATOR_UNITS
+from probatum.protocol.commits import COMMITTED
+from probatum.protocol.messages import GetHeader, GetState, Noted, ReportAttack
+from probatum.protocol.validators import get_infraction_key, get_validator_key
+from tests.e2e.forging import POWER, forge, load_voters, sign_twice
+from tests.e2e.validators import Stage, need_cometbft
+from tests.light_chain import NO_VOTE, make_voters
+
+pytestmark = pytest.mark.e2e
+HEIGHT = 4
+"""Of the header of ours that is forged; the engine's is one higher."""
+CULPRITS = ("validator-3", "validator-4")
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    need_cometbft()
+    with Stage(tmp_path_factory.mktemp("attacks") / "net") as stage:
+        stage.wait(lambda: stage.get_height("validator-1") > HEIGHT + 2, what="blocks are sealed")
+        yield stage
+
+
+@pytest.fixture(scope="module")
+def real(stage):
+    return stage.ask("validator-1", GetHeader(height=HEIGHT)).header
+
+
+def report(stage, header, name="validator-1"):
+    """What a full node says to a report: nothing, or why not."""
+    reply = stage.ask(name, ReportAttack(header=header, common=1), 30)
+    return "noted" if isinstance(reply, Noted) else reply.code
+
+
+def read(stage, key, name="validator-1"):
+    (item,) = stage.ask(name, GetState(keys=(key,), prove=False)).items
+    return None if item.value is None else decode_record(key, item.value)
+
+
+def read_validator(stage, name, at="validator-1"):
+    return read(stage, get_validator_key(stage.folder.load_account(name).address), at)
+
+
+def read_infraction(stage, name, height):
+    return read(stage, get_infraction_key(stage.folder.load_account(name).address, height))
+
+
+def wait_until_out(stage, names):
+    """Every validator's ledger holds them convicted, and blocks go on."""
+
+    def are_out(at):
+        return all(read_validator(stage, name, at).tombstoned_at for name in names)
+
+    for at in stage.names:
+        stage.wait(lambda at=at: are_out(at), what=f"{at} holds {names} convicted")
+    stage.wait_level()
+
+
+def test_what_convicts_nobody_is_refused_by_name(stage, real):
+    mine = forge(real, load_voters(stage))
+    votes = mine.seal.commit.votes
+    unsigned = change(mine.seal.commit, votes=(*votes[:3], change(votes[3], signature=bytes(64))))
+    few = change(mine.seal.commit, votes=(*votes[:2], NO_VOTE, NO_VOTE))
+    chain = change(mine.seal.header, chain_id="probatum-1-0000000000000000")
+    wrong = {
+        "light.own-header": real,
+        "light.too-little-trust": forge(real, make_voters(range(4), power=POWER)),
+        "light.too-little-power": change(mine, seal=change(mine.seal, commit=few)),
+        "light.bad-signature": change(mine, seal=change(mine.seal, commit=unsigned)),
+        "light.other-chain": change(mine, seal=change(mine.seal, header=chain)),
+        "light.other-app-hash": change(mine, header=real.header),
+        "light.not-yet": forge(real, load_voters(stage), later=10_000),
+    }
+    assert {code: report(stage, header) for code, header in wrong.items()} == {
+        code: code for code in wrong
+    }
+
+
+def test_evidence_against_others_is_refused_by_the_engine(stage, real):
+    """What a full node that lies could hand in: its own engine looks for itself."""
+    own, false = real.seal, forge(real, load_voters(stage, CULPRITS)).seal
+    common = stage.ask("validator-1", GetHeader(height=HEIGHT - 1)).header.seal
+    right = make_attack(false, own, common)
+    innocent = tuple(one for one in own.validators if one not in right.convicted)
+    wrong = (
+        change_attack(right, convicted=innocent),
+        change_attack(right, convicted=own.validators),
+        change_attack(right, convicted=right.convicted[:1]),
+        change_attack(right, total_power=right.total_power + 1),
+        change_attack(right, common_height=HEIGHT - 2),
+        change_attack(right, seal=own),
+    )
+
+    async def submit(attack):
+        rpc = EngineRpc(get_rpc_port(stage.folder.get_home("validator-2")))
+        try:
+            await rpc.submit_attack(attack, 10)
+        finally:
+            rpc.close()
+
+    for attack in wrong:
+        with pytest.raises(Refusal) as refused:
+            asyncio.run(submit(attack))
+        assert refused.value.code == "light.evidence-refused"
+    assert not any(read_validator(stage, name).tombstoned_at for name in stage.names)
+
+
+def test_who_sealed_a_past_of_their_own_is_out_for_ever(stage, real):
+    false = forge(real, load_voters(stage, CULPRITS))
+    assert check_now(stage.trust, false) == false.header, "a light client would believe it"
+    assert report(stage, false) == "noted"
+    wait_until_out(stage, CULPRITS)
+    for name in CULPRITS:
+        found = read_infraction(stage, name, HEIGHT)
+        assert found.kind == "light-client-attack"
+        assert found.slashed_units > 0
+        assert read_validator(stage, name).bonded < VALIDATOR_UNITS
+    for name in set(stage.names) - set(CULPRITS):
+        assert read_validator(stage, name).bonded == VALIDATOR_UNITS
+    header = stage.ask("validator-1", GetHeader(height=0)).header
+    assert len(header.seal.validators) == 2
+    assert report(stage, false) == "noted", "evidence that the engine has is as good as taken"
+
+
+def test_who_signs_two_blocks_of_one_round_is_convicted_of_both(stage, real):
+    """The same state under another block: no light client is misled, and a rule is broken."""
+    voted = {vote.validator for vote in real.seal.commit.votes if vote.flag == COMMITTED}
+    names = [name for name in stage.names if load_voters(stage, [name])[0].address in voted]
+    assert len(names) >= 3
+    assert report(stage, sign_twice(real, load_voters(stage)), "validator-2") == "noted"
+    wait_until_out(stage, names)
+    for name in names:
+        assert read_infraction(stage, name, HEIGHT + 1).kind == "light-client-attack"
