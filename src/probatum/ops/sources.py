@@ -7,8 +7,11 @@ ever. Must not know homes or processes. Read next: `joining`.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import re
+import socket
+import threading
 import urllib.parse
 from typing import Final
 
@@ -83,8 +86,12 @@ def make_source(
     )
 
 
-def check_source(source: SnapshotSource) -> tuple[str, ...]:
+def check_source(source: SnapshotSource, *, answer_s: float = _ANSWER_S) -> tuple[str, ...]:
     """Ask the servers for the trusted header; who does not answer is not held against anybody.
+
+    Args:
+        source: The servers and the header.
+        answer_s: How long each may take.
 
     Returns:
         The servers that have shown it.
@@ -95,7 +102,7 @@ def check_source(source: SnapshotSource) -> tuple[str, ...]:
     agreed = []
     for server in source.servers:
         try:
-            found = _get_hash(server, source.height)
+            found = _get_hash(server, source.height, answer_s)
         except (Fault, Refusal):
             continue
         if found != source.header_hash:
@@ -109,17 +116,24 @@ def check_source(source: SnapshotSource) -> tuple[str, ...]:
     return tuple(agreed)
 
 
-def _get_hash(server: str, height: int) -> bytes:
+def _get_hash(server: str, height: int, answer_s: float) -> bytes:
     """Get the hash of the header that a server shows for a height."""
     where = urllib.parse.urlsplit(server if "//" in server else f"http://{server}")
     kind = http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
-    link = kind(where.netloc, timeout=_ANSWER_S)
+    link = kind(where.netloc, timeout=answer_s)
+    end: threading.Timer | None = None
     try:
+        link.connect()
+        # The link's own time begins anew with each byte: who trickles would hold us for months.
+        end = threading.Timer(answer_s, _hang_up, [link.sock])
+        end.start()
         link.request("GET", f"/commit?height={height}")
         data = link.getresponse().read(limits.MIB + 1)
     except (OSError, http.client.HTTPException) as error:
         raise Fault("engine.unreachable", f"{server} does not answer: {error}") from None
     finally:
+        if end is not None:
+            end.cancel()
         link.close()
     try:
         answer = msgspec.json.decode(data, type=_Answer)
@@ -129,3 +143,8 @@ def _get_hash(server: str, height: int) -> bytes:
     if header.height != height:
         raise Fault("engine.odd-reply", f"{server} showed height {header.height} for {height}")
     return compute_engine_hash(header)
+
+
+def _hang_up(line: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        line.shutdown(socket.SHUT_RDWR)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import http.server
 import json
 import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -101,3 +103,29 @@ def test_servers_are_held_to_the_trusted_header(genesis, server):
     assert caught.value.code == "network.other-header"
     assert server in caught.value.message
     assert check_source(dataclasses.replace(source, height=4)) == (), "what is no answer"
+
+
+class Trickling(Recorded):
+    """One that says a byte now and then, of its head or of its body, for ever."""
+
+    def do_GET(self):
+        with contextlib.suppress(OSError):
+            if self.path.endswith("=1"):
+                self.send_response(200)
+                self.end_headers()
+            while True:
+                self.wfile.write(b"x")
+                time.sleep(0.1)
+
+
+@pytest.mark.parametrize("height", [1, 2])
+def test_a_server_that_trickles_holds_nobody_up(genesis, server, height):
+    engine = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Trickling)
+    threading.Thread(target=engine.serve_forever, daemon=True).start()
+    source = make(genesis, (f"127.0.0.1:{engine.server_port}", server), height=height)
+    source = dataclasses.replace(source, header_hash=get_hash(height))
+    began = time.monotonic()
+    assert check_source(source, answer_s=0.5) == (server,)
+    assert time.monotonic() - began < 5
+    engine.shutdown()
+    engine.server_close()
