@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from probatum.consensus.chain.memory_store import MemoryStore
 from probatum.consensus.cometbft.adapter import Adapter
-from probatum.consensus.cometbft.genesis import APP_VERSION, compute_engine_chain_id
+from probatum.consensus.cometbft.genesis import compute_engine_chain_id
 from probatum.consensus.cometbft.messages import (
     RequestCheckTx,
     RequestCommit,
@@ -28,6 +28,7 @@ from probatum.consensus.cometbft.parts import (
     VersionParams,
     VoteInfo,
 )
+from probatum.consensus.cometbft.versions import APP_VERSION
 from probatum.ledger.genesis import compute_genesis_set, encode_genesis
 from probatum.protocol.encoding import encode
 from probatum.protocol.headers import KeySeal, SignedHeader

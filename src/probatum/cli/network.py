@@ -19,6 +19,7 @@ from probatum.ops.engine_homes import get_node_id
 from probatum.ops.folder import NetworkPlan, open_folder
 from probatum.ops.homes import write_home
 from probatum.ops.keeping import keep_up
+from probatum.ops.upgrading import plan_upgrade
 from probatum.protocol.primitives import address_to_hex
 
 app = App(name="network", help="Found or join a network of several validators.")
@@ -108,6 +109,28 @@ def join(
         return
     print_facts(facts)
     note(f"Next: probatum network keep {home}")
+
+
+@app.command(name="upgrade-at")
+def upgrade_at(
+    home: Annotated[Path, Parameter(help="A full node's folder with an engine in it.")],
+    height: Annotated[int, Parameter(help="The last height by the present rules.")],
+    /,
+    *,
+    common: Common = DEFAULTS,
+) -> None:
+    """Note the height after which another app version decides; alike on all validators.
+
+    A release that does not know the next app version stops there, and says so.
+
+    Example: probatum network upgrade-at ./my-validator 500000
+    """
+    version = plan_upgrade(home, height)
+    if common.json:
+        print_json({"home": str(home), "last_height": height, "next_app_version": version})
+        return
+    print_facts({"home": home, "last height": height, "next app version": version})
+    note("Next: start the node again before that height; it reads this as it starts.")
 
 
 @app.command

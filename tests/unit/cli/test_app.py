@@ -31,6 +31,7 @@ COMMANDS = """
     validator register | validator stake | validator unstake | validator withdraw
     validator unjail | validator list | validator show
     network init | network found | network gather | network join | network keep
+    network upgrade-at
     ledger status | ledger header | ledger account | ledger nodes | ledger models | ledger offers
     ledger logs | ledger state | ledger tx | ledger send | ledger trust
     ledger fork

@@ -17,7 +17,6 @@ from probatum.consensus.chain.filling import FRAME_BYTES, fill_block
 from probatum.consensus.cometbft.adapter_settings import AdapterSettings
 from probatum.consensus.cometbft.application import Answer
 from probatum.consensus.cometbft.beginning import check_init_chain
-from probatum.consensus.cometbft.genesis import APP_VERSION
 from probatum.consensus.cometbft.inputs import make_block
 from probatum.consensus.cometbft.messages import (
     RequestApplySnapshotChunk,
@@ -51,10 +50,12 @@ from probatum.consensus.cometbft.messages import (
 )
 from probatum.consensus.cometbft.parts import (
     CheckTxType,
+    ConsensusParams,
     ExecTxResult,
     ProposalStatus,
     PublicKey,
     ValidatorUpdate,
+    VersionParams,
 )
 from probatum.consensus.cometbft.pruning import make_prune_rows
 from probatum.consensus.cometbft.queries import answer_query
@@ -108,7 +109,8 @@ class Adapter:
             write: Writes to the store; its own `commit` if absent.
             told: Is called for each block once it is durable.
             shelf: The snapshots that are kept here.
-            tell: Is told why a snapshot that was offered here was refused.
+            tell: Is told why a snapshot that was offered here was refused, and when the next block
+                is not this release's to decide.
 
         Raises:
             Fault: `store.other-format`, `store.other-chain`, `store.corrupt`.
@@ -118,6 +120,8 @@ class Adapter:
         self._store = store
         self._write: Write = write or store.commit
         self._told = told
+        self._tell = tell
+        self._versions = self._settings.versions
         self._snapshots = SnapshotCalls(
             store,
             genesis,
@@ -137,6 +141,7 @@ class Adapter:
         self.sealed = SealedChain(store, self.tip, self.verdicts, keep_changes=keep_changes)
         self._applied: Applied | None = None
         self._finalized: Applied | None = None
+        self._tell_halt()
 
     def _reopen(self) -> None:
         """Look again at a store that was restored from a snapshot."""
@@ -157,8 +162,8 @@ class Adapter:
         del request
         return ResponseInfo(
             data="probatum",
-            version=str(APP_VERSION),
-            app_version=APP_VERSION,
+            version=str(self._versions.known),
+            app_version=self._versions.get(self.tip.height + 1),
             last_block_height=self.tip.height,
             last_block_app_hash=self.tip.app_hash,
         )
@@ -172,7 +177,7 @@ class Adapter:
         """
         if self.tip.height:
             raise Misuse("abci.wrong-turn", f"the chain is at height {self.tip.height} already")
-        check_init_chain(self._genesis, request)
+        check_init_chain(self._genesis, request, self._versions.get(1))
         return ResponseInitChain(app_hash=self.tip.domain.genesis_hash)
 
     # The pool
@@ -193,6 +198,8 @@ class Adapter:
 
     def prepare_proposal(self, request: RequestPrepareProposal, /) -> ResponsePrepareProposal:
         """Fill a block from the pool by the embedded engine's rules."""
+        if not self._versions.is_known(request.height):
+            return ResponsePrepareProposal()
         for data in request.txs:
             try:
                 self.verdicts.admit(data, self.tip.params, self.tip.height)
@@ -235,7 +242,7 @@ class Adapter:
 
         A function of the committed state and the proposal alone.
         """
-        if request.height != self.tip.height + 1:
+        if request.height != self.tip.height + 1 or not self._versions.is_known(request.height):
             return ResponseProcessProposal(status=ProposalStatus.REJECT)
         block = make_block(
             height=request.height,
@@ -279,10 +286,12 @@ class Adapter:
 
         Raises:
             Misuse: `abci.wrong-turn` if the height is not the next.
+            Refusal: `full.newer-rules` if this release does not know the rules of that height.
             InvariantBroken: `ledger.invariant-broken`, a bug of this software.
         """
         if request.height != self.tip.height + 1:
             raise Misuse("abci.wrong-turn", f"height {request.height} came after {self.tip.height}")
+        self._versions.check_known(request.height)
         block = make_block(
             height=request.height,
             time=request.time,
@@ -300,8 +309,16 @@ class Adapter:
                 ValidatorUpdate(pub_key=PublicKey(ed25519=bytes(found.key)), power=found.power)
                 for found in applied.validator_updates
             ),
+            consensus_param_updates=self._announce(request.height),
             app_hash=applied.app_hash,
         )
+
+    def _announce(self, height: int) -> ConsensusParams | None:
+        """Tell the engine which rules decide the next block, if they are others."""
+        following = self._versions.get_next(height)
+        if following is None:
+            return None
+        return ConsensusParams(version=VersionParams(app=following))
 
     def commit(self, request: RequestCommit, /) -> Answer[ResponseCommit]:
         """Keep the finalized block in one atomic step.
@@ -329,7 +346,15 @@ class Adapter:
         self._applied = None
         self.verdicts.settle(applied.block.transactions, applied.block.height)
         self._told(applied)
+        self._tell_halt()
         return ResponseCommit(retain_height=max(0, self._get_oldest(applied.block.height)))
+
+    def _tell_halt(self) -> None:
+        """Say so, once, if the next block is not this release's to decide."""
+        try:
+            self._versions.check_known(self.tip.height + 1)
+        except Refusal as refusal:
+            self._tell(refusal)
 
     def _get_oldest(self, height: int) -> int:
         """Get the oldest height that is still kept after a block; 0 or less keeps all."""

@@ -5,8 +5,9 @@ Must not know how it is used (`adapter`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from probatum.consensus.cometbft.versions import AppVersions
 from probatum.protocol import limits
 
 __all__ = ["AdapterSettings"]
@@ -21,6 +22,7 @@ class AdapterSettings:
             as one too.
         keep_changes: For so many sealed heights followers get changes instead of a snapshot.
         keep_blocks: So many of the last blocks are kept, here and by the engine; 0 keeps all.
+        versions: Which rules decide which block.
         oldest_snapshot: A snapshot of a lower height is not restored.
         cached_nodes: Tree nodes held in memory, in each of two generations (700 bytes each).
         cached_records: Records held in memory, likewise.
@@ -29,6 +31,7 @@ class AdapterSettings:
     block_transactions: int = limits.BLOCK_TRANSACTIONS
     keep_changes: int = 1_024
     keep_blocks: int = 0
+    versions: AppVersions = field(default_factory=AppVersions)
     oldest_snapshot: int = 0
     cached_nodes: int = 50_000
     cached_records: int = 50_000

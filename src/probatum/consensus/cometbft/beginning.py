@@ -5,7 +5,7 @@ Must not know stores. Read next: `genesis`, which writes what is held up here.
 
 from __future__ import annotations
 
-from probatum.consensus.cometbft.genesis import APP_VERSION, compute_engine_chain_id
+from probatum.consensus.cometbft.genesis import compute_engine_chain_id
 from probatum.consensus.cometbft.messages import RequestInitChain
 from probatum.errors import Refusal
 from probatum.ledger.genesis import Genesis, compute_genesis_set, decode_genesis, get_domain
@@ -13,8 +13,13 @@ from probatum.ledger.genesis import Genesis, compute_genesis_set, decode_genesis
 __all__ = ["check_init_chain"]
 
 
-def check_init_chain(genesis: Genesis, request: RequestInitChain) -> None:
+def check_init_chain(genesis: Genesis, request: RequestInitChain, app_version: int) -> None:
     """Check that the engine's genesis file is the one that belongs to our document.
+
+    Args:
+        genesis: Our document.
+        request: What the engine read from its file.
+        app_version: The rules that the first block is decided by.
 
     Raises:
         Refusal: `abci.other-genesis`, `encoding.*`, `genesis.*`.
@@ -33,7 +38,7 @@ def check_init_chain(genesis: Genesis, request: RequestInitChain) -> None:
         ("first height", request.initial_height != 1),
         (
             "application version",
-            not (version and version.version and version.version.app == APP_VERSION),
+            not (version and version.version and version.version.app == app_version),
         ),
     ):
         if differs:

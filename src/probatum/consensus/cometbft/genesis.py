@@ -11,10 +11,12 @@ from __future__ import annotations
 import base64
 import hashlib
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
+from probatum.consensus.cometbft.versions import APP_VERSION
 from probatum.errors import Misuse, Refusal
 from probatum.ledger.genesis import (
     GENESIS_BYTES,
@@ -28,23 +30,39 @@ from probatum.protocol.commits import compute_engine_chain_id
 from probatum.protocol.primitives import address_to_hex
 
 __all__ = [
-    "APP_VERSION",
     "ENGINE_GENESIS_BYTES",
     "check_engine_genesis",
     "compute_engine_chain_id",
     "make_engine_genesis",
+    "read_app_version",
 ]
 
-APP_VERSION: Final = 1
-"""The version of the rules that decide blocks: Info says it, and every engine header carries it."""
 ENGINE_GENESIS_BYTES: Final = 2 * GENESIS_BYTES
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NANOS_A_MS: Final = 1_000_000
 _KEY_TYPE: Final = "tendermint/PubKeyEd25519"
 
 
-def make_engine_genesis(genesis: Genesis) -> bytes:
+class _Version(msgspec.Struct, frozen=True):
+    app: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}\Z")]
+
+
+class _Params(msgspec.Struct, frozen=True):
+    version: _Version
+
+
+class _Begins(msgspec.Struct, frozen=True):
+    """As much of the engine's file as says which rules the chain begins by."""
+
+    consensus_params: _Params
+
+
+def make_engine_genesis(genesis: Genesis, app_version: int = APP_VERSION) -> bytes:
     """Make CometBFT's ``genesis.json``; the same bytes for everybody.
+
+    Args:
+        genesis: Our document.
+        app_version: The rules that the first block is decided by.
 
     Raises:
         Misuse: `genesis.not-for-cometbft`.
@@ -65,7 +83,7 @@ def make_engine_genesis(genesis: Genesis) -> bytes:
                 "max_bytes": str(limits.EVIDENCE_BYTES),
             },
             "validator": {"pub_key_types": ["ed25519"]},
-            "version": {"app": str(APP_VERSION)},
+            "version": {"app": str(app_version)},
             "abci": {"vote_extensions_enable_height": "0"},
         },
         "validators": [
@@ -90,16 +108,25 @@ def check_engine_genesis(genesis: Genesis, data: bytes) -> None:
     Raises:
         Refusal: `genesis.other-engine-genesis`.
     """
-    wanted = msgspec.json.decode(make_engine_genesis(genesis))
-    try:
-        found = msgspec.json.decode(data) if len(data) <= ENGINE_GENESIS_BYTES else None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise _refuse("it is no JSON object of a fitting size")
+    wanted = msgspec.json.decode(make_engine_genesis(genesis, read_app_version(data)))
+    found = msgspec.json.decode(data)
     differing = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key))
     if differing:
         raise _refuse(f"they differ in {', '.join(differing):.200}")
+
+
+def read_app_version(data: bytes) -> int:
+    """Read the rules that a chain's first block is decided by from an engine's genesis file.
+
+    Raises:
+        Refusal: `genesis.other-engine-genesis` if it names none.
+    """
+    try:
+        if len(data) <= ENGINE_GENESIS_BYTES:
+            return int(msgspec.json.decode(data, type=_Begins).consensus_params.version.app)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    raise _refuse("it is no JSON object of a fitting size that names an app version")
 
 
 def _refuse(why: str) -> Refusal:

@@ -15,13 +15,18 @@ from functools import partial
 from probatum.consensus.chain.sqlite_store import SqliteStore
 from probatum.consensus.cometbft.adapter import AdapterSettings
 from probatum.consensus.cometbft.settings import SOCKET
+from probatum.consensus.cometbft.versions import APP_VERSION, AppVersions
 from probatum.consensus.embedded.engine import EmbeddedEngine
 from probatum.ledger.genesis import GENESIS_BYTES, Genesis, compute_genesis_hash, decode_genesis
 from probatum.nodes.full.app import make_app
 from probatum.nodes.full.machine import FullNode, FullSettings
 from probatum.nodes.full.ordered import OrderedNode
 from probatum.nodes.shell.config import FullConfig, load_node_key, read_small_file
-from probatum.nodes.shell.engine_files import get_oldest_snapshot, get_rpc_port
+from probatum.nodes.shell.engine_files import (
+    get_first_version,
+    get_oldest_snapshot,
+    get_rpc_port,
+)
 from probatum.nodes.shell.engine_link import EngineLink
 from probatum.nodes.shell.logs import write_report
 from probatum.nodes.shell.process import Party, Site, make_world, run_process
@@ -30,14 +35,20 @@ from probatum.nodes.shell.snapshots import SnapshotShelf
 __all__ = ["main"]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a full node until it ends; return the process's exit code."""
-    return run_process(FullConfig, _build, arguments)
+def main(arguments: Sequence[str] | None = None, *, app_version: int = APP_VERSION) -> int:
+    """Run a full node until it ends; return the process's exit code.
+
+    Args:
+        arguments: The command line; None for this process's own.
+        app_version: The newest rules that blocks are decided by.
+    """
+    return run_process(FullConfig, partial(_build, app_version=app_version), arguments)
 
 
-def _build(site: Site[FullConfig]) -> Party:
+def _build(site: Site[FullConfig], *, app_version: int) -> Party:
     genesis = decode_genesis(read_small_file(site.home / "genesis.json", limit_bytes=GENESIS_BYTES))
-    build = _build_ordered if genesis.engine == "cometbft" else _build_alone
+    ordered = partial(_build_ordered, app_version=app_version)
+    build = ordered if genesis.engine == "cometbft" else _build_alone
     store = SqliteStore.open(site.home / "ledger.sqlite")
     try:
         return build(site, genesis, store)
@@ -59,7 +70,14 @@ def _build_alone(site: Site[FullConfig], genesis: Genesis, store: SqliteStore) -
     )
 
 
-def _build_ordered(site: Site[FullConfig], genesis: Genesis, store: SqliteStore) -> Party:
+def _build_ordered(
+    site: Site[FullConfig], genesis: Genesis, store: SqliteStore, *, app_version: int
+) -> Party:
+    versions = AppVersions(
+        known=app_version,
+        first=get_first_version(site.home),
+        last_heights=site.config.upgrade_heights,
+    )
     link = EngineLink(
         store=store,
         genesis=genesis,
@@ -69,7 +87,9 @@ def _build_ordered(site: Site[FullConfig], genesis: Genesis, store: SqliteStore)
         shelf=SnapshotShelf(site.home / "snapshots"),
         snapshot_blocks=site.config.snapshot_blocks,
         settings=AdapterSettings(
-            keep_blocks=site.config.keep_blocks, oldest_snapshot=get_oldest_snapshot(site.home)
+            versions=versions,
+            keep_blocks=site.config.keep_blocks,
+            oldest_snapshot=get_oldest_snapshot(site.home),
         ),
     )
     settings = FullSettings(block_interval_ms=site.config.block_interval_ms)

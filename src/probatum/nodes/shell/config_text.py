@@ -238,6 +238,8 @@ def _describe(kind: msgspec.inspect.Type, unit: str) -> str:
             bounded = most is not None and most < _ENDLESS
             span = f"{least or 0:_} to {most:_}" if bounded else f"{least or 0:_} or more"
             return f"{span}{' ' + unit if unit else ''}."
+        case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.IntType()):
+            return "A list of whole numbers."
         case msgspec.inspect.CollectionType() | msgspec.inspect.VarTupleType():
             return "A list of texts."
         case _:

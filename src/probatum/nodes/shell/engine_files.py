@@ -9,17 +9,35 @@ import re
 from pathlib import Path
 from typing import Final
 
+from probatum.consensus.cometbft.genesis import ENGINE_GENESIS_BYTES, read_app_version
 from probatum.consensus.cometbft.settings import CONFIG_BYTES, read_setting
 from probatum.errors import Refusal
 from probatum.nodes.shell.config import read_small_file
 
-__all__ = ["ENGINE_FOLDER", "OLD_BLOCKS", "get_oldest_snapshot", "get_rpc_port"]
+__all__ = [
+    "ENGINE_FOLDER",
+    "OLD_BLOCKS",
+    "get_first_version",
+    "get_oldest_snapshot",
+    "get_rpc_port",
+]
 
 ENGINE_FOLDER: Final = "engine"
 """The engine's own folder, within a full node's home."""
 OLD_BLOCKS: Final = 10_000
 """A snapshot so far before the trusted header is of no use: peers may have forgotten what came."""
 _PORT: Final = re.compile(r"^tcp://(?:127\.0\.0\.1|localhost|0\.0\.0\.0):([0-9]{1,5})\Z")
+
+
+def get_first_version(home: Path) -> int:
+    """Get the app version of a chain's first block, as the engine's genesis file names it.
+
+    Raises:
+        Refusal: `config.missing`, `genesis.other-engine-genesis`.
+        Fault: `config.unreadable`.
+    """
+    path = home / ENGINE_FOLDER / "config" / "genesis.json"
+    return read_app_version(read_small_file(path, limit_bytes=ENGINE_GENESIS_BYTES))
 
 
 def get_oldest_snapshot(home: Path) -> int:

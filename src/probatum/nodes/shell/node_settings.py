@@ -124,6 +124,14 @@ class FullConfig(NodeConfig, frozen=True, kw_only=True, tag="full"):
             unit="blocks",
         ),
     ] = 0
+    upgrade_heights: Annotated[
+        tuple[Annotated[int, Meta(ge=1, lt=1 << 53)], ...],
+        Meta(max_length=64),
+        About(
+            says="The last heights of app versions: rules change after each, on all validators.",
+            change="before such a height, by probatum network upgrade-at; never what is past.",
+        ),
+    ] = ()
 
 
 class InferenceConfig(NodeConfig, frozen=True, kw_only=True, tag="inference"):

@@ -8,12 +8,13 @@ import json
 import pytest
 
 from probatum.consensus.cometbft.genesis import (
-    APP_VERSION,
     ENGINE_GENESIS_BYTES,
     check_engine_genesis,
     compute_engine_chain_id,
     make_engine_genesis,
+    read_app_version,
 )
+from probatum.consensus.cometbft.versions import APP_VERSION
 from probatum.errors import Misuse, Refusal
 from probatum.ledger.genesis import (
     compute_genesis_hash,
@@ -99,13 +100,21 @@ def test_it_is_a_function_of_the_document_and_nothing_else_is_taken_for_it(genes
 
     assert "chain_id" in refuse(lambda it: it.update(chain_id="probatum-1-00"))
     assert "consensus_params" in refuse(
-        lambda it: it["consensus_params"]["version"].update(app="0")
+        lambda it: it["consensus_params"]["block"].update(max_gas="0")
     )
+    assert "app version" in refuse(lambda it: it["consensus_params"]["version"].update(app="0"))
     assert "validators" in refuse(lambda it: it["validators"].pop())
     assert "validators" in refuse(lambda it: it["validators"][0].update(power="41"))
     assert "app_state" in refuse(lambda it: it["app_state"].update(time_ms=1))
     assert "genesis_time" in refuse(lambda it: it.update(genesis_time="2027-01-15T08:00:00Z"))
     assert "extra" in refuse(lambda it: it.update(extra=1))
+
+
+def test_a_chain_that_began_by_other_rules_is_still_itself(genesis):
+    data = make_engine_genesis(genesis, APP_VERSION + 1)
+    assert read_app_version(data) == APP_VERSION + 1
+    check_engine_genesis(genesis, data)
+    assert data != make_engine_genesis(genesis)
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"null", b"\xff", b"[" * 10_000, b" " * 3_000_000])

@@ -1,0 +1,86 @@
+"""An upgrade by app version: all halt at the agreed height, the next release goes on (`ABCI-6`)."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from probatum.consensus.cometbft.versions import APP_VERSION
+from probatum.errors import Fault
+from probatum.nodes.shell.engine_files import get_rpc_port
+from probatum.ops.kept_tip import read_kept_tip
+from probatum.ops.supervising import LastBlock
+from probatum.protocol.headers import compute_header_hash
+from tests.e2e.validators import Load, Stage, need_cometbft
+
+pytestmark = pytest.mark.e2e
+ROOT = Path(__file__).resolve().parents[2]
+LAST = 15
+"""The last height by the present rules."""
+
+
+def get_engine_version(stage, name, height):
+    """The app version in the engine's header of a height."""
+    port = get_rpc_port(stage.folder.validator_homes[name])
+    url = f"http://127.0.0.1:{port}/commit?height={height}"
+    said = json.loads(urllib.request.urlopen(url, timeout=10).read())
+    return int(said["result"]["signed_header"]["header"]["version"]["app"])
+
+
+def get_tips(stage):
+    return {read_kept_tip(home).height for home in stage.folder.validator_homes.values()}
+
+
+def install(stage, names):
+    """Stop validators, install the next release, start them: what an operator does."""
+    stage.validators.hold(names)
+    stage.validators._app_module = "tests.e2e.next_release"
+    stage.validators.release(names)
+
+
+def test_four_validators_halt_and_the_next_release_goes_on(tmp_path, monkeypatch):
+    need_cometbft()
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with Stage(tmp_path / "net", upgrade_heights=(LAST,)) as stage:
+        with Load(stage) as load:
+            stage.wait(lambda: get_tips(stage) == {LAST}, what="everybody is at the last height")
+            before = {
+                read_kept_tip(home).header_hash for home in stage.folder.validator_homes.values()
+            }
+            time.sleep(3)
+            assert get_tips(stage) == {LAST}, "nobody goes on by the old release"
+            for name in stage.names:
+                log = (stage.folder.logs / f"{name}.jsonl").read_text()
+                assert "full.newer-rules" in log, "it says which release is needed"
+                assert isinstance(stage.validators.get_block(name), LastBlock), "it still answers"
+            *upgraded, late = stage.names
+            install(stage, tuple(upgraded))
+            # Three of four are enough; the fourth meets a block that it cannot decide, and ends.
+            stage.wait(
+                lambda: all(stage.get_height(name) > LAST + 3 for name in upgraded),
+                what="the next release goes on",
+            )
+
+            def is_refused():
+                try:
+                    stage.validators.check()
+                except Fault as fault:
+                    return "full.newer-rules" in str(fault)
+                return False
+
+            stage.wait(is_refused, what=f"{late} is refused by name")
+            assert read_kept_tip(stage.folder.validator_homes[late]).height == LAST
+            install(stage, (late,))
+            stage.wait(lambda: stage.get_height(late) > LAST + 3, what=f"{late} follows")
+            stage.wait_level()
+        load.check_kept()
+        # One chain: the first block by the new rules follows the last one by the old.
+        last, first = (stage.get_header(stage.names[0], one) for one in (LAST, LAST + 1))
+        assert before == {compute_header_hash(last)}
+        assert first.previous == compute_header_hash(last)
+        versions = [get_engine_version(stage, stage.names[0], one) for one in (1, LAST, LAST + 1)]
+        assert versions == [APP_VERSION, APP_VERSION, APP_VERSION + 1]
