@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, assert_never
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from probatum.cli.accounts import load_signer
 from probatum.cli.amounts import format_units
@@ -46,7 +47,9 @@ def accuse(
     ] = None,
     send: Annotated[bool, Parameter(help="Send what is due now; else only say it.")] = False,
     wait: Annotated[bool, Parameter(help="Send, and go on until it is decided.")] = False,
-    wait_s: Annotated[int, Parameter(help="How long to go on, in seconds.")] = 600,
+    wait_s: Annotated[
+        int, Parameter(help="How long to go on, in seconds.", validator=Number(gte=0))
+    ] = 600,
     patience: Annotated[
         int, Parameter(help="Blocks to wait after a receipt is due before it is challenged.")
     ] = 3,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
 from probatum.cli.amounts import format_units
 from probatum.cli.connecting import connect
@@ -49,7 +50,10 @@ Node = Annotated[
 ]
 Timeout = Annotated[
     int | None,
-    Parameter(help="How long to wait for the answer, in seconds; else 30, for a text 280."),
+    Parameter(
+        help="How long to wait for the answer, in seconds; else 30, for a text 280.",
+        validator=Number(gte=1),
+    ),
 ]
 
 
@@ -149,7 +153,12 @@ def _read(
     if oip is not None:
         if words:
             raise Refusal("input.twice", "inputs are given by words or by --oip, not both")
-        return decode_infer_request(read_bounded(oip, limits.REQUEST_BYTES)).tensors
+        try:
+            return decode_infer_request(read_bounded(oip, limits.REQUEST_BYTES)).tensors
+        except Refusal as refusal:
+            if not refusal.code.startswith("oip."):
+                raise
+            raise Refusal(refusal.code, f"{oip}: {refusal.message}", hint=refusal.hint) from None
     return build_tensors(tuple(parse_input(word) for word in words), specs)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
 from probatum.cli.asking_text import check_words
 from probatum.cli.chatting import Conversation
@@ -34,7 +35,10 @@ def chat(
         str | None,
         Parameter(help="Account of the one operator who may answer; nobody else is asked."),
     ] = None,
-    timeout_s: Annotated[int, Parameter(help="How long to wait for an answer, in seconds.")] = 280,
+    timeout_s: Annotated[
+        int,
+        Parameter(help="How long to wait for an answer, in seconds.", validator=Number(gte=1)),
+    ] = 280,
     drawing: Drawing = DRAWING,
     spend: Spend = NOTHING,
     common: Common = DEFAULTS,

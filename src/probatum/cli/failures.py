@@ -37,6 +37,8 @@ BUG: Final = 70
 """EX_SOFTWARE of `sysexits`."""
 INTERRUPTED: Final = 130
 """What a shell reports of a process that SIGINT ended."""
+_NEVER_TAKEN: Final = ("transport.bad-address", "transport.unreachable", "schema.")
+"""Refusals by which a request reached nobody who could have accepted it."""
 
 
 def report_error(error: ProbatumError, *, as_json: bool, debug: bool) -> int:
@@ -54,7 +56,7 @@ def report_error(error: ProbatumError, *, as_json: bool, debug: bool) -> int:
         note(f"{kind}: {error.message} [{error.code}]")
         if error.hint:
             note(f"  hint: {error.hint}")
-        if request_id is not None:
+        if request_id is not None and not error.code.startswith(_NEVER_TAKEN):
             note(f"  If anybody accepted it, `probatum blame {request_id}` says who held it.")
         if retryable:
             note("  Nothing is wrong with what you asked; try again.")

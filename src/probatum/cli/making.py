@@ -183,17 +183,13 @@ def pack(  # noqa: PLR0913 - a command's options are its arguments
         "description": description,
     }
     said = {key: value for key, value in said.items() if value is not None}
-    draft = load_draft(source) if source.is_dir() else None
+    draft = _find_draft(source)
     values = {**_get_facts(draft), **said}
     missing = [key for key in ("name", "version", "task", "licence") if not values.get(key)]
     place = output or (source / "package" if draft is not None else None)
     missing += [] if place is not None else ["output"]
     if missing or place is None:
-        raise Refusal(
-            "draft.incomplete",
-            f"a package needs {', '.join(f'--{key}' for key in missing)}",
-            hint="or fill in a model.toml: `probatum model init FOLDER --from FILE`",
-        )
+        raise _refuse_incomplete(source, draft, missing)
     facts = {key: str(value) for key, value in values.items()}
     is_batch = batch or (draft is not None and draft.batch)
     made, verdict = _build(
@@ -209,6 +205,25 @@ def pack(  # noqa: PLR0913 - a command's options are its arguments
     show_package(common, made.digest, made.manifest, place, verdict=verdict)
     if not common.json:
         note(f"Next: probatum up --model {place}, or probatum model publish {place}")
+
+
+def _find_draft(source: Path) -> Draft | None:
+    """Load what a model's folder says; None for an ONNX file alone."""
+    if not source.exists():
+        raise Refusal(
+            "draft.no-source",
+            f"there is nothing at {source}",
+            hint="name an ONNX file, or a model's folder: `probatum model init` makes one",
+        )
+    return load_draft(source) if source.is_dir() else None
+
+
+def _refuse_incomplete(source: Path, draft: Draft | None, missing: list[str]) -> Refusal:
+    options = ", ".join(f"--{key}" for key in missing)
+    hint = "or fill in a model.toml: `probatum model init FOLDER --from FILE`"
+    if draft is not None:
+        hint = f"or say it in {source / DRAFT_NAME}"
+    return Refusal("draft.incomplete", f"a package needs {options}", hint=hint)
 
 
 def _build(

@@ -76,14 +76,18 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
     from rich.table import Table  # noqa: PLC0415 - ditto
 
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 4096
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in listed:
         table.add_row(*row)
-    console.print(table)
+    if console.is_terminal:
+        console.print(table)
+        return
+    console.width = 4096
+    with console.capture() as capture:
+        console.print(table)
+    print_lines(line.rstrip() for line in capture.get().splitlines())
 
 
 @contextlib.contextmanager

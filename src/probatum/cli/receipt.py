@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
 from probatum.cli.bundles import ContentFiles, find_bundle, load_tensors, open_receipts, resolve
-from probatum.cli.output import print_facts, print_json, print_lines, print_table, waiting
+from probatum.cli.output import note, print_facts, print_json, print_lines, print_table, waiting
 from probatum.cli.settings import DEFAULTS, Common
 from probatum.errors import Fault, Refusal
 from probatum.protocol.primitives import RequestId, check_request_id
@@ -82,7 +83,7 @@ def verify(
         if tensors is not None:
             verified = check_contents(verified, *tensors)
     except Refusal as refusal:
-        raise _explain(refusal) from None
+        raise _explain(refusal, data) from None
     receipt = verified.receipt
     if common.json:
         print_json(
@@ -108,11 +109,23 @@ def verify(
             f"{receipt.node.account}.",
         )
     )
+    if tensors is None:
+        note("To compare the content too: --contents FILE, or --request, --answer and --salt.")
 
 
-def _explain(refusal: Refusal) -> Refusal:
+def _explain(refusal: Refusal, data: bytes) -> Refusal:
     """Say what a refusal means for who wants to rely on a receipt."""
     hint = f"{refusal.hint}. " if refusal.hint else ""
+    if refusal.code == "receipt.not-settled":
+        from probatum.evidence.receipt import check_records  # noqa: PLC0415 - see the top
+        from probatum.protocol.bundles import decode_bundle  # noqa: PLC0415 - ditto
+
+        request_id = check_records(decode_bundle(data)).release.request_id
+        return Refusal(
+            refusal.code,
+            f"this receipt is not settled yet: {refusal.message}",
+            hint=f"`probatum receipt settle {request_id}` waits for it; then verify again",
+        )
     if refusal.code in _SAYS_NOTHING:
         return Refusal(
             refusal.code,
@@ -174,7 +187,7 @@ def list_receipts(*, common: Common = DEFAULTS) -> None:
                 row["standing"],
                 row.get("outcome") or "-",
                 row.get("node") or "-",
-                (row.get("package") or "-")[:16],
+                f"{row['package'][:16]}…" if row.get("package") else "-",
             )
             for row in rows
         ),
@@ -206,7 +219,9 @@ def settle(
     request_id: Id,
     /,
     *,
-    wait_s: Annotated[int, Parameter(help="How long to wait, in seconds.")] = 60,
+    wait_s: Annotated[
+        int, Parameter(help="How long to wait, in seconds.", validator=Number(gte=0))
+    ] = 60,
     output: Annotated[
         Path | None, Parameter(alias="-o", help="Where to write it; else the home folder.")
     ] = None,

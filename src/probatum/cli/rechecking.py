@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from probatum.evidence.texts import TextFault
     from probatum.hub.package import Package
     from probatum.protocol.manifests import UpstreamModel
-    from probatum.protocol.primitives import Digest, Salt
+    from probatum.protocol.primitives import Salt
     from probatum.protocol.receipts import Receipt
     from probatum.protocol.tensors import Tensor
     from probatum.runtime.rechecking import Recheck
@@ -93,7 +93,7 @@ def recheck(
     check_inputs(receipt, secret, inputs)
     if outputs is not None:
         check_outputs(receipt, secret, outputs)
-    found = _open(common, digest_from_hex(receipt.request.model.package), package)
+    found = _open(common, receipt, package)
     if found.manifest.upstream is not None:
         raise _refuse_upstream(found.manifest.upstream)
     if found.manifest.text is not None:
@@ -152,10 +152,21 @@ def _load_text(
     return make_salt(bytes_from_hex(said.salt)), make_question(question), outputs
 
 
-def _open(common: Common, digest: Digest, folder: Path | None) -> Package:
+def _open(common: Common, receipt: Receipt, folder: Path | None) -> Package:
+    digest = digest_from_hex(receipt.request.model.package)
     if folder is not None:
         return load_package(folder.expanduser(), digest)
-    return open_store(common).open(digest)
+    try:
+        return open_store(common).open(digest)
+    except Refusal as refusal:
+        if refusal.code != "package.unknown":
+            raise
+        hint = "`probatum model fetch NAME` gets it, or name its folder: --package"
+        if receipt.request.arithmetic != "exact":
+            hint = (
+                f"to no end: the answer is of class {receipt.request.arithmetic}, ask with --exact"
+            )
+        raise Refusal(refusal.code, refusal.message, hint=hint) from None
 
 
 def _refuse_upstream(model: UpstreamModel) -> Refusal:

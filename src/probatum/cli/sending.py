@@ -11,6 +11,7 @@ import time
 from collections import deque
 from typing import Final
 
+from probatum.cli.explaining import explain_refusal
 from probatum.cli.output import waiting
 from probatum.cli.settings import Common
 from probatum.cli.wire import exchange
@@ -53,11 +54,10 @@ def send_body(
     with waiting("waiting for the ledger …"):
         outcome = _drive(sender, body, time.monotonic() + _WAIT_S)
     if outcome.code != "ok":
-        raise Refusal(
-            outcome.code,
-            "the ledger refused the transaction"
-            + (f" in block {outcome.height}; its fee is spent" if outcome.height else ""),
-        )
+        where = f" in block {outcome.height}; its fee is spent" if outcome.height else ""
+        why, hint = explain_refusal(common, outcome.code, signer.address, fee_units)
+        message = f"the ledger refused the transaction{where}" + (f": {why}" if why else "")
+        raise Refusal(outcome.code, message, hint=hint)
     return outcome
 
 

@@ -165,7 +165,18 @@ class Common:
     def find_trust(self) -> Trust | None:
         """Load the trust file if one was named; errors as `get_trust`."""
         path = self.find_trust_path()
-        return None if path is None else decode_trust(read_bounded(path, limits.TRUST_BYTES))
+        if path is None:
+            return None
+        try:
+            return decode_trust(read_bounded(path, limits.TRUST_BYTES))
+        except Refusal as refusal:
+            if refusal.code.startswith("settings."):
+                raise
+            raise Refusal(
+                refusal.code,
+                f"{path}: {refusal.message}",
+                hint=refusal.hint or "`probatum ledger trust -o FILE` writes one",
+            ) from None
 
     def get_trust(self) -> Trust:
         """Load the trust file.

@@ -102,7 +102,7 @@ async def inspect_node(
         return (from_error("registration", error),)
     record = place.record
     if record is None:
-        advice = "stake, then register the node with its operator's account"
+        advice = "`probatum node register HOME`, with its operator's account"
         detail = "the ledger does not know this operator's node"
         return (Finding(check="registration", status="fail", detail=detail, advice=advice),)
     if whose.key is not None and record.operating_key.hex() != whose.key:

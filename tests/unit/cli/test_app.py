@@ -13,6 +13,8 @@ import pytest
 from probatum.cli import app as page
 from probatum.cli import main
 from probatum.cli.failures import report_error
+from probatum.cli.output import print_table
+from probatum.client.failures import RequestFailed
 from probatum.errors import Fault, Misuse, Refusal
 
 COMMANDS = """
@@ -246,3 +248,47 @@ def test_verifying_brings_no_network_along(tmp_path):
     bundle.write_text("{}")
     words = ["receipt", "verify", str(bundle), "--trust", str(trust)]
     assert list_loaded(words) == (set(), 1)
+
+
+@pytest.mark.parametrize(
+    ("code", "is_told"),
+    [
+        ("transport.timeout", True),
+        ("gateway.no-answer", True),
+        ("transport.unreachable", False),
+        ("transport.bad-address", False),
+        ("schema.not-exact", False),
+    ],
+)
+def test_whose_fault_it_is_is_asked_only_where_somebody_may_have_accepted(code, is_told, capsys):
+    report_error(RequestFailed(code, "no", request_id="0" * 26), as_json=False, debug=False)
+    assert ("probatum blame" in capsys.readouterr().err) == is_told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ask", "net", "--timeout-s", "0"],
+        ["ask", "net", "--timeout-s=-5"],
+        ["chat", "net", "--timeout-s", "0"],
+        ["receipt", "settle", "last", "--wait-s=-1"],
+        ["receipt", "accuse", "last", "--wait-s=-1"],
+    ],
+)
+def test_no_time_at_all_is_not_waited_for(words, capsys):
+    assert main(words) == 2
+    assert "Must be >=" in capsys.readouterr().err
+
+
+def test_files_that_were_mixed_up_are_named(tmp_path, capsys):
+    (tmp_path / "receipt.json").write_text("{}")
+    words = ["receipt", "verify", "receipt.json", "--trust", str(tmp_path / "receipt.json")]
+    assert main(words) == 1
+    assert "receipt.json: not a trust file" in capsys.readouterr().err
+
+
+def test_a_table_that_nobody_watches_has_no_blanks_at_the_ends_of_lines(capsys):
+    print_table(("a", "b"), [("long enough", "x"), ("y", "long enough")], empty="")
+    shown = capsys.readouterr().out
+    assert "long enough" in shown
+    assert all(line == line.rstrip() for line in shown.splitlines())

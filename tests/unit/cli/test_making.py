@@ -168,3 +168,15 @@ def test_what_is_neither_is_said_so(say, desk):
     assert say("model", "init", "net", "--sklearn")[0] == 0
     compile((desk / "net" / "train.py").read_text(), "train.py", "exec")
     assert say("model", "check", "net")[1]["error"]["code"] == "draft.no-model"
+
+
+def test_what_is_not_there_is_said_before_what_else_is_missing(say):
+    status, refused = say("model", "pack", "nosuch")
+    assert (status, refused["error"]["code"]) == (1, "draft.no-source")
+
+
+def test_who_has_a_draft_is_sent_back_to_it(say):
+    say("model", "init", "mine", "--from", "net.onnx")
+    status, refused = say("model", "pack", "mine")
+    assert (status, refused["error"]["code"]) == (1, "draft.incomplete")
+    assert refused["error"]["hint"] == "or say it in mine/model.toml"

@@ -142,7 +142,7 @@ class Duties:
         return self._settlement.is_done() and self._collecting.is_done
 
     def _find_complaint(self, record: NodeRecord | None) -> Report | None:
-        hint = "register its operating key from the operator's account, with the role inference"
+        hint = "`probatum node register HOME`, from the operator's account"
         if record is None or "inference" not in record.roles:
             why = "the ledger knows no such inference node"
             return Report("warning", "node.not-registered", f"{why}; {hint}")

@@ -157,7 +157,8 @@ def build_real(name: str, source: Path, folder: Path) -> Package:
         raise Refusal(
             "demo.no-model",
             f"there is no model in {source}",
-            hint=f"python models/fetch.py {model.source if model else name}",
+            hint=f"in a checkout `python models/fetch.py {model.source if model else name}` "
+            "fetches it; if it lies elsewhere, name its folder: --files",
         )
     return build_magika(source, folder) if model is None else _build(name, model, source, folder)
 
