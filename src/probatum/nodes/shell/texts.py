@@ -1,5 +1,7 @@
 """Texts that a party of this process is writing: from its wish to the engine, and back as events.
 
+A turn of the event loop costs an engine of the same interpreter as much as a small model's token:
+tokens that come within moments of others are taken together, and those of one text are one event.
 Must not know engines or the party.
 """
 
@@ -7,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import Final, TypeAlias
 
 from probatum.errors import Fault, Misuse, ProbatumError, Refusal
 from probatum.machine.events import Computed, Event, Generated
@@ -17,6 +22,11 @@ from probatum.nodes.shell.computing import Text, Writer
 from probatum.protocol.tensors import Tensor
 
 __all__ = ["Texts"]
+
+PACE_S: Final = 0.002
+"""Tokens are not taken sooner than this after others; how a text ended is, and all before it."""
+
+_Outcome: TypeAlias = tuple[Tensor, ...] | ProbatumError
 
 
 class Texts:
@@ -42,6 +52,9 @@ class Texts:
         self._post = post
         self._fail = fail
         self._texts: dict[str, Text] = {}
+        self._news: deque[Generated | tuple[str, _Outcome]] = deque()
+        self._is_called = False
+        self._taken_at = 0.0
 
     def __len__(self) -> int:
         """Count the texts that are being written."""
@@ -80,16 +93,55 @@ class Texts:
 
     def _cross_ids(self, job: str, ids: tuple[int, ...], logprobs: bytes = b"", /) -> None:
         """Come over from a thread that writes."""
+        self._news.append(Generated(job, ids, logprobs))
+        if not self._is_called:
+            self._is_called = True
+            self._call(self._look)
+
+    def _cross_outcome(self, job: str, outcome: _Outcome) -> None:
+        """Come over from a thread that writes."""
+        self._news.append((job, outcome))
+        self._call(self._take_news)
+
+    def _call(self, work: Callable[[], None]) -> None:
         # A loop that has been closed says so this way; then nobody waits for tokens.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._post, Generated(job, ids, logprobs))
+            self._loop.call_soon_threadsafe(work)
 
-    def _cross_outcome(self, job: str, outcome: tuple[Tensor, ...] | ProbatumError) -> None:
-        """Come over from a thread that writes."""
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._take, job, outcome)
+    def _look(self) -> None:
+        """Take what came, now or in a moment."""
+        wait_s = self._taken_at + PACE_S - time.monotonic()
+        if wait_s > 0:
+            self._loop.call_later(wait_s, self._take_news)
+        else:
+            self._take_news()
 
-    def _take(self, job: str, outcome: tuple[Tensor, ...] | ProbatumError) -> None:
+    def _take_news(self) -> None:
+        """Take all that came, in order."""
+        self._is_called = False  # before anything is taken: whatever comes now calls again
+        runs: dict[str, list[Generated]] = {}
+        while self._news:
+            news = self._news.popleft()
+            if isinstance(news, Generated):
+                runs.setdefault(news.job, []).append(news)
+                continue
+            job, outcome = news
+            self._tell(runs.pop(job, []))
+            self._end(job, outcome)
+        for run in runs.values():
+            self._tell(run)
+        self._taken_at = time.monotonic()
+
+    def _tell(self, run: list[Generated]) -> None:
+        """Tell a run of tokens of one text as one event."""
+        if len(run) > 1:
+            ids = tuple(one for news in run for one in news.ids)
+            logprobs = b"".join([news.logprobs for news in run])
+            self._post(Generated(run[0].job, ids, logprobs))
+        elif run:
+            self._post(run[0])
+
+    def _end(self, job: str, outcome: _Outcome) -> None:
         self._texts.pop(job, None)
         if isinstance(outcome, tuple | Refusal | Fault):
             self._post(Computed(job, outcome))

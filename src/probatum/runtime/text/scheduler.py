@@ -145,18 +145,18 @@ class Text:
             self._logprobs.append(compute_logprobs(row, given, self._request.top_logprobs))
 
     def _finish(self) -> TextAnswer | TextScore | None:
-        ids = tuple(self._choices)
+        prefix, limit, count = self._request.prefix, self._request.limit, len(self._choices)
+        if not count or count < len(prefix):
+            return None
         if self._scores:
-            prefix, limit = self._request.prefix, self._request.limit
-            if len(ids) < len(prefix):
-                return None
             ended = has_ended(self._model, prefix, limit)
-            return TextScore(chosen=ids, ended=ended, logprobs=tuple(self._logprobs))
-        if len(ids) < len(self._request.prefix):
-            return None
-        if not has_ended(self._model, ids, self._request.limit):
-            return None
-        return TextAnswer(ids=ids, ended=True)
+            return TextScore(
+                chosen=tuple(self._choices), ended=ended, logprobs=tuple(self._logprobs)
+            )
+        # No token before the last one ended it, or nothing would have followed.
+        if self._choices[-1] in self._model.stop_ids or count == limit:
+            return TextAnswer(ids=tuple(self._choices), ended=True)
+        return None
 
     def cut(self) -> TextAnswer:
         """Get the answer so far, as far as it was checked."""
