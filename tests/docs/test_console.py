@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -61,6 +62,36 @@ def test_links_inside_the_repository_lead_somewhere(path):
         t.split("#")[0] for t in targets if "://" not in t and not t.startswith(("#", "mailto:"))
     ]
     assert [t for t in local if not (path.parent / t).exists()] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+def test_links_to_a_part_of_a_page_lead_there(path):
+    """Anchors are made of headings as code hosts make them: lower case, dashes for blanks."""
+    for target in console.LINK.findall(path.read_text(encoding="utf-8")):
+        name, _, part = target.partition("#")
+        if "://" in target or not part:
+            continue
+        other = path.parent / name if name else path
+        heads = re.findall(r"^#+ (.+)$", other.read_text(encoding="utf-8"), re.MULTILINE)
+        slugs = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+        assert part in slugs, target
+
+
+@pytest.mark.parametrize(
+    ("index", "folder"),
+    [
+        ("README.md", "docs/howto"),
+        ("README.md", "docs/explanation"),
+        ("docs/operating/README.md", "docs/operating"),
+        ("docs/spec/README.md", "docs/spec"),
+        ("docs/adr/README.md", "docs/adr"),
+    ],
+)
+def test_every_page_is_linked_from_where_readers_begin(index, folder):
+    text = (ROOT / index).read_text(encoding="utf-8")
+    linked = {(ROOT / index).parent / t.split("#")[0] for t in console.LINK.findall(text)}
+    pages = {page for page in (ROOT / folder).glob("*.md") if page.name != "README.md"}
+    assert sorted(page.name for page in pages - linked) == []
 
 
 SAMPLE = """\

@@ -55,13 +55,3 @@ def test_every_row_of_the_doctor_is_explained():
     assert len(rows) > 15
     assert rows - explained == set()
     assert {row for row in explained - rows if not row.startswith("package ")} == set()
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_to_a_part_of_a_page_lead_there(page):
-    for target in re.findall(r"\]\(([^)]+#[^)]+)\)", page.read_text()):
-        name, _, part = target.partition("#")
-        other = (page.parent / name) if name else page
-        heads = re.findall(r"^#+ (.+)$", other.read_text(), re.MULTILINE)
-        slugs = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
-        assert part in slugs, target
