@@ -108,7 +108,7 @@ def test_a_block_takes_no_more_than_its_settings_say():
 
 def test_a_voucher_counts_as_a_transaction_of_a_block():
     # Each may cost a signature check, and how long a block takes is what the setting is for.
-    chain = Chain(settings=EngineSettings(block_transactions=4))
+    chain = Chain(settings=EngineSettings(block_transactions=8))
     body = CollectVouchers(vouchers=(b"", b""))
     waiting = [chain.make(account(0), body, nonce=n, fee=3 * FEE) for n in range(3)]
     assert [len(chain.block(*waiting)), len(chain.block())] == [2, 1]

@@ -50,7 +50,8 @@ def fill_block(
     Args:
         run: The block, begun.
         pool: What waits; nothing is taken out.
-        most: How many transactions it may have, a voucher counting as one too.
+        most: How many transactions it may have, a voucher counting as one too. Where that is all
+            that a block may hold, it is never exceeded: whatever is taken alone has less.
         room_bytes: How long they may be together.
         frame_bytes: What each takes beside its own bytes.
     """
@@ -59,8 +60,10 @@ def fill_block(
     dropped: list[Dropped] = []
     stuck: set[Address] = set()
     for entry in pool.iterate(stuck):
+        shares = count_shares(entry.transaction.body)
         room_bytes -= len(entry.data) + frame_bytes
-        if most <= 0 or room_bytes < 0:
+        # One that has more shares than are ever left is taken alone: else it would wait for ever.
+        if room_bytes < 0 or (shares > most and entries):
             break
         try:
             code = run.apply(entry.transaction)
@@ -72,7 +75,7 @@ def fill_block(
             # They would hold their places for nothing: an account empties itself cheaply.
             dropped += _list_behind(pool.list_behind(entry))
             continue
-        most -= count_shares(entry.transaction.body)
+        most -= shares
         entries.append(entry)
         codes.append(code)
     return Filled(entries=tuple(entries), codes=tuple(codes), dropped=tuple(dropped))

@@ -25,9 +25,10 @@ from probatum.consensus.mempool import EXPIRY_BLOCKS
 from probatum.consensus.tables import BLOCK, TABLES
 from probatum.errors import Misuse, Refusal
 from probatum.ledger.genesis import encode_genesis
+from probatum.protocol import limits
 from probatum.protocol.blocks import Block
 from probatum.protocol.encoding import decode
-from probatum.protocol.transactions.kinds import Stake, Transfer
+from probatum.protocol.transactions.kinds import CollectVouchers, Stake, Transfer
 from tests.chain import FEE, RICH, account
 from tests.comet import Comet
 from tests.validators import consensus_address, make_test_validator_genesis
@@ -278,6 +279,34 @@ def test_a_proposal_keeps_to_its_room(comet):
     assert sum(map(len, found)) <= room
     small = Comet(settings=AdapterSettings(block_transactions=2))
     assert len(small.propose(txs=[small.make(account(n), PAY) for n in range(4)]).txs) == 2
+
+
+def test_a_proposal_keeps_to_its_shares(comet):
+    """A voucher counts as a transaction; what one node proposes the others must accept."""
+    vouchers, shares = (b"?",) * limits.VOUCHERS, 1 + limits.VOUCHERS
+    fits = limits.BLOCK_TRANSACTIONS // shares
+    for nonce in range(fits + 1):
+        collect = CollectVouchers(vouchers=vouchers)
+        assert comet.check(comet.make(account(0), collect, nonce=nonce, fee=shares * FEE)) == ""
+    block = comet.propose(room=limits.BLOCK_BYTES)
+    assert len(block.txs) == fits
+    assert comet.judge(block) == ACCEPT
+
+
+def test_one_transaction_always_has_room_in_a_proposal():
+    comet = Comet(settings=AdapterSettings(block_transactions=2))
+    many = CollectVouchers(vouchers=(b"?",) * limits.VOUCHERS)
+    data = [
+        comet.make(account(0), PAY),
+        comet.make(account(0), many, nonce=1, fee=100 * FEE),
+        comet.make(account(0), PAY, nonce=2),
+    ]
+    for one in data:
+        comet.check(one)
+    for one in data:
+        block = comet.propose()
+        assert block.txs == (one,)
+        comet.decide(block)
 
 
 def test_a_proposal_takes_what_the_engine_shows_though_it_was_not_checked(comet):
