@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 
 from probatum.cli.output import print_facts, print_json, print_lines
 from probatum.cli.settings import DEFAULTS, Common
+from probatum.hub.package import MANIFEST_NAME, Package, load_package
 from probatum.ops.demo.chat_story import run_chat_demo
 from probatum.ops.demo.magika import make_input, read_features
 from probatum.ops.demo.packages import FETCHED, MODELS, build_real, get_source
@@ -72,11 +73,11 @@ def package(
     ] = None,
     common: Common = DEFAULTS,
 ) -> None:
-    """Make the package of a real model, for `probatum up --model`.
+    """Make the package of a real model, for `probatum up --model`; one that is there is left.
 
     Example: probatum demo package all-minilm-l6-v2 -o minilm
     """
-    made = build_real(name, files or get_source(name), output)
+    made = _find_made(name, output) or build_real(name, files or get_source(name), output)
     if common.json:
         print_json({"package": made.digest.hex(), "folder": str(output)})
     else:
@@ -102,3 +103,11 @@ def question(
         print_lines((body.decode(),))
     else:
         output.write_bytes(body + b"\n")
+
+
+def _find_made(name: str, folder: Path) -> Package | None:
+    """Take the package that is there already: pages that begin with it are read one by one."""
+    if not (folder / MANIFEST_NAME).is_file():
+        return None
+    made = load_package(folder)
+    return made if made.manifest.name == name else None

@@ -55,7 +55,15 @@ from probatum.protocol.primitives import (
 from probatum.protocol.secp256k1 import AccountSigner
 from probatum.protocol.trust import encode_trust
 
-__all__ = ["GATEWAY", "LEDGER", "USER", "NetworkFolder", "NetworkPlan", "open_folder"]
+__all__ = [
+    "GATEWAY",
+    "LEDGER",
+    "NETWORK_NAME",
+    "USER",
+    "NetworkFolder",
+    "NetworkPlan",
+    "open_folder",
+]
 
 LEDGER: Final = "ledger"
 GATEWAY: Final = "gateway"
@@ -69,6 +77,8 @@ VALIDATOR_UNITS: Final = 1_000 * UNITS_PER_TOKEN
 NODES_LIMIT: Final = 64
 VALIDATORS_LIMIT: Final = 16
 """On one machine; each is two processes."""
+NETWORK_NAME: Final = "network.json"
+"""The file by which a folder is a network."""
 _FILE_BYTES: Final = 4_096
 _LOCK_WAIT_S: Final = 10.0
 
@@ -166,7 +176,7 @@ def open_folder(path: Path, plan: NetworkPlan) -> NetworkFolder:
     """
     try:
         path = path.absolute()
-        if not (path / "network.json").exists():
+        if not (path / NETWORK_NAME).exists():
             _create(path, plan)
         lock = _take_lock(path)
     except OSError as error:
@@ -174,7 +184,7 @@ def open_folder(path: Path, plan: NetworkPlan) -> NetworkFolder:
     try:
         file = decode_document(
             _NetworkFile,
-            (path / "network.json").read_bytes()[: _FILE_BYTES + 1].strip(),
+            (path / NETWORK_NAME).read_bytes()[: _FILE_BYTES + 1].strip(),
             limit_bytes=_FILE_BYTES,
         )
         genesis = decode_genesis((path / "genesis.json").read_bytes())
@@ -252,7 +262,7 @@ def _fill(fresh: Path, plan: NetworkPlan) -> None:
         block_interval_ms=plan.block_interval_ms,
         validators=plan.validators,
     )
-    (fresh / "network.json").write_bytes(encode_document(file) + b"\n")
+    (fresh / NETWORK_NAME).write_bytes(encode_document(file) + b"\n")
 
 
 def _found(fresh: Path, plan: NetworkPlan, balances: dict[Address, int]) -> Genesis:

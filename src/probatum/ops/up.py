@@ -18,10 +18,11 @@ from typing import Final
 
 from rich.console import Console
 
+from probatum.ops.folder import NETWORK_NAME
 from probatum.ops.network import GATEWAY, LEDGER, Network, NetworkPlan
 from probatum.ops.tables import format_table, shorten
 
-__all__ = ["UpReady", "catch_signals", "describe", "list_commands", "run_up"]
+__all__ = ["UpReady", "catch_signals", "describe", "list_commands", "run_up", "say_what_goes_on"]
 
 _WATCH_S: Final = 0.2
 
@@ -79,7 +80,10 @@ def run_up(
             made = tempfile.TemporaryDirectory(prefix="probatum-", ignore_cleanup_errors=True)
             folder = Path(stack.enter_context(made)) / "network"
         plan = NetworkPlan(nodes=nodes, models=models, price_units=price_units)
+        is_new = not (folder / NETWORK_NAME).exists()
         network = stack.enter_context(Network.open(folder, plan, console.print))
+        if not is_new:
+            console.print(say_what_goes_on(network, plan), soft_wrap=True)
         try:
             network.start()
             facts = describe(network)
@@ -94,6 +98,19 @@ def run_up(
             code = 0
         console.print("stopping …")
     return code
+
+
+def say_what_goes_on(network: Network, plan: NetworkPlan) -> str:
+    """Say that a network goes on as it was made, and what was asked for in vain."""
+    made = len(network.node_names)
+    said = f"going on with the network in {network.path}: {made} inference nodes"
+    if plan.nodes not in {made, NetworkPlan().nodes}:
+        said += f"\n  --nodes {plan.nodes} counts for a new network only"
+    if plan.price_units:
+        said += (
+            "\n  --price counts for a new network only: here it is price_units in each node.toml"
+        )
+    return said
 
 
 def describe(network: Network) -> UpReady:
