@@ -27,10 +27,17 @@ def load_voters(stage, names=None):
     return tuple(sorted(voters, key=lambda voter: (-voter.power, voter.address)))
 
 
-def forge(signed, voters, *, later=0):
+def load_set(stage, signed):
+    """Who sealed a header, as its set has them: with their powers and in its order."""
+    signers = {voter.signer.key: voter.signer for voter in load_voters(stage)}
+    return tuple(Voter(signers[found.key], found.power) for found in signed.seal.validators)
+
+
+def forge(signed, voters, *, later=0, **changes):
     """A ledger of their own under a real header: signed by these, who say that they are the set."""
     height = signed.header.height + later
-    header = change(signed.header, height=height, state_root=sha256(b"our own ledger"))
+    changes = {"height": height, "state_root": sha256(b"our own ledger"), **changes}
+    header = change(signed.header, **changes)
     values = compute_validators_hash(list_values(voters))
     engine = change(
         signed.seal.header,

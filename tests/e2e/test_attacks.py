@@ -7,22 +7,28 @@ Two of four have more than a third of the power, so light clients that skip beli
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from dataclasses import replace as change_attack
 
 import pytest
 from msgspec.structs import replace as change
 
-from probatum.client.proofs import check_now
+from probatum.client.proofs import check_now, make_check_now
 from probatum.consensus.cometbft.light.attacks import make_attack
 from probatum.errors import Refusal
+from probatum.evidence.forks import check_fork, decode_fork, read_fork
 from probatum.ledger.queries import decode_record
 from probatum.nodes.shell.engine_files import get_rpc_port
 from probatum.nodes.shell.engine_rpc import EngineRpc
-from probatum.ops.folder import VALIDATOR_UNITS
+from probatum.nodes.shell.process import EXIT_CODES
+from probatum.ops.folder import GATEWAY, VALIDATOR_UNITS
+from probatum.ops.homes import write_home
 from probatum.protocol.commits import COMMITTED
-from probatum.protocol.messages import GetHeader, GetState, Noted, ReportAttack
+from probatum.protocol.messages import Followed, GetHeader, GetState, GotHeader, Noted, ReportAttack
 from probatum.protocol.validators import get_infraction_key, get_validator_key
-from tests.e2e.forging import POWER, forge, load_voters, sign_twice
+from tests.e2e.forging import POWER, forge, load_set, load_voters, sign_twice
+from tests.e2e.lying import Desk, Liar
 from tests.e2e.validators import Stage, need_cometbft
 from tests.light_chain import NO_VOTE, make_voters
 
@@ -124,21 +130,75 @@ def test_evidence_against_others_is_refused_by_the_engine(stage, real):
     assert not any(read_validator(stage, name).tombstoned_at for name in stage.names)
 
 
-def test_who_sealed_a_past_of_their_own_is_out_for_ever(stage, real):
+def test_who_sealed_a_past_of_their_own_is_out_for_ever(stage, real, tmp_path, capsys):
+    """One command finds the two pasts, keeps them, and has those who sealed both convicted."""
     false = forge(real, load_voters(stage, CULPRITS))
     assert check_now(stage.trust, false) == false.header, "a light client would believe it"
-    assert report(stage, false) == "noted"
+
+    def show(message, reply):
+        asked = isinstance(message, GetHeader) and message.height in {0, HEIGHT}
+        return GotHeader(header=false) if asked else reply
+
+    desk, honest = Desk(stage, tmp_path, capsys), stage.validators.get_endpoint("validator-1")
+    with Liar(stage, show) as liar:
+        code, found = desk.run("ledger", "status", ledgers=[honest, liar.endpoint])
+    assert code == 1
+    assert [node["standing"] for node in found["nodes"]] == ["forked", "forked"]
+    assert [told["endpoint"] for told in found["reported"] if not told["code"]] == [
+        honest,
+        liar.endpoint,
+    ]
+    assert {told["code"] for told in found["reported"]} == {"", "light.own-header"}
+    code, kept = desk.run("ledger", "fork", found["evidence"], ledgers=[])
+    assert (code, kept["heights"]) == (0, [HEIGHT, HEIGHT])
+    addresses = {voter.address.hex() for voter in load_voters(stage, CULPRITS)}
+    assert set(kept["sealed_both"]) <= addresses
     wait_until_out(stage, CULPRITS)
     for name in CULPRITS:
-        found = read_infraction(stage, name, HEIGHT)
-        assert found.kind == "light-client-attack"
-        assert found.slashed_units > 0
+        infraction = read_infraction(stage, name, HEIGHT)
+        assert infraction.kind == "light-client-attack"
+        assert infraction.slashed_units > 0
         assert read_validator(stage, name).bonded < VALIDATOR_UNITS
     for name in set(stage.names) - set(CULPRITS):
         assert read_validator(stage, name).bonded == VALIDATOR_UNITS
     header = stage.ask("validator-1", GetHeader(height=0)).header
     assert len(header.seal.validators) == 2
     assert report(stage, false) == "noted", "evidence that the engine has is as good as taken"
+
+
+def test_a_gateway_that_is_shown_two_pasts_stops_and_keeps_and_reports_them(stage):
+    """A set's own block after the real ones: who follows believes it, until the next real one."""
+    shown = []
+
+    def show(message, reply):
+        if not shown and isinstance(reply, Followed) and message.after > HEIGHT:
+            signed = reply.blocks[-1].header if reply.blocks else None
+            if signed and not reply.snapshot and signed.header.height == message.after + 1:
+                shown.append(forge(signed, load_set(stage, signed)))
+                view = change(reply.blocks[-1], header=shown[0])
+                return change(reply, blocks=(*reply.blocks[:-1], view))
+        return reply
+
+    home = stage.folder.get_home(GATEWAY)
+    with Liar(stage, show) as liar:
+        write_home(stage.folder, GATEWAY, ledger=liar.endpoint)
+        gateway = subprocess.run(
+            [sys.executable, "-m", "probatum.nodes.gateway.run", "--home", str(home)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert gateway.returncode == EXIT_CODES["halt"], gateway.stderr
+    (path,) = (home / "evidence").iterdir()
+    assert f"kept in {path}" in gateway.stderr
+    assert '"fork.reported"' in gateway.stderr, gateway.stderr
+    fork = decode_fork(path.read_bytes())
+    signers = check_fork(fork, make_check_now(stage.trust))
+    assert shown[0] in read_fork(fork)
+    names = [name for name in stage.names if load_voters(stage, [name])[0].address.hex() in signers]
+    assert names
+    wait_until_out(stage, names)
 
 
 def test_who_signs_two_blocks_of_one_round_is_convicted_of_both(stage, real):

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 from msgspec.structs import replace as change
 
-from probatum.cli import main
 from probatum.client.proofs import check_now
 from probatum.client.sync import LedgerFollower
 from probatum.errors import Refusal
 from probatum.machine.events import Moment, Returned
 from probatum.machine.wishes import Send
 from probatum.protocol.encoding import encode
-from probatum.protocol.frames import FrameReader, encode_frame
 from probatum.protocol.hashing import sha256
 from probatum.protocol.messages import GetHeader, GotHeader, GotState, Outcome, Submit
 from probatum.protocol.primitives import UNITS_PER_TOKEN
 from probatum.protocol.transactions.signed import sign_transaction
 from probatum.protocol.transactions.validators import UnstakeConsensus
-from probatum.protocol.trust import decode_trust, encode_trust
+from probatum.protocol.trust import decode_trust
+from tests.e2e.lying import Desk, Liar
 from tests.e2e.validators import FEE_UNITS, Stage, need_cometbft
 
 pytestmark = pytest.mark.e2e
-FRAMES = "application/x-probatum-frames"
 
 
 @pytest.fixture(scope="module")
@@ -37,69 +31,25 @@ def stage(tmp_path_factory):
         yield stage
 
 
-class Desk:
-    """A person with the network's first trust file."""
-
-    def __init__(self, stage, folder, capsys):
-        self.path, self.folder, self.capsys = folder / "trust.json", folder, capsys
-        self.path.write_bytes(encode_trust(stage.trust))
-
-    def run(self, *words, ledgers):
-        named = [word for one in ledgers for word in ("--ledger", one)]
-        trusted = ["--trust", str(self.path), "--home", str(self.folder), "--json"]
-        code = main([*words, *named, *trusted])
-        said = self.capsys.readouterr()
-        return code, json.loads(said.out or said.err)
-
-
 @pytest.fixture
 def desk(stage, tmp_path, capsys):
     return Desk(stage, tmp_path, capsys)
 
 
-class Liar:
-    """A full node that shows a real one's headers with another state under the same seal."""
-
-    def __init__(self, stage):
-        outer = self
-
-        class Door(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                (message,) = FrameReader().feed(body)
-                data = encode_frame(outer.bend(stage.ask("validator-1", message)))
-                self.send_response(200)
-                self.send_header("Content-Type", FRAMES)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
-        self.endpoint = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def bend(self, reply):
-        if not isinstance(reply, GotHeader | GotState):
-            return reply
-        header = change(reply.header.header, state_root=sha256(b"my own ledger"))
-        return change(reply, header=change(reply.header, header=header))
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
+def change_state(message, reply):
+    """Another state under the same seal."""
+    del message
+    if not isinstance(reply, GotHeader | GotState):
+        return reply
+    header = change(reply.header.header, state_root=sha256(b"my own ledger"))
+    return change(reply, header=change(reply.header, header=header))
 
 
 def test_of_two_nodes_the_one_that_lies_is_named(stage, desk):
     honest = [stage.validators.get_endpoint(name) for name in stage.names]
     code, found = desk.run("ledger", "status", ledgers=honest)
     assert (code, found["agree"], found["is_proven"]) == (0, True, True)
-    with Liar(stage) as liar:
+    with Liar(stage, change_state) as liar:
         code, found = desk.run("ledger", "status", ledgers=[honest[0], liar.endpoint])
         standings = [(node["standing"], node["code"]) for node in found["nodes"]]
         assert code == 1

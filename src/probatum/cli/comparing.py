@@ -1,12 +1,15 @@
 """`probatum ledger status` of several full nodes: who agrees, who lags, who lies.
 
-Two proven headers of one height are kept in a file: they convict whoever sealed both. Must not
-know how headers are held against each other (`probatum.client.comparing`).
+Two proven headers that contradict each other are kept in a file, and reported to all who were
+asked, so that whoever sealed both is convicted. Must not know how headers are held against each
+other (`probatum.client.comparing`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -15,12 +18,12 @@ from probatum.cli.output import print_json, print_lines, print_table
 from probatum.cli.settings import Common
 from probatum.cli.wire import exchange
 from probatum.client.comparing import Comparison, Told, compare_ledgers
-from probatum.errors import Fault
-from probatum.evidence.forks import Fork, encode_fork
-from probatum.protocol.hashing import sha256
+from probatum.client.forks import Reported, keep_fork, report_headers
 from probatum.protocol.headers import SignedHeader, compute_header_hash
+from probatum.protocol.messages import Message
+from probatum.protocol.trust import CommitTrust, Trust
 
-__all__ = ["show_comparison"]
+__all__ = ["convict", "describe_reported", "report", "show_comparison"]
 
 _WORDS: Final = {
     "agrees": "agrees",
@@ -37,12 +40,12 @@ def show_comparison(common: Common) -> int:
 
     Raises:
         Refusal: as `compare_ledgers`, and for the trust file.
-        Fault: `ledger.unwritable` if evidence cannot be kept.
+        Fault: `store.cannot-write` if evidence cannot be kept.
     """
     trust = common.find_trust()
     now_ms = time.time_ns() // 1_000_000
     found = compare_ledgers(common.list_ledgers(), exchange, trust, now_ms)
-    path = None if found.fork is None else _keep(common, found.fork)
+    path, reported = convict(common, found, trust)
     agree = all(told.standing == "agrees" for told in found.told)
     if common.json:
         print_json(
@@ -52,6 +55,7 @@ def show_comparison(common: Common) -> int:
                 "height": found.height,
                 "nodes": [_describe(told) for told in found.told],
                 "evidence": None if path is None else str(path),
+                "reported": [asdict(told) for told in reported],
             }
         )
         return OK if agree else REFUSED
@@ -70,6 +74,7 @@ def show_comparison(common: Common) -> int:
     )
     print_lines(f"{told.endpoint}: {told.why} [{told.code}]" for told in found.told if told.code)
     print_lines(_conclude(found, agree=agree, is_proven=trust is not None, path=path))
+    print_lines(map(describe_reported, reported))
     return OK if agree else REFUSED
 
 
@@ -108,12 +113,33 @@ def _conclude(
     return tuple(lines)
 
 
-def _keep(common: Common, fork: Fork) -> Path:
-    data = encode_fork(fork) + b"\n"
-    path = common.folder / "evidence" / f"fork-{sha256(data).hex()[:16]}.json"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    except OSError as error:
-        raise Fault("ledger.unwritable", f"cannot write {path}: {error.strerror}") from None
-    return path
+def convict(
+    common: Common, found: Comparison, trust: Trust | None
+) -> tuple[Path | None, tuple[Reported, ...]]:
+    """Keep the evidence of two pasts, and report it to all full nodes that were named.
+
+    Returns:
+        Where it is kept, if two headers prove it; and what the full nodes said.
+
+    Raises:
+        Fault: `store.cannot-write`.
+    """
+    path = None if found.fork is None else keep_fork(common.folder, found.fork)
+    return path, report(common, found.suspects, trust) if trust and found.suspects else ()
+
+
+def report(common: Common, headers: tuple[SignedHeader, ...], trust: Trust) -> tuple[Reported, ...]:
+    """Report headers to all full nodes that were named: an honest one's engine knows its own."""
+
+    async def ask(endpoint: str, message: Message) -> Message:
+        return exchange(endpoint, message)
+
+    believed = trust.height if isinstance(trust, CommitTrust) else 0
+    return asyncio.run(report_headers(ask, common.list_ledgers(), headers, believed))
+
+
+def describe_reported(told: Reported) -> str:
+    """Describe for people what a full node said to a report."""
+    if not told.code:
+        return f"{told.endpoint} has its engine convict who sealed that of height {told.height}"
+    return f"{told.endpoint} takes no evidence of height {told.height}: {told.why} [{told.code}]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -10,7 +11,8 @@ from cyclopts import App, Parameter
 
 from probatum.cli.accounts import resolve_address
 from probatum.cli.amounts import format_units
-from probatum.cli.comparing import show_comparison
+from probatum.cli.comparing import describe_reported, show_comparison
+from probatum.cli.comparing import report as report_to_ledgers
 from probatum.cli.describing import (
     describe_header,
     describe_record,
@@ -137,28 +139,41 @@ def show_trust(
 
 @app.command
 def fork(
-    file: Annotated[Path, Parameter(help="What `ledger status` kept of two pasts.")],
+    file: Annotated[Path, Parameter(help="What was kept of two pasts.")],
     /,
     *,
+    report: Annotated[
+        bool,
+        Parameter(help="Report it to the full nodes (--ledger), to have it convict.", negative=""),
+    ] = False,
     common: Common = DEFAULTS,
 ) -> None:
     """Check evidence of two pasts against a trust file, and say who sealed both; needs no network.
 
+    `ledger status` keeps such files, and nodes and gateways that stop for it, in `evidence` of
+    their home. With --report the full nodes that are named are asked to have it convict.
+
     Example: probatum ledger fork fork-0a1b2c3d4e5f6071.json --trust trust.json
     """
+    trust = common.get_trust()
     evidence = decode_fork(read_bounded(file, FORK_BYTES))
-    signers = check_fork(evidence, make_check_now(common.get_trust()))
+    signers = check_fork(evidence, make_check_now(trust))
     found = read_fork(evidence)
-    hashes = [compute_header_hash(signed.header).hex() for signed in found]
+    reported = report_to_ledgers(common, found, trust) if report else ()
+    rows = [(signed.header.height, compute_header_hash(signed.header).hex()) for signed in found]
     if common.json:
-        height = found[0].header.height
-        print_json({"height": height, "hashes": hashes, "sealed_both": list(signers)})
+        facts: dict[str, Any] = {
+            "heights": [height for height, _ in rows],
+            "hashes": [found for _, found in rows],
+            "sealed_both": list(signers),
+        }
+        print_json(facts | {"reported": [asdict(told) for told in reported]} if report else facts)
         return
     print_lines(
         (
-            f"two sealed headers of height {found[0].header.height}: {hashes[0]}",
-            f"and {hashes[1]}",
+            *(f"a sealed header of height {height}: {found}" for height, found in rows),
             *(f"sealed both: {signer}" for signer in signers),
+            *map(describe_reported, reported),
         )
     )
 

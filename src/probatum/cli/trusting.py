@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from probatum.cli.comparing import convict
 from probatum.cli.describing import describe_value
 from probatum.cli.reading import ask_header, reach_header
 from probatum.cli.settings import Common, read_bounded
@@ -49,9 +50,11 @@ def make_newer_trust(common: Common) -> Trust:
     if len(ledgers) > 1:
         found = compare_ledgers(ledgers, exchange, trust, now_ms)
         if any(told.standing != "agrees" for told in found.told):
+            path, _ = convict(common, found, trust)
+            why = f"two pasts are sealed, kept in {path}" if path else "one lags, or lies"
             raise Refusal(
                 "ledger.no-agreement",
-                "the full nodes that were named do not agree",
+                f"the full nodes that were named do not agree: {why}",
                 hint="probatum ledger status, with the same --ledger, says who is the odd one",
             )
     last = ask_header(ledgers[0], 0)

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
-from probatum.consensus.trusting import believe, find_way
+from probatum.consensus.trusting import ForkFound, believe, find_way
 from probatum.errors import Fault, ProbatumError, Refusal
-from probatum.evidence.forks import Fork, make_fork
-from probatum.protocol.headers import SignedHeader, compute_header_hash
+from probatum.evidence.forks import Fork, is_contradiction, make_fork
+from probatum.protocol.headers import SignedHeader
 from probatum.protocol.messages import GetHeader, GotHeader, Message
 from probatum.protocol.trust import Trust
 
@@ -30,7 +30,7 @@ Standing: TypeAlias = Literal["agrees", "differs", "lies", "forked", "behind", "
     agrees   its header of the common height is the others'
     differs  it is not, and nothing was proven, since there is no trust file
     lies     it shows a header that the trust file does not lead to
-    forked   its header is proven, and so is another's that contradicts it
+    forked   its header is proven, and so is another's, or the trust file's, that contradicts it
     behind   it is at a lower height than what the trust file names
     silent   it could not be asked
 """
@@ -46,6 +46,7 @@ class Told:
     Attributes:
         last: Its last header, None if it showed none.
         common: Its header of the height that all were compared at.
+        way: All headers of it that were believed, or contradict what is.
         code: Why it is not believed, if it is not.
         why: The same in words.
     """
@@ -54,6 +55,7 @@ class Told:
     standing: Standing
     last: SignedHeader | None = None
     common: SignedHeader | None = None
+    way: tuple[SignedHeader, ...] = ()
     code: str = ""
     why: str = ""
 
@@ -71,6 +73,12 @@ class Comparison:
     height: int
     told: tuple[Told, ...]
     fork: Fork | None
+
+    @property
+    def suspects(self) -> tuple[SignedHeader, ...]:
+        """Headers some of which contradict others: somebody's validators sealed two pasts."""
+        forked = (told.way for told in self.told if told.standing == "forked")
+        return tuple(signed for way in forked for signed in way)
 
 
 def compare_ledgers(
@@ -97,11 +105,10 @@ def compare_ledgers(
         for one in found
     )
     headers = [one.common for one in told if one.common is not None]
-    hashes = {compute_header_hash(signed.header) for signed in headers}
-    if len(hashes) <= 1:
+    other = next((one for one in headers if is_contradiction(one, headers[0])), None)
+    if other is None:
         return Comparison(height=height, told=told, fork=None)
     split: Standing = "differs" if trust is None else "forked"
-    other = next(signed for signed in headers if signed.header != headers[0].header)
     return Comparison(
         height=height,
         told=tuple(one if one.common is None else replace(one, standing=split) for one in told),
@@ -118,7 +125,7 @@ def _show(
     if seen.last is None and seen.standing == "behind":
         # The trust file names a later height: what was compared so far has to do.
         return told
-    return replace(told, standing=seen.standing, common=seen.last, code=seen.code, why=seen.why)
+    return replace(seen, last=last, common=seen.last, way=(*told.way, *seen.way))
 
 
 def _look(endpoint: str, height: int, ask: Ask, trust: Trust | None, now_ms: int) -> Told:
@@ -129,18 +136,20 @@ def _look(endpoint: str, height: int, ask: Ask, trust: Trust | None, now_ms: int
         return _tell(endpoint, "silent", error)
     if trust is None:
         return Told(endpoint=endpoint, standing="agrees", last=signed)
-    way = find_way(believe(trust), signed, now_ms)
+    way, shown = find_way(believe(trust), signed, now_ms), [signed]
     try:
         between = next(way)
         while True:
             try:
-                sent = _ask_header(endpoint, between, ask)
+                shown.append(_ask_header(endpoint, between, ask))
             except ProbatumError as error:
                 # Not to show a header, for whatever reason, is no lie.
                 return _tell(endpoint, "silent", error)
-            between = way.send(sent)
+            between = way.send(shown[-1])
     except StopIteration:
-        return Told(endpoint=endpoint, standing="agrees", last=signed)
+        return Told(endpoint=endpoint, standing="agrees", last=signed, way=tuple(shown))
+    except ForkFound as fork:
+        return replace(_tell(endpoint, "forked", fork), way=fork.headers)
     except Refusal as refusal:
         if refusal.code in _OF_OUR_OWN:
             raise

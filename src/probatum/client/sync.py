@@ -16,7 +16,7 @@ from typing import Final
 
 from probatum.client.backoff import compute_backoff_ms
 from probatum.client.ledger_view import LedgerView
-from probatum.consensus.trusting import Believed, believe, check_next, find_way
+from probatum.consensus.trusting import Believed, ForkFound, believe, check_next, find_way
 from probatum.errors import Refusal
 from probatum.machine.events import Event, Fired, Moment, Returned, Unreachable
 from probatum.machine.wishes import Report, Send, SetTimer, Wish
@@ -45,16 +45,23 @@ class FollowStep:
         blocks: New blocks, already applied to the view, in order.
         snapshot: Whether the first of them held all records instead of changes.
         went_back: The ledger contradicts what it had signed before; following has ended.
+        headers: Then, two sealed headers that contradict each other, or one that contradicts the
+            trust file: evidence, to be kept and reported. None if the ledger only lost blocks.
     """
 
     wishes: tuple[Wish, ...] = ()
     blocks: tuple[BlockView, ...] = ()
     snapshot: bool = False
     went_back: bool = False
+    headers: tuple[SignedHeader, ...] = ()
 
 
 class _WentBackError(Exception):
-    """The ledger shows another past than before."""
+    """The ledger shows another past than before; `headers` prove it, if they can."""
+
+    def __init__(self, why: str, *headers: SignedHeader) -> None:
+        super().__init__(why)
+        self.headers = headers
 
 
 class LedgerFollower:
@@ -124,7 +131,7 @@ class LedgerFollower:
                 try:
                     return self._take(message, moment)
                 except _WentBackError as reason:
-                    return self._stop(str(reason))
+                    return self._stop(str(reason), reason.headers)
                 except Refusal as refusal:
                     return self._refuse(refusal, moment)
             case Unreachable(call=call, reason=why) if call == self._open:
@@ -177,7 +184,7 @@ class LedgerFollower:
                 self._take_block(block, moment, whole=followed.snapshot and not taken)
                 taken.append(block)
         except _WentBackError as reason:
-            end = self._stop(str(reason))
+            end = self._stop(str(reason), reason.headers)
         except Refusal as refusal:
             end = self._refuse(refusal, moment)
         else:
@@ -192,11 +199,10 @@ class LedgerFollower:
             self._check_seen(block.header)
         else:
             self._check_child(block.header)
-        seen = self._seen.header if self._seen else None
-        if seen and block.header.header.height == seen.height and block.header.header != seen:
-            raise _WentBackError(f"the ledger shows another block at height {seen.height}")
+        seen = self._seen
+        self._check_beside(block.header)
         self.view.apply(block, snapshot=whole)
-        if seen is None or block.header.header.height > seen.height:
+        if seen is None or block.header.header.height > seen.header.height:
             self._seen = block.header
 
     def _check_seen(self, signed: SignedHeader) -> None:
@@ -206,31 +212,40 @@ class LedgerFollower:
         new, seen = signed.header, self._seen.header
         if new.height < seen.height:
             raise _WentBackError(f"the ledger is at height {new.height}; it had {seen.height}")
-        if new.height == seen.height and new != seen:
-            raise _WentBackError(f"the ledger shows another block at height {seen.height}")
+        self._check_beside(signed)
+
+    def _check_beside(self, signed: SignedHeader) -> None:
+        """Of the height that was seen there is one header."""
+        if self._seen is None or signed.header.height != self._seen.header.height:
+            return
+        if signed.header != self._seen.header:
+            why = f"the ledger shows another block at height {signed.header.height}"
+            raise _WentBackError(why, self._seen, signed)
 
     def _check_child(self, signed: SignedHeader) -> None:
         new = signed.header
-        before = self.view.header.header if self.view.header else None
+        last = self.view.header
+        before = last.header if last else None
         height = before.height if before else 0
         if new.height != height + 1:
             raise Refusal("follow.gap", f"height {new.height} came after {height}")
         parent = compute_header_hash(before) if before else bytes.fromhex(self._trust.genesis_hash)
         if new.previous != parent:
-            if before is not None:
-                raise _WentBackError(f"the ledger shows another block at height {height}")
+            if last is not None:
+                why = f"the ledger shows another block at height {height}"
+                raise _WentBackError(why, last, signed)
             raise Refusal("follow.not-child", "the first block does not follow from genesis")
         if before is not None and new.time_ms <= before.time_ms:
             raise Refusal("follow.time-back", f"the time of height {new.height} does not increase")
 
-    def _stop(self, why: str) -> FollowStep:
+    def _stop(self, why: str, headers: tuple[SignedHeader, ...]) -> FollowStep:
         self.stopped = True
         report = Report("error", "follow.went-back", why)
-        return FollowStep(wishes=(report,), went_back=True)
+        return FollowStep(wishes=(report,), went_back=True, headers=headers)
 
     def _refuse(self, refusal: Refusal, moment: Moment) -> FollowStep:
-        if refusal.code == "light.fork":
-            return self._stop(refusal.message)
+        if isinstance(refusal, ForkFound):
+            return self._stop(refusal.message, refusal.headers)
         # Validators have changed too much for one step: the way there is found before blocks are
         # asked for again.
         self._is_far |= refusal.code == "light.too-little-trust"

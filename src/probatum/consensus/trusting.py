@@ -31,6 +31,7 @@ from probatum.protocol.trust import (
 
 __all__ = [
     "Believed",
+    "ForkFound",
     "believe",
     "check_header",
     "check_next",
@@ -43,6 +44,16 @@ _STEPS: Final = 512
 """Checks on one way; halving a chain of a million blocks a hundred times needs fewer."""
 
 
+class ForkFound(Refusal):
+    """Validators sealed two headers of one height: `light.fork`.
+
+    Attributes:
+        headers: The one that was believed, unless that is the trust file's own, and the other.
+    """
+
+    headers: tuple[SignedHeader, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Believed:
     """What somebody believes of a chain so far.
@@ -50,10 +61,12 @@ class Believed:
     Attributes:
         trust: Where it began.
         state: What its engine's headers made of it; None where one key signs them all.
+        signed: The header that `state` is of; None where it is the trust file's own.
     """
 
     trust: Trust
     state: LightState | None
+    signed: SignedHeader | None = None
 
     @property
     def height(self) -> int:
@@ -75,7 +88,8 @@ def believe(trust: Trust, seen: SignedHeader | None = None) -> Believed:
             state = start_from_trust(trust)
             if seen is not None and isinstance(seen.seal, CommitSeal):
                 later = start_from_seal(check_subject(seen))
-                state = later if later.height > state.height else state
+                if later.height > state.height:
+                    return Believed(trust=trust, state=later, signed=seen)
             return Believed(trust=trust, state=state)
         case _:
             assert_never(trust)
@@ -90,7 +104,7 @@ def check_next(believed: Believed, signed: SignedHeader, now_ms: int) -> Believe
         now_ms: Unix time, of whoever checks.
 
     Raises:
-        Refusal: `trust.*`, `light.*`, `ed25519.bad-signature`.
+        Refusal: `trust.*`, `light.*`, `ed25519.bad-signature`; `ForkFound`, with both headers.
     """
     match believed.trust:
         case KeyTrust() as trust:
@@ -98,7 +112,15 @@ def check_next(believed: Believed, signed: SignedHeader, now_ms: int) -> Believe
             return believed
         case CommitTrust() as trust:
             assert believed.state is not None, "believe has made one"
-            return replace(believed, state=check_sealed(trust, believed.state, signed, now_ms))
+            try:
+                state = check_sealed(trust, believed.state, signed, now_ms)
+            except Refusal as refusal:
+                if refusal.code != "light.fork":
+                    raise
+                found = ForkFound(refusal.code, refusal.message, hint=refusal.hint)
+                found.headers = (*filter(None, (believed.signed,)), signed)
+                raise found from None
+            return replace(believed, state=state, signed=signed)
         case _:
             assert_never(believed.trust)
 

@@ -1,4 +1,7 @@
-"""Two sealed headers of one height: what convicts an engine's key or validators of two pasts.
+"""Two sealed headers of two pasts: what convicts an engine's key or validators.
+
+Two of one height that are not the same, or of two heights in a row of which the later one does not
+follow from the earlier; under validators the engine's headers count, too (`LIGHT-1`).
 
 Nobody is believed about which of the two is true: both are proven, and whoever signed both broke
 the rules, whatever the reason. Must not know how a header comes to be believed (`HeaderCheck`),
@@ -34,6 +37,7 @@ __all__ = [
     "check_fork",
     "decode_fork",
     "encode_fork",
+    "is_contradiction",
     "make_fork",
     "read_fork",
 ]
@@ -96,11 +100,21 @@ def check_fork(fork: Fork, check: HeaderCheck) -> tuple[str, ...]:
     first, second = read_fork(fork)
     for signed in (first, second):
         check(signed)
-    if first.header.height != second.header.height or compute_header_hash(
-        first.header
-    ) == compute_header_hash(second.header):
+    if not is_contradiction(first, second):
         raise Refusal("fork.no-contradiction", "these headers do not contradict each other")
     return tuple(sorted(_list_signers(first) & _list_signers(second)))
+
+
+def is_contradiction(first: SignedHeader, second: SignedHeader) -> bool:
+    """Whether two headers cannot both be of one chain, if both are sealed."""
+    one, other = sorted((first, second), key=lambda signed: signed.header.height)
+    if one.header.height + 1 == other.header.height:
+        return other.header.previous != compute_header_hash(one.header)
+    if one.header.height != other.header.height:
+        return False
+    if isinstance(one.seal, CommitSeal) and isinstance(other.seal, CommitSeal):
+        return one.seal.header != other.seal.header
+    return one.header != other.header
 
 
 def read_fork(fork: Fork) -> tuple[SignedHeader, SignedHeader]:

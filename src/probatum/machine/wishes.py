@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from probatum.protocol.headers import SignedHeader
 from probatum.protocol.messages import Message
 from probatum.protocol.parties import ArithmeticClass
 from probatum.protocol.primitives import Digest
@@ -133,10 +134,14 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Halt(msgspec.Struct, frozen=True):
-    """Stop the party for good: going on would break a promise (`LOG-1`)."""
+    """Stop the party for good: going on would break a promise (`LOG-1`).
+
+    `headers` are why, if two sealed pasts are: they are kept, and reported (`LIGHT-1`).
+    """
 
     code: str
     message: str
+    headers: tuple[SignedHeader, ...] = ()
 
 
 Wish: TypeAlias = (

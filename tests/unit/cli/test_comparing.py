@@ -8,10 +8,10 @@ import pytest
 from probatum.cli import comparing, main, reading, trusting
 from probatum.consensus.trust_files import make_trust
 from probatum.consensus.trusting import make_header_check
-from probatum.errors import Fault
+from probatum.errors import Fault, Refusal
 from probatum.evidence.forks import check_fork, decode_fork
 from probatum.ledger.genesis import encode_genesis
-from probatum.protocol.messages import GetHeader, GotHeader
+from probatum.protocol.messages import GetHeader, GotHeader, Noted, ReportAttack
 from probatum.protocol.trust import decode_trust, encode_trust
 from tests.factories import make_trust as make_key_trust
 from tests.light_chain import PERIOD_MS, LightChain, get_now_ms, make_voters
@@ -35,8 +35,13 @@ def desk(monkeypatch, tmp_path, capsys):
     def exchange(endpoint, message, **_):
         if endpoint not in nodes:
             raise Fault("wire.unreachable", f"nobody answers at {endpoint}")
-        assert isinstance(message, GetHeader)
         chain, at = nodes[endpoint]
+        if isinstance(message, ReportAttack):
+            run.reports.append((endpoint, message.header.header.height, message.common))
+            if message.header.header == chain.headers[message.header.header.height]:
+                raise Refusal("light.own-header", "nobody broke a rule")
+            return Noted()
+        assert isinstance(message, GetHeader)
         return GotHeader(header=chain.sign(message.height or at))
 
     for page in (comparing, reading, trusting):
@@ -49,6 +54,7 @@ def desk(monkeypatch, tmp_path, capsys):
         code = main([*words, *named, *trusted, "--home", str(tmp_path)])
         return code, capsys.readouterr()
 
+    run.reports = []
     run.nodes, run.path, run.clock, run.folder = nodes, path, clock, tmp_path
     return run
 
@@ -80,8 +86,14 @@ def test_the_liar_is_named(desk):
 def test_two_proven_pasts_are_kept_as_evidence(desk):
     desk.nodes["http://b:1"] = (FORK, 13)
     code, said = desk("ledger", "status", "--json")
-    path = json.loads(said.out)["evidence"]
+    path, reported = json.loads(said.out)["evidence"], json.loads(said.out)["reported"]
     assert code == 1
+    # Each was shown all of both pasts, the lowest first, until it found one that is not its own.
+    assert [(told["endpoint"], told["code"]) for told in reported if not told["code"]] == [
+        ("http://a:1", ""),
+        ("http://b:1", ""),
+    ]
+    assert {common for _, _, common in desk.reports} == {0}
     fork = decode_fork(Path(path).read_bytes())
     assert len(check_fork(fork, make_header_check(CHAIN.make_trust(12), get_now_ms(15)))) == 4
     code, said = desk("ledger", "status")
@@ -92,7 +104,14 @@ def test_two_proven_pasts_are_kept_as_evidence(desk):
     later.write_bytes(encode_trust(CHAIN.make_trust(11)))
     code, said = desk("ledger", "fork", path, "--json", trust=later)
     found = json.loads(said.out)
-    assert (code, found["height"], len(set(found["hashes"]))) == (0, 13, 2)
+    assert (code, found["heights"], len(set(found["hashes"]))) == (0, [13, 13], 2)
+    assert "reported" not in found
+    desk.reports.clear()
+    code, said = desk("ledger", "fork", path, "--report", "--json", trust=later)
+    assert [told["code"] for told in json.loads(said.out)["reported"]].count("") == 2
+    assert {common for _, _, common in desk.reports} == {11}
+    code, said = desk("ledger", "fork", path, "--report", trust=later)
+    assert "http://a:1 has its engine convict who sealed that of height 13" in said.out
     assert found["sealed_both"] == sorted(voter.address.hex() for voter in SETS[9])
     code, said = desk("ledger", "fork", path, trust=later)
     assert said.out.count("sealed both: ") == 4
@@ -147,6 +166,15 @@ def test_no_trust_file_comes_of_nodes_that_disagree(desk):
     assert code == 1
     assert "ledger.no-agreement" in said.err
     assert decode_trust(desk.path.read_bytes()) == CHAIN.make_trust(0)
+
+
+def test_two_pasts_found_while_renewing_are_kept_and_reported_too(desk):
+    desk.nodes["http://b:1"] = (FORK, 13)
+    code, said = desk("ledger", "trust", "--renew", "--json")
+    (path,) = (desk.folder / "evidence").iterdir()
+    assert code == 1
+    assert str(path) in json.loads(said.out or said.err)["error"]["message"]
+    assert {endpoint for endpoint, _, _ in desk.reports} == {"http://a:1", "http://b:1"}
 
 
 def test_an_expired_one_is_not_renewed(desk):

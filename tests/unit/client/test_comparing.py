@@ -1,5 +1,7 @@
 """Full nodes held against each other: the liar is named, and two proven pasts are kept."""
 
+from types import SimpleNamespace
+
 import pytest
 from msgspec.structs import replace as change
 
@@ -94,6 +96,31 @@ def test_two_proven_pasts_are_evidence_against_who_sealed_both():
     assert named == tuple(sorted(voter.address.hex() for voter in SETS[9]))
 
 
+def test_all_that_was_believed_of_two_pasts_is_suspect():
+    """Whoever skips far is misled by a header between: that one convicts, and not the last."""
+    found, _ = Town(a=(CHAIN, 13), b=(FORK, 13)).compare()
+    heights = [
+        [one.header.height for one in found.suspects if one.header in chain.headers.values()]
+        for chain in (CHAIN, FORK)
+    ]
+    assert heights[0] == heights[1]
+    assert {6, 13} <= set(heights[0])
+
+
+def test_the_same_state_under_two_blocks_of_the_engine_is_a_fork_too():
+    other = SimpleNamespace(sign=lambda height: CHAIN.sign(height, data_hash=b"\1" * 32))
+    found, standings = Town(a=(CHAIN, 13), b=(other, 13)).compare(CHAIN.make_trust(8))
+    assert standings == dict.fromkeys("ab", "forked")
+    assert len(check_fork(found.fork, make_header_check(CHAIN.make_trust(11), NOW))) == 4
+
+
+def test_what_contradicts_the_trust_file_itself_is_suspect():
+    found, standings = Town(a=(CHAIN, 13), b=(FORK, 8)).compare(CHAIN.make_trust(9))
+    assert standings == {"a": "agrees", "b": "forked"}
+    assert (found.fork, found.suspects) == (None, (FORK.sign(8),))
+    assert found.told[1].code == "light.fork"
+
+
 def test_a_key_that_signed_two_pasts_is_evidence_too():
     honest, other = make_chain(6), make_chain(6, fork=b"x")
     found, standings = Town(a=(honest, 6), b=(other, 5)).compare(make_trust(), 0)
@@ -103,7 +130,8 @@ def test_a_key_that_signed_two_pasts_is_evidence_too():
 
 def test_without_a_trust_file_nobody_is_named():
     found, standings = Town(a=(CHAIN, 13), b=(STRANGERS, 13)).compare(None)
-    assert standings == {"a": "agrees", "b": "agrees"}, "of equal hashes nobody can say more"
+    assert standings == {"a": "differs", "b": "differs"}, "the same header, sealed by others"
+    assert found.suspects == ()
     found, standings = Town(a=(CHAIN, 13), b=(FORK, 13)).compare(None)
     assert standings == {"a": "differs", "b": "differs"}
     assert found.fork is None

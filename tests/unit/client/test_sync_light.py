@@ -1,9 +1,13 @@
 """Following a chain that validators seal: sets change, nodes lag, and two pasts are noticed."""
 
+from types import SimpleNamespace
+
 import pytest
 from msgspec.structs import replace as change
 
 from probatum.client.sync import LedgerFollower
+from probatum.consensus.trusting import make_header_check
+from probatum.evidence.forks import check_fork, make_fork
 from probatum.machine.events import Fired, Moment, Returned
 from probatum.machine.wishes import Report, Send, SetTimer
 from probatum.protocol.blocks import BlockView
@@ -20,6 +24,7 @@ SETS = {
 }
 CHAIN = LightChain(SETS, length=20)
 FORK = LightChain(SETS, length=20, branch=b"another past")
+CHECK = make_header_check(CHAIN.make_trust(5), get_now_ms(20))
 NO_HEIGHT = Refused(code="full.no-height", message="not there")
 
 
@@ -32,7 +37,7 @@ class Network:
         believed = CHAIN.make_trust(trust)
         self.follower = LedgerFollower(LEDGER_AT, (b"node/",), believed, seen=seen)
         self.wishes = self.follower.start(self.moment)
-        self.went_back = False
+        self.went_back, self.headers = False, ()
 
     @property
     def moment(self):
@@ -69,7 +74,7 @@ class Network:
             case _:
                 return False
         step = self.follower.step(event, self.moment)
-        self.wishes, self.went_back = step.wishes, step.went_back
+        self.wishes, self.went_back, self.headers = step.wishes, step.went_back, step.headers
         return True
 
     def run(self, turns=40):
@@ -127,6 +132,8 @@ def test_two_sealed_blocks_of_a_seen_height_stop_the_follower():
     assert network.went_back
     assert network.follower.stopped
     assert network.wishes[0].code == "follow.went-back"
+    assert network.headers == (CHAIN.sign(8), FORK.sign(8))
+    check_fork(make_fork(*network.headers), CHECK)
 
 
 def test_a_block_whose_parent_is_another_stops_the_follower():
@@ -134,6 +141,23 @@ def test_a_block_whose_parent_is_another_stops_the_follower():
     network.chain, network.at = FORK, 8
     network.run()
     assert network.follower.stopped
+    assert network.headers == (CHAIN.sign(6), FORK.sign(7))
+    check_fork(make_fork(*network.headers), CHECK)
+
+
+def test_another_block_of_the_engine_over_the_same_state_stops_it_too():
+    network = Network(at=8, seen=CHAIN.sign(8))
+    network.chain = SimpleNamespace(sign=lambda height: CHAIN.sign(height, data_hash=b"\1" * 32))
+    network.run()
+    assert network.follower.stopped
+    assert network.headers == (CHAIN.sign(8), CHAIN.sign(8, data_hash=b"\1" * 32))
+    check_fork(make_fork(*network.headers), CHECK)
+
+
+def test_what_contradicts_the_trust_file_stops_it_with_the_one_header_that_there_is():
+    network = Network(at=8, chain=FORK, trust=9).run()
+    assert network.follower.stopped
+    assert network.headers == (FORK.sign(8),)
 
 
 def test_strangers_stop_nobody():

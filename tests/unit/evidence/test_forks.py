@@ -43,6 +43,18 @@ def test_what_does_not_contradict_is_no_evidence():
     assert refuse(make_fork(CHAIN.sign(6), fewer)) == "fork.no-contradiction"
 
 
+def test_a_header_that_does_not_follow_contradicts_the_one_before():
+    fork = make_fork(CHAIN.sign(6), FORK.sign(7))
+    assert check_fork(fork, CHECK) == tuple(sorted(voter.address.hex() for voter in FOUR))
+    assert refuse(make_fork(CHAIN.sign(6), FORK.sign(8))) == "fork.no-contradiction"
+
+
+def test_two_blocks_of_the_engine_over_one_state_contradict_each_other():
+    other = CHAIN.sign(6, data_hash=b"\1" * 32)
+    assert other.header == CHAIN.sign(6).header
+    assert len(check_fork(make_fork(CHAIN.sign(6), other), CHECK)) == 4
+
+
 def test_what_nobody_sealed_is_no_evidence():
     few = FORK.sign(6, flags=[COMMITTED, COMMITTED, ABSENT, ABSENT])
     assert refuse(make_fork(CHAIN.sign(6), few)) == "light.too-little-power"

@@ -227,7 +227,7 @@ class Gateway:
         step = self._follower.step(event, moment)
         if step.went_back:
             why = "the ledger shows another past than before"
-            return (*step.wishes, Halt("gateway.ledger-went-back", why))
+            return (*step.wishes, Halt("gateway.ledger-went-back", why, step.headers))
         if not step.blocks:
             return step.wishes
         return (

@@ -37,6 +37,7 @@ from probatum.nodes.shell.process import (
     run_process,
 )
 from probatum.nodes.shell.trust_keeping import keep_trust
+from probatum.nodes.shell.witness import bear_witness
 from probatum.protocol.hexes import address_from_document
 from probatum.protocol.secp256k1 import AccountSigner
 
@@ -89,6 +90,7 @@ def _build(site: Site[GatewayConfig]) -> Party:
         close=close,
         ready={"operator": config.operator, "key": settings.signer.key.hex()},
         grace_s=settings.stop_grace_ms / 1000 + AFTER_GRACE_S,
+        bear_witness=partial(bear_witness, site.home, config.ledger),
         halts_itself=True,
     )
 

@@ -174,7 +174,7 @@ class InferenceNode:
         step = self._follower.step(event, moment)
         if step.went_back:
             why = "the ledger shows another past than before; signing on could equivocate"
-            return (*step.wishes, Halt("node.ledger-went-back", why))
+            return (*step.wishes, Halt("node.ledger-went-back", why, step.headers))
         if not step.blocks:
             return step.wishes
         return (*step.wishes, *self._duties.plan(moment, stopping=self._stopping))

@@ -45,6 +45,7 @@ from probatum.nodes.shell.process import (
 )
 from probatum.nodes.shell.scratch import ScratchFile
 from probatum.nodes.shell.trust_keeping import keep_trust
+from probatum.nodes.shell.witness import bear_witness
 from probatum.protocol.hash_rows import HASH_BYTES, RUN_HASHES
 from probatum.protocol.hexes import address_from_document, digest_from_hex
 from probatum.protocol.manifests import Manifest
@@ -121,6 +122,7 @@ def _build(site: Site[InferenceConfig]) -> Party:
             "packages": ",".join(digest.hex() for digest in packages),
         },
         grace_s=settings.stop_grace_ms / 1000 + AFTER_GRACE_S,
+        bear_witness=partial(bear_witness, site.home, config.ledger),
         halts_itself=True,
     )
 

@@ -38,6 +38,7 @@ from probatum.nodes.shell.logs import write_report, write_through
 from probatum.nodes.shell.memory import calm_collector, give_memory_back
 from probatum.nodes.shell.meter import Meter, MetricsDoor
 from probatum.nodes.shell.serve import bind, make_server
+from probatum.protocol.headers import SignedHeader
 
 __all__ = [
     "AFTER_GRACE_S",
@@ -92,6 +93,7 @@ class Party:
         ready: What its ready line says beside role, endpoint and process.
         grace_s: How long an orderly stop may take.
         chores: What runs beside it, each until the party ends.
+        bear_witness: Keeps and reports the headers of a second past that the machine halted for.
         halts_itself: Whether the machine wishes `Halt` with a code that ends in ``.stopped`` when
             it has finished after `Stopping`; otherwise the process ends when nothing is held.
     """
@@ -103,6 +105,7 @@ class Party:
     ready: Mapping[str, str] = field(default_factory=dict)
     grace_s: float = 5.0
     chores: tuple[Callable[[], Coroutine[None, None, None]], ...] = ()
+    bear_witness: Callable[[tuple[SignedHeader, ...]], None] = lambda _: None
     halts_itself: bool = False
 
 
@@ -264,6 +267,8 @@ def _run(role: str, home: Path, config: _C, build: Callable[[Site[_C]], Party]) 
     if ended.halt is None or ended.halt.code.endswith(".stopped"):
         return EXIT_CODES["ok"]
     _report_end(ended.halt.code, ended.halt.message, "")
+    if ended.halt.headers:
+        party.bear_witness(ended.halt.headers)
     # An orderly stop that ran out of its own time was asked for all the same.
     return EXIT_CODES["ok" if ended.halt.code.endswith(".stopped-early") else "halt"]
 
