@@ -19,6 +19,7 @@ from probatum.cli.settings import DEFAULTS, Common, read_bounded
 from probatum.errors import Refusal
 from probatum.evidence.accusing import HeldReceipt, hold_bundle
 from probatum.evidence.prosecution import Accuse, Done, Wait, find_rivals
+from probatum.ledger.fees import count_shares
 from probatum.ledger.params import Params, get_slash
 from probatum.protocol import limits
 from probatum.protocol.bundles import decode_bundle
@@ -175,6 +176,7 @@ def _describe(standing: Standing, params: Params) -> dict[str, Any]:
 
 def _weigh(accusation: Accuse, params: Params) -> dict[str, int]:
     """Say in units what an accusation costs its sender and its node, and what it may bring."""
+    fee_units = FEE_UNITS * count_shares(accusation.body)
     match accusation.body:
         case ChallengeReceipt():
             slash = get_slash(params, "omission")
@@ -183,7 +185,7 @@ def _weigh(accusation: Accuse, params: Params) -> dict[str, int]:
                 "window_blocks": min(params.challenge_window_blocks, params.unbonding_blocks),
             }
         case CloseChallenge():
-            return {"fee_units": FEE_UNITS, "node_pays_units": params.late_fee_units}
+            return {"fee_units": fee_units, "node_pays_units": params.late_fee_units}
         case ConvictOmission():
             slash, costs = get_slash(params, "omission"), {}
         case ReportTwoReceipts() | ReportWrongEntry():
@@ -193,7 +195,7 @@ def _weigh(accusation: Accuse, params: Params) -> dict[str, int]:
         case _:
             assert_never(accusation.body)
     reward = slash * params.reporter_share_permille // 1000
-    return {"fee_units": FEE_UNITS, **costs, "node_loses_units": slash, "reward_units": reward}
+    return {"fee_units": fee_units, **costs, "node_loses_units": slash, "reward_units": reward}
 
 
 def _tell(standing: Standing, follows: dict[str, Any]) -> list[str]:

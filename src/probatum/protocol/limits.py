@@ -59,6 +59,8 @@ STATE_VALUE_BYTES: Final = 64 * KIB
 # Ledger
 TRANSACTION_BYTES: Final = 160 * KIB
 """Two statements and a proof fit in, so that any two receipts can be held against each other."""
+SHARE_BYTES: Final = 8 * KIB
+"""Of a transaction's body, for one share of the least fee; few are longer."""
 VOUCHER_BYTES: Final = 256
 """One signed voucher, encoded."""
 VOUCHERS: Final = 64

@@ -7,13 +7,22 @@ import pytest
 
 from probatum.errors import Refusal
 from probatum.ledger.apply import apply_block, check_fee, open_transaction
+from probatum.ledger.fees import count_shares
 from probatum.ledger.params import Params
+from probatum.protocol import limits
 from probatum.protocol.blocks import Block
 from probatum.protocol.encoding import decode, encode
 from probatum.protocol.records import SUPPLY_KEY, Account, Supply, get_account_key
-from probatum.protocol.transactions.kinds import CollectVouchers, SettleCheckpoint, Stake, Transfer
+from probatum.protocol.transactions.kinds import (
+    ChallengeReceipt,
+    CollectVouchers,
+    ReportTwoReceipts,
+    SettleCheckpoint,
+    Stake,
+    Transfer,
+)
 from probatum.protocol.transactions.signed import decode_transaction, sign_transaction
-from tests.chain import FEE, RICH, Chain, account, make_test_genesis
+from tests.chain import FEE, NO_SIGNATURE, RICH, Chain, account, make_test_genesis
 
 PAY = Transfer(to=account(1).address, amount=5)
 
@@ -109,6 +118,37 @@ def test_each_voucher_costs_a_share_of_the_least_fee(kind):
     with pytest.raises(Refusal) as caught:
         check_fee(Params(), rich, low)
     assert caught.value.code == "ledger.fee-too-low"
+
+
+@pytest.mark.parametrize(
+    ("size", "shares"), [(0, 1), (8_000, 1), (8_200, 2), (limits.STATEMENT_BYTES, 9)]
+)
+def test_the_least_fee_covers_what_all_must_carry_and_keep(size, shares):
+    body = ChallengeReceipt(
+        operator=account(0).address, receipt=bytes(size), signature=NO_SIGNATURE
+    )
+    chain, rich = Chain(), Account(balance=RICH, nonce=0)
+    assert count_shares(body) == shares
+    check_fee(Params(), rich, decode_transaction(chain.make(account(0), body, fee=shares * FEE)))
+    low = decode_transaction(chain.make(account(0), body, fee=shares * FEE - 1))
+    with pytest.raises(Refusal) as caught:
+        check_fee(Params(), rich, low)
+    assert caught.value.code == "ledger.fee-too-low"
+
+
+def test_no_body_is_longer_than_the_transactions_that_pay_for_it():
+    """A block of the largest transactions has its fill of shares, as one of the smallest has."""
+    vouchers = (bytes(limits.VOUCHER_BYTES),) * limits.VOUCHERS
+    assert count_shares(CollectVouchers(vouchers=vouchers)) == 1 + limits.VOUCHERS
+    statement = bytes(limits.STATEMENT_BYTES)
+    both = ReportTwoReceipts(
+        operator=account(0).address,
+        first=statement,
+        first_signature=NO_SIGNATURE,
+        second=statement,
+        second_signature=NO_SIGNATURE,
+    )
+    assert limits.BLOCK_BYTES // len(encode(both)) * count_shares(both) > 2_000
 
 
 def test_what_an_engine_checked_before_is_not_checked_again():
