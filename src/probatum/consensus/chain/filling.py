@@ -60,10 +60,9 @@ def fill_block(
     dropped: list[Dropped] = []
     stuck: set[Address] = set()
     for entry in pool.iterate(stuck):
-        shares = count_shares(entry.transaction.body)
-        room_bytes -= len(entry.data) + frame_bytes
+        shares, size = count_shares(entry.transaction.body), len(entry.data) + frame_bytes
         # One that has more shares than are ever left is taken alone: else it would wait for ever.
-        if room_bytes < 0 or (shares > most and entries):
+        if size > room_bytes or (shares > most and entries):
             break
         try:
             code = run.apply(entry.transaction)
@@ -76,6 +75,7 @@ def fill_block(
             dropped += _list_behind(pool.list_behind(entry))
             continue
         most -= shares
+        room_bytes -= size  # what is dropped takes none: it paid for none
         entries.append(entry)
         codes.append(code)
     return Filled(entries=tuple(entries), codes=tuple(codes), dropped=tuple(dropped))

@@ -28,12 +28,13 @@ from probatum.ledger.genesis import encode_genesis
 from probatum.protocol import limits
 from probatum.protocol.blocks import Block
 from probatum.protocol.encoding import decode
-from probatum.protocol.transactions.kinds import CollectVouchers, Stake, Transfer
+from probatum.protocol.transactions.kinds import CollectVouchers, PublishModel, Stake, Transfer
 from tests.chain import FEE, RICH, account
 from tests.comet import Comet
 from tests.validators import consensus_address, make_test_validator_genesis
 
 PAY = Transfer(to=account(1).address, amount=5)
+MODEL = {"name": "m" * 64, "version": "1" * 32, "package": bytes(32), "size_bytes": 1}
 ACCEPT, REJECT = 1, 2
 
 
@@ -291,6 +292,17 @@ def test_a_proposal_keeps_to_its_shares(comet):
     block = comet.propose(room=limits.BLOCK_BYTES)
     assert len(block.txs) == fits
     assert comet.judge(block) == ACCEPT
+
+
+def test_what_cannot_be_paid_takes_no_room_of_a_proposal(comet):
+    spend = comet.make(account(0), Transfer(to=account(1).address, amount=RICH - FEE))
+    large = comet.make(account(0), PublishModel(**MODEL), nonce=1)
+    other = comet.make(account(2), PAY)
+    for one in (spend, large, other):
+        assert comet.check(one) == ""
+    room = len(spend) + len(large) + 10
+    assert len(other) < len(large)
+    assert comet.propose(room=room).txs == (spend, other)
 
 
 def test_one_transaction_always_has_room_in_a_proposal():
