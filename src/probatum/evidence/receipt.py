@@ -211,9 +211,9 @@ def _verify(bundle: Bundle) -> tuple[Envelope, VerifiedBundle]:
         _hold("PROTO-1", "The bundle is in its one canonical encoding; nothing is left over."),
         _hold(
             "CUSTODY-1",
-            f"{len(records.branches)} hand-over(s), signed by the gateway "
-            f"{_shorten(records.release.gateway.account)}; {len(records.branches) - silent} "
-            "countersigned before work began; all about one request.",
+            f"All hand-overs ({len(records.branches)}) are about one request and signed by the "
+            f"gateway {_shorten(records.release.gateway.account)}; countersigned before work "
+            f"began: {len(records.branches) - silent}.",
         ),
         _hold(
             "CUSTODY-1", "The gateway's release closes exactly these hand-overs and this answer."
@@ -355,7 +355,7 @@ def check_bundle(data: bytes, check: HeaderCheck) -> VerifiedBundle:
         ),
         _hold(
             "RECEIPT-1",
-            f"The ledger knows the other {len(settled.keys)} signing key(s) as their parties' own.",
+            f"The ledger knows all other signing keys ({len(settled.keys)}) as their parties' own.",
         ),
         *_list_settlement_doubts(receipt, settled),
         CheckLine(clause="LOG-1", standing="warning", text=describe_trust(settled.seal)),
