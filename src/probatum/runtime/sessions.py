@@ -88,6 +88,11 @@ class SessionCache:
         self._sessions.move_to_end((package, exact))
         return session
 
+    def find(self, package: Digest) -> OnnxSession | None:
+        """Find a package's session of class `float` without loading it."""
+        session = self._sessions.get((package, False))
+        return session if isinstance(session, OnnxSession) else None
+
     def _open(self, manifest: Manifest, model: bytes, *, exact: bool) -> Session:
         if not exact:
             return OnnxSession(manifest, model, options=self._options, limits=self._limits)

@@ -3,24 +3,25 @@
 The engine lets go of the interpreter while it computes, so an event loop beside the pool stays
 awake. When a thread is free it takes the oldest job and whatever waits that may be joined with
 it: nobody waits for company. Callbacks run on the pool's threads; an event loop's owner hands in
-one that goes through `call_soon_threadsafe`. Must not know event loops, roles or the ledger.
+one that goes through `call_soon_threadsafe`. What takes moments can be had on the spot (`brief`).
+Must not know event loops, roles or the ledger.
 """
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from collections.abc import Hashable, Mapping
+from typing import Final
 
 from probatum.errors import Fault, ProbatumError, Refusal
 from probatum.protocol.primitives import Digest
 from probatum.protocol.tensors import Tensor
 from probatum.runtime.batching import Joining, compute_batch_key, join, split
+from probatum.runtime.brief import BriefRuns
 from probatum.runtime.engine import EngineOptions, Stop
+from probatum.runtime.jobs import Done, Job, Outcome, ReadyJob, deliver, do_fit, make_fault
 from probatum.runtime.kept_answers import KeptAnswers, compute_question
 from probatum.runtime.limits import PoolLimits, RequestLimits, check_request
 from probatum.runtime.pace import Pace, ShortRuns, TriedRuns
@@ -28,37 +29,9 @@ from probatum.runtime.sessions import LoadPackage, Session, SessionCache
 
 __all__ = ["ComputePool", "Done", "Outcome"]
 
-Outcome: TypeAlias = tuple[Tensor, ...] | ProbatumError
-"""What became of a job: every output, or why there is none."""
-Done: TypeAlias = Callable[[Outcome], None]
-"""Takes the outcome, once, on a thread of the pool; must return soon and raise nothing."""
-
 _WATCH_SECONDS: Final = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Job:
-    package: Digest
-    tensors: tuple[Tensor, ...]
-    done: Done
-    size_bytes: int
-    exact: bool
-    batch_key: Hashable | None
-    rows: int
-
-    @property
-    def model(self) -> tuple[Digest, bool]:
-        """Which session is to compute it."""
-        return self.package, self.exact
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ready:
-    """A job whose inputs were checked; its question is named if answers are kept."""
-
-    job: _Job
-    dims: dict[str, int]
-    question: Digest | None
+_SPOT_SECONDS: Final = 0.05
+"""How long a run on the spot may take before it is ended, and begun again on a thread."""
 
 
 class ComputePool:
@@ -92,12 +65,13 @@ class ComputePool:
         )
         self._sessions_lock = threading.Lock()
         self._changed = threading.Condition()
-        self._queue: deque[_Job] = deque()
+        self._queue: deque[Job] = deque()
         self._waiting_bytes = 0
         self._exact_runs = 0
         self._kept = KeptAnswers(self._pool_limits.kept_bytes)
         self._joinings: dict[tuple[Digest, bool], Joining | None] = {}
         self._paces: dict[tuple[Digest, bool], Pace] = {}
+        self._brief = BriefRuns()
         self._running: dict[int, tuple[float, Stop]] = {}
         self._closing = threading.Event()
         targets = [self._work] * threads + [self._watch]
@@ -125,12 +99,45 @@ class ComputePool:
         """Queue a job of class `exact` (`EXACT-1`); arguments and errors as `submit`."""
         self._queue_job(package, tensors, done, exact=True)
 
+    def answer(self, package: Digest, tensors: tuple[Tensor, ...]) -> Outcome | None:
+        """Compute a job of class `float` at once, on the caller's thread, if that takes moments.
+
+        Args:
+            package: The package whose model is to run.
+            tensors: Every input, in the manifest's order.
+
+        Returns:
+            The outcome; None where it may take longer, or the pool has other work: `submit` it.
+        """
+        size = sum(len(tensor.data) for tensor in tensors)
+        with self._changed:
+            if self._queue or self._running or not self._brief.is_brief(package, size):
+                return None
+        if not self._sessions_lock.acquire(blocking=False):
+            return None  # somebody loads a model
+        try:
+            session = self._sessions.find(package)
+        finally:
+            self._sessions_lock.release()
+        if session is None:
+            return None
+        try:
+            dims = session.check_inputs(tensors)
+        except Refusal as refusal:
+            return refusal
+        outcome = self._run_one(session, tensors, dims, _SPOT_SECONDS)
+        if isinstance(outcome, Fault) and outcome.code == "runtime.too-slow":
+            with self._changed:
+                self._brief.learn(package, size, _SPOT_SECONDS)
+            return None
+        return outcome
+
     def _queue_job(
         self, package: Digest, tensors: tuple[Tensor, ...], done: Done, *, exact: bool
     ) -> None:
         size = check_request(tensors, self._request_limits)
         key, rows = self._read_rows((package, exact), tensors)
-        job = _Job(
+        job = Job(
             package=package,
             tensors=tensors,
             done=done,
@@ -199,7 +206,7 @@ class ComputePool:
                 stop.stop()
             self._changed.notify_all()
         for job in tuple(abandoned):
-            _deliver(abandoned, job, Refusal("runtime.closing", "this node is shutting down"))
+            deliver(abandoned, job, Refusal("runtime.closing", "this node is shutting down"))
         for thread in self._threads:
             thread.join()
 
@@ -209,9 +216,9 @@ class ComputePool:
                 self._compute(batch)
             except Exception as error:  # noqa: BLE001 - a thread's outermost loop
                 for job in tuple(batch):
-                    _deliver(batch, job, _make_fault(error))
+                    deliver(batch, job, make_fault(error))
 
-    def _take(self) -> list[_Job]:
+    def _take(self) -> list[Job]:
         """Wait for the oldest job and take what can be joined with it; nothing on closing."""
         with self._changed:
             while not self._queue and not self._closing.is_set():
@@ -224,12 +231,12 @@ class ComputePool:
             self._waiting_bytes -= sum(job.size_bytes for job in batch)
             return batch
 
-    def _take_company(self, batch: list[_Job]) -> None:
+    def _take_company(self, batch: list[Job]) -> None:
         first = batch[0]
         rows = first.rows
         pace = self._paces.get(first.model)
         most = pace.choose() if pace is not None else 1
-        stay: deque[_Job] = deque()
+        stay: deque[Job] = deque()
         while self._queue and rows < most:
             job = self._queue.popleft()
             fits = job.model == first.model and job.batch_key == first.batch_key
@@ -247,13 +254,13 @@ class ComputePool:
         self._joinings[package, exact] = session.joining
         return session
 
-    def _compute(self, batch: list[_Job]) -> None:
+    def _compute(self, batch: list[Job]) -> None:
         """Compute jobs of one package and key, together if that goes well; empties the list."""
         try:
             session = self._get_session(batch[0].package, exact=batch[0].exact)
         except ProbatumError as error:
             for job in tuple(batch):
-                _deliver(batch, job, error)
+                deliver(batch, job, error)
             return
         ready = []
         for job in tuple(batch):
@@ -261,35 +268,38 @@ class ComputePool:
                 each = self._check(session, job)
                 known = self._kept.find(each.question) if each.question is not None else None
             except Refusal as refusal:
-                _deliver(batch, job, refusal)
+                deliver(batch, job, refusal)
                 continue
             if known is not None:
-                _deliver(batch, job, known)
+                deliver(batch, job, known)
             else:
                 ready.append(each)
         joining = session.joining
-        if joining is not None and len(ready) > 1 and _fit(ready, joining):
+        if joining is not None and len(ready) > 1 and do_fit(ready, joining):
             answers = self._try_joined(session, joining, ready)
             if answers is not None:
                 for each, answer in zip(ready, answers, strict=True):
                     self._finish(batch, each, answer)
                 return
         for each in ready:
-            self._finish(batch, each, self._run_one(session, each))
+            outcome = self._run_one(
+                session, each.job.tensors, each.dims, self._request_limits.seconds
+            )
+            self._finish(batch, each, outcome)
 
-    def _check(self, session: Session, job: _Job) -> _Ready:
+    def _check(self, session: Session, job: Job) -> ReadyJob:
         dims = session.check_inputs(job.tensors)
         is_kept = job.exact and self._kept.is_on
         question = compute_question(job.package, job.tensors) if is_kept else None
-        return _Ready(job=job, dims=dims, question=question)
+        return ReadyJob(job=job, dims=dims, question=question)
 
-    def _finish(self, batch: list[_Job], each: _Ready, outcome: Outcome) -> None:
+    def _finish(self, batch: list[Job], each: ReadyJob, outcome: Outcome) -> None:
         if each.question is not None and isinstance(outcome, tuple):
             self._kept.keep(each.question, outcome)
-        _deliver(batch, each.job, outcome)
+        deliver(batch, each.job, outcome)
 
     def _try_joined(
-        self, session: Session, joining: Joining, ready: list[_Ready]
+        self, session: Session, joining: Joining, ready: list[ReadyJob]
     ) -> tuple[tuple[Tensor, ...], ...] | None:
         """Compute jobs together; None if that fails, whatever the reason.
 
@@ -307,23 +317,26 @@ class ComputePool:
             return None
 
     def _run_joined(
-        self, session: Session, joining: Joining, ready: list[_Ready]
+        self, session: Session, joining: Joining, ready: list[ReadyJob]
     ) -> tuple[tuple[Tensor, ...], ...]:
         rows = [each.dims[joining.dim] for each in ready]
         joined = join([each.job.tensors for each in ready], joining.inputs)
-        outputs = self._run_watched(session, joined, {**ready[0].dims, joining.dim: sum(rows)})
+        dims = {**ready[0].dims, joining.dim: sum(rows)}
+        outputs = self._run_watched(session, joined, dims, self._request_limits.seconds)
         return split(outputs, rows, joining.outputs)
 
-    def _run_one(self, session: Session, each: _Ready) -> Outcome:
+    def _run_one(
+        self, session: Session, tensors: tuple[Tensor, ...], dims: dict[str, int], seconds: float
+    ) -> Outcome:
         try:
-            return self._run_watched(session, each.job.tensors, each.dims)
+            return self._run_watched(session, tensors, dims, seconds)
         except ProbatumError as error:
             return error
         except Exception as error:  # noqa: BLE001 - those that it came with still have their turn
-            return _make_fault(error)
+            return make_fault(error)
 
     def _run_watched(
-        self, session: Session, tensors: tuple[Tensor, ...], dims: dict[str, int]
+        self, session: Session, tensors: tuple[Tensor, ...], dims: dict[str, int], seconds: float
     ) -> tuple[Tensor, ...]:
         stop = Stop()
         me = threading.get_ident()
@@ -333,16 +346,21 @@ class ComputePool:
                     raise Refusal("runtime.closing", "this node is shutting down")
                 start = time.monotonic()
                 self._exact_runs += session.is_exact
-                self._running[me] = (start + self._request_limits.seconds, stop)
+                self._running[me] = (start + seconds, stop)
+            begun = time.thread_time()
             try:
                 outputs = session.run_checked(tensors, dims, stop)
+                used = time.thread_time() - begun
             finally:
                 with self._changed:
                     del self._running[me]
             taken = time.monotonic() - start
         joining = session.joining
-        if joining is not None and (rows := dims[joining.dim]):
-            with self._changed:
+        with self._changed:
+            if not session.is_exact:
+                size = sum(len(tensor.data) for tensor in tensors)
+                self._brief.learn(session.package, size, used)
+            if joining is not None and (rows := dims[joining.dim]):
                 self._get_pace(session, joining).learn(rows, taken)
         return outputs
 
@@ -366,21 +384,3 @@ class ComputePool:
                 for deadline, stop in self._running.values():
                     if now > deadline:
                         stop.stop()
-
-
-def _make_fault(error: Exception) -> Fault:
-    return Fault("runtime.broken", f"{type(error).__name__}: {error}", retryable=False)
-
-
-def _fit(ready: list[_Ready], joining: Joining) -> bool:
-    """Whether checked jobs make one run: alike but for their rows, and not too many of those."""
-    others = {tuple(sorted({**each.dims, joining.dim: 0}.items())) for each in ready}
-    return len(others) == 1 and sum(each.dims[joining.dim] for each in ready) <= joining.most_rows
-
-
-def _deliver(batch: list[_Job], job: _Job, outcome: Outcome) -> None:
-    """Hand over an outcome, once: the job leaves the list first."""
-    batch.remove(job)
-    # An event loop that has been closed says so this way; then nobody is waiting any more.
-    with contextlib.suppress(RuntimeError):
-        job.done(outcome)

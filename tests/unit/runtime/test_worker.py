@@ -229,3 +229,55 @@ def test_a_bug_in_a_loader_is_an_answer_too(make_pool, shelf):
     for i in range(2):
         pool.submit(make_digest(bytes(32)), rows([0, 0, 0]), outcomes.slot(i))
         assert outcomes.wait(i + 1)[i].code == "runtime.broken"
+
+
+@pytest.fixture
+def generous(monkeypatch):
+    """Let whatever a test computes take moments, however busy the machine."""
+    monkeypatch.setattr("probatum.runtime.brief._BRIEF_S", 0.04)
+
+
+@pytest.mark.usefixtures("generous")
+def test_what_takes_moments_is_answered_on_the_spot(make_pool, shelf, linear):
+    digest = shelf.put(linear, "n")
+    pool, outcomes = make_pool(), Outcomes()
+    assert pool.answer(digest, rows([0, 0, 0])) is None  # Nobody knows yet.
+    pool.submit(digest, rows([5, 0, 0]), outcomes.slot("first"))
+    first = outcomes.wait(1)["first"]
+    while (told := pool.answer(digest, rows([5, 0, 0]))) is None:
+        time.sleep(0.001)  # Its thread has told the outcome and not yet taken its leave.
+    assert told == first
+    assert pool.answer(digest, rows([[5, 0, 0]] * 2)) is None
+    refused = pool.answer(digest, ())
+    assert isinstance(refused, Refusal)
+    assert refused.code == "schema.missing-tensor"
+    assert shelf.loads == [digest]
+
+
+@pytest.mark.usefixtures("generous")
+def test_what_is_asked_of_a_busy_or_a_closed_pool_waits_its_turn(make_pool, shelf, linear, busy):
+    digest = shelf.put(linear, "n")
+    pool, outcomes = make_pool(request_limits=RequestLimits(seconds=0.5)), Outcomes()
+    pool.submit(digest, rows([0, 0, 0]), outcomes.slot("first"))
+    outcomes.wait(1)
+    busy(pool, outcomes)
+    assert pool.answer(digest, rows([0, 0, 0])) is None
+    outcomes.wait(2)
+    pool.close()
+    refused = pool.answer(digest, rows([0, 0, 0]))
+    assert isinstance(refused, Refusal)
+    assert refused.code == "runtime.closing"
+
+
+@pytest.mark.usefixtures("generous")
+def test_a_run_that_surprises_is_ended_and_the_last_on_the_spot(make_pool, shelf, slow):
+    digest = shelf.put(slow)
+    pool, outcomes = make_pool(), Outcomes()
+    pool.submit(digest, (tensor_of("k", np.array(1)),), outcomes.slot("first"))
+    outcomes.wait(1)
+    begun = time.monotonic()
+    while pool._running:
+        time.sleep(0.001)
+    assert pool.answer(digest, (tensor_of("k", np.array(1 << 40)),)) is None
+    assert time.monotonic() - begun < 10  # A request may take thirty seconds.
+    assert pool.answer(digest, (tensor_of("k", np.array(1)),)) is None

@@ -18,6 +18,12 @@ Done: TypeAlias = Callable[[tuple[Tensor, ...] | ProbatumError], None]
 class Computer(Protocol):
     """How models are run: `probatum.runtime.worker.ComputePool`."""
 
+    def answer(
+        self, package: Digest, tensors: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...] | ProbatumError | None:
+        """Compute a job of class `float` at once if that takes moments; else None."""
+        ...
+
     def submit(self, package: Digest, tensors: tuple[Tensor, ...], done: Done) -> None:
         """Queue a job of class `float`. Raises Refusal."""
         ...

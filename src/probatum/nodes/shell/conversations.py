@@ -66,6 +66,11 @@ class Conversation:
         if not held:
             self.wake()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing will be added to what is there."""
+        return self._ended
+
     async def next(self) -> Reply | None:
         """Wait for the next reply; None when none will come (hung up, or the party ended)."""
         await self._wait()

@@ -1,10 +1,12 @@
 """The driver: grants a machine's wishes in the real world, one event after the other.
 
-One event loop owns the machine. Events wait in an inbox; each time the loop comes round, a batch
-of them is stepped and the wishes are granted in order. Everything that a step waits for runs
-beside it (calls, flushes, models) and comes back as an event; a short flush that nobody else would
-wait for is done on the spot, once what was said before has left. An exception that leaves a step is
-a bug and ends the process. Must not know what party it drives; `storm` drives the same machines.
+One event loop owns the machine. Events wait in an inbox; each time that the loop comes round, a
+batch of them is stepped and the wishes are granted in order; one that comes alone is stepped at
+once. Everything that a step waits for runs beside it (calls, flushes, models) and comes back as an
+event; a short flush that nobody else would wait for, and a model that takes moments, are done on
+the spot: a turn of a thread costs more. What was said before leaves before a flush. An exception
+that leaves a step is a bug and ends the process. Must not know what party it drives; `storm` drives
+the same machines.
 """
 
 from __future__ import annotations
@@ -12,11 +14,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol, TypeAlias, assert_never
+from typing import Final, assert_never
 
 from probatum.errors import Fault, Misuse, ProbatumError, Refusal
 from probatum.machine.events import (
@@ -48,19 +49,16 @@ from probatum.machine.wishes import (
     SetTimer,
     Wish,
 )
-from probatum.nodes.shell.computing import Computer, Writer
 from probatum.nodes.shell.conversations import Conversation
-from probatum.nodes.shell.recording import QUICK_S, Recorder, RecordSink
+from probatum.nodes.shell.recording import QUICK_S, Recorder
 from probatum.nodes.shell.texts import Texts
 from probatum.nodes.shell.timers import Timers
+from probatum.nodes.shell.world import Ended, Row, World
 from probatum.nodes.shell.writers import GroupWriter, Pace
 from probatum.protocol.messages import Accepted, Message, Produced
 from probatum.protocol.tensors import Tensor
 
-__all__ = ["Driver", "Ended", "RecordSink", "Row", "TableSink", "Transport", "World"]
-
-Row: TypeAlias = tuple[str, bytes, bytes | None]
-"""(table, key, value); a value of None deletes."""
+__all__ = ["Driver", "Ended", "World"]
 
 BATCH_EVENTS: Final = 128
 BATCH_S: Final = 0.005
@@ -69,49 +67,6 @@ OPEN_CONVERSATIONS: Final = 4_096
 OPEN_CALLS: Final = 4_096
 REPLIES_PER_CALL: Final = 16
 """More replies than any conversation has: the other side is not well."""
-
-
-class TableSink(Protocol):
-    """Where commit wishes go."""
-
-    def commit(self, rows: tuple[Row, ...], /) -> None:
-        """Write rows atomically and flush them."""
-        ...
-
-
-class Transport(Protocol):
-    """How messages reach other parties."""
-
-    def converse(
-        self, endpoint: str, message: Message, timeout_s: float
-    ) -> AsyncGenerator[Message, None]:
-        """Open a conversation, yield its replies within a time; raises Fault or Refusal."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of its connections."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """Everything that a machine's wishes may touch; what a party never wishes for is None."""
-
-    clock_ms: Callable[[], int]
-    entropy: Callable[[], bytes]
-    report: Callable[[Report], None]
-    journal: RecordSink | None = None
-    tables: TableSink | None = None
-    transport: Transport | None = None
-    compute: Computer | None = None
-    writer: Writer | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """How a party ended of its own will; `halt` is None after an orderly stop."""
-
-    halt: Halt | None
 
 
 class Driver:
@@ -123,9 +78,11 @@ class Driver:
         self._world = world
         self._loop = asyncio.get_running_loop()
         self._inbox: deque[Event] = deque()
-        self._scheduled = False
+        self._is_draining = False
+        self._crowded_until = 0.0
         self._stopping = False
         self._told = False
+        self._held: list[Conversation] = []
         self._closed = False
         self._end: asyncio.Future[Ended] = self._loop.create_future()
         self._conversations: dict[str, Conversation] = {}
@@ -182,11 +139,16 @@ class Driver:
         return conversation
 
     def post(self, event: Event) -> None:
-        """Put an event into the inbox."""
+        """Let an event happen: now, or right after what else goes on."""
         self._inbox.append(event)
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._drain)
+        if self._is_draining:
+            return
+        # What one asker brings waits for no turn of the loop. Of several, more come until then, and
+        # are flushed together; and between slow steps sockets have their turn.
+        if len(self._conversations) > 1 or time.monotonic() < self._crowded_until:
+            self._drain_soon()
+        else:
+            self._drain()
 
     def fail(self, error: BaseException) -> None:
         """End the party: something that it rests upon broke."""
@@ -216,37 +178,63 @@ class Driver:
 
     # ------------------------------------------------------------------------------- the one loop
 
+    def _drain_soon(self) -> None:
+        self._is_draining = True
+        self._loop.call_soon(self._drain)
+
     def _drain(self) -> None:
-        self._scheduled = False
-        world, step = self._world, self._machine.step
-        until = time.monotonic() + BATCH_S  # uvloop tells one time for a whole round
+        self._is_draining = True
+        begun = time.monotonic()  # uvloop tells one time for a whole round
         try:
-            for _ in range(min(len(self._inbox), BATCH_EVENTS)):
-                if self._end.done():
-                    return
-                if time.monotonic() > until:
-                    break
-                moment = Moment(world.clock_ms(), world.entropy())
-                for wish in step(self._inbox.popleft(), moment):
-                    self._grant(wish)
+            is_done = self._step_on(begun + BATCH_S)
         # The outermost loop of the process: whatever left a step is a bug and must end it.
         except Exception as error:  # noqa: BLE001
             self.fail(error)
             return
-        told, self._told = self._told, False
-        if told and not self._end.done():
-            # A flush on this loop would hold up what was said before it, as a text's tokens.
-            self._loop.call_soon(self._write_down)
-        else:
-            self._write_down()
-        if self._inbox and not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._drain)
+        if is_done:
+            self._is_draining = False
+            self._crowded_until = 2 * time.monotonic() - begun
+        elif not self._end.done():
+            self._loop.call_soon(self._drain_on)
+
+    def _drain_on(self) -> None:
+        """Go on after the loop's other work: what was said before has left."""
+        self._write_down()
+        self._drain()
+
+    def _step_on(self, until: float) -> bool:
+        """Step a batch; tell whether nothing is left to do before the next event comes."""
+        left = BATCH_EVENTS
+        while not self._end.done():
+            if not self._inbox:
+                if self._told and (self._records.is_waiting or self._rows.is_waiting):
+                    # A flush on this loop would hold up what was said, as a text's tokens.
+                    return False
+                self._write_down()
+                if not self._inbox:
+                    return True
+            if not left or time.monotonic() > until:
+                return False
+            left -= 1
+            self._step(self._inbox.popleft())
+        self._write_down()
+        return False
+
+    def _step(self, event: Event) -> None:
+        world = self._world
+        for wish in self._machine.step(event, Moment(world.clock_ms(), world.entropy())):
+            self._grant(wish)
 
     def _write_down(self) -> None:
-        if not self._closed:
-            self._records.kick()
-            self._rows.kick()
+        self._told = False
+        if self._closed:
+            return
+        for conversation in self._held:
+            if not conversation.has_ended:
+                self._loop.call_later(QUICK_S, conversation.wake)
+        self._held.clear()
+        self._records.kick()
+        self._rows.kick()
 
     def _grant(self, wish: Wish) -> None:
         match wish:
@@ -275,13 +263,8 @@ class Driver:
                 assert_never(wish)
 
     def _is_quiet(self) -> bool:
-        return (
-            not self._inbox
-            and not self._conversations
-            and not len(self._texts)
-            and self._records.is_idle
-            and self._rows.is_idle()
-        )
+        held = self._inbox or self._conversations or len(self._texts)
+        return not held and self._records.is_idle and self._rows.is_idle()
 
     def _close(self) -> None:
         self._closed = True
@@ -307,7 +290,7 @@ class Driver:
         held = isinstance(wish.message, Accepted) and self._records.is_quick
         conversation.put(wish, held=held)
         if held:
-            self._loop.call_later(QUICK_S, conversation.wake)
+            self._held.append(conversation)
         else:
             self._told = True
 
@@ -356,6 +339,10 @@ class Driver:
         if compute is None:
             raise Misuse("driver.no-compute", "a party without models wished to compute")
         self._records.begin_job(wish.job)
+        outcome = compute.answer(wish.package, wish.inputs) if wish.arithmetic == "float" else None
+        if outcome is not None:
+            self._computed(wish.job, outcome)
+            return
         try:
             submit = compute.submit_exact if wish.arithmetic == "exact" else compute.submit
             submit(wish.package, wish.inputs, partial(self._cross, wish.job))
@@ -386,7 +373,10 @@ class Driver:
     # -------------------------------------------------------------------------------------- disks
 
     def _tell_durable(self, ticket: str) -> None:
-        self.post(Durable(ticket))
+        # Not at once: the writer is about to tell others, and then looks for more to write.
+        self._inbox.append(Durable(ticket))
+        if not self._is_draining:
+            self._drain_soon()
 
     def _write_rows(self, pieces: list[tuple[Row, ...]]) -> None:
         if self._world.tables is None:

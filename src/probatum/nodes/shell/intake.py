@@ -15,7 +15,10 @@ from starlette.types import Receive, Scope
 from probatum.errors import Refusal
 from probatum.protocol import limits
 
-__all__ = ["Intake"]
+__all__ = ["WHOLE", "Intake"]
+
+WHOLE: Final = "probatum.whole"
+"""Key of an HTTP scope under which the server says that the body has come: no time is taken."""
 
 _Headers: TypeAlias = list[tuple[bytes, bytes]]
 _DRAIN_BYTES: Final = 64 * limits.MIB
@@ -51,12 +54,11 @@ class Intake:
         reserved = declared
         taken = False
         try:
-            async with asyncio.timeout(self._timeout_s):
-                first = await receive()
-                if first["type"] == "http.request" and not first.get("more_body", False):
-                    body: bytes = first.get("body", b"")
-                else:
-                    body = await _read_on(first, receive, limit_bytes)
+            if WHOLE in scope:
+                body = await _read_on(await receive(), receive, limit_bytes)
+            else:
+                async with asyncio.timeout(self._timeout_s):
+                    body = await _read_on(await receive(), receive, limit_bytes)
             if len(body) > limit_bytes:
                 raise _too_large(limit_bytes)
             self._reserve(len(body) - reserved)
@@ -86,6 +88,9 @@ class Intake:
 
 
 async def _read_on(message: Any, receive: Receive, limit_bytes: int) -> bytes:
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        whole: bytes = message.get("body", b"")
+        return whole
     parts = bytearray()
     while True:
         if message["type"] != "http.request":

@@ -38,9 +38,10 @@ from probatum.machine.wishes import (
     Wish,
 )
 from probatum.machine.wishes import Send as SendWish
-from probatum.nodes.shell.drive import RecordSink, World
 from probatum.nodes.shell.front import respond
 from probatum.nodes.shell.metrics import SECONDS, SIZES, Counter, Gauges, Histogram, write_figures
+from probatum.nodes.shell.recording import RecordSink
+from probatum.nodes.shell.world import World
 from probatum.protocol.messages import Refused
 
 __all__ = ["Counted", "Gauged", "Meter", "MetricsDoor"]

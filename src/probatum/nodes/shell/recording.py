@@ -86,6 +86,11 @@ class Recorder:
         return self._writer.is_idle() and not self._jobs
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether something is to be written that no write has taken along."""
+        return self._writer.is_waiting
+
+    @property
     def is_quick(self) -> bool:
         """Whether models answer within moments, going by those before."""
         return self._job_s < QUICK_S

@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from probatum.errors import Fault, Refusal
 from probatum.nodes.shell.front import ON_HANG_UP
+from probatum.nodes.shell.intake import WHOLE
 from probatum.nodes.shell.problems import PROBLEM_TYPE, encode_problem
 from probatum.protocol import limits
 
@@ -132,6 +133,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Say that a body has come: whoever reads it has nothing to wait for."""
+        super().on_message_complete()
+        self.scope[WHOLE] = True  # type: ignore[typeddict-unknown-key]
 
     def pause_writing(self) -> None:
         """Watch a reader who does not keep up."""

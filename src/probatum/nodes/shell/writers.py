@@ -87,6 +87,11 @@ class GroupWriter(Generic[T]):
             loop = asyncio.get_running_loop()
             self._held = loop.call_later(self._pace.hold_s, self._begin)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether `kick` may have something to begin with."""
+        return bool(self._waiting) and self._flushing is None
+
     def is_idle(self) -> bool:
         """Tell whether nothing waits and no write runs."""
         return not self._waiting and self._flushing is None

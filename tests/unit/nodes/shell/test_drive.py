@@ -313,6 +313,9 @@ class Pool:
     def __init__(self, outcome, pause_s=0.0):
         self.outcome, self.pause_s = outcome, pause_s
 
+    def answer(self, package, tensors):
+        return None
+
     def submit(self, package, tensors, done):
         if isinstance(self.outcome, Refusal) and self.outcome.code == "runtime.busy":
             raise self.outcome
@@ -332,6 +335,52 @@ def test_what_was_computed_comes_back(outcome):
     _, machine, _ = drive(say, compute=Pool(outcome))
     assert machine.seen[1].job == "job"
     assert machine.seen[1].outcome is outcome
+
+
+@pytest.mark.parametrize("outcome", [(), Refusal("schema.x", "x"), Fault("runtime.broken", "x")])
+def test_what_takes_moments_is_computed_on_the_spot(outcome):
+    class Quick(Pool):
+        def answer(self, package, tensors):
+            assert package == PACKAGE
+            return self.outcome
+
+        def submit(self, package, tensors, done):
+            raise AssertionError
+
+    disk = Disk()
+
+    def say(event):
+        match event:
+            case events.Arrived():
+                job = wishes.Compute("job", PACKAGE, ())
+                return [wishes.Journal("accept", (b"accept",)), job]
+            case events.Computed():
+                return [wishes.Journal("answer", (b"answer",))]
+            case events.Durable(ticket="accept"):
+                return [wishes.Reply("c1", ACCEPTED, last=False)]
+            case events.Durable(ticket="answer"):
+                return [wishes.Reply("c1", NO), HALT]
+
+    async def during(driver):
+        talk = driver.open(GetStatus())
+        assert await talk.take() == (wishes.Reply("c1", ACCEPTED, last=False), talk_end)
+
+    talk_end = wishes.Reply("c1", NO)
+    _, machine, _ = drive(say, during, journal=disk, compute=Quick(outcome))
+    assert machine.seen[1].outcome is outcome
+    assert disk.groups == [(b"accept", b"answer")]
+
+
+def test_an_event_that_comes_alone_is_stepped_at_once():
+    def say(event):
+        return [wishes.Reply("c1", NO), HALT] if isinstance(event, events.Arrived) else []
+
+    async def during(driver):
+        talk = driver.open(GetStatus())
+        assert talk.has_ended
+        assert (await talk.next()).message == NO
+
+    drive(say, during)
 
 
 def test_a_timer_set_again_is_replaced():
