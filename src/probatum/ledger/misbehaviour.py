@@ -30,13 +30,17 @@ def convict_validator(
     """Slash a validator for the power that it misused, and never seat it again.
 
     What it has unstaked since counts too: it backed the power at that height. Whoever the engine
-    names that never registered is passed over.
+    names that never registered is passed over. So is who is out already, for an attack on light
+    clients: the engine takes one false header as evidence anew for each height before it, from
+    anybody, and it shall not cost more than it does once.
     """
     whose = state.get_consensus_key(found.validator)
     if whose is None or state.get_infraction(whose.account, found.height) is not None:
         return
     record = state.get_validator(whose.account)
     assert record is not None, "a consensus key without a validator"
+    if found.kind == "light-client-attack" and record.tombstoned_at is not None:
+        return
     convicted = msgspec.structs.replace(
         record,
         jailed_until=None,

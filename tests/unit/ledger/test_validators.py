@@ -131,6 +131,18 @@ def test_who_signs_twice_is_slashed_once_a_height_and_out_for_ever():
     assert chain.block((2, UnstakeConsensus(amount=STAKE - STAKE // 5))) == ["ok"]
 
 
+def test_one_attack_on_light_clients_is_punished_once_however_often_it_is_shown():
+    chain = ValidatorChain()
+    chain.wait(5)
+    shown = [chain.offence(2, height, kind="light-client-attack") for height in (5, 4, 3)]
+    chain.block(misbehaviour=shown)
+    chain.block(misbehaviour=shown[1:])
+    assert supply(chain).burned == STAKE // 10
+    assert (chain.infraction(2, 5).kind, chain.infraction(2, 4)) == ("light-client-attack", None)
+    chain.block(misbehaviour=[chain.offence(2, 4)])
+    assert supply(chain).burned == 2 * (STAKE // 10), "two votes are another deed"
+
+
 def test_a_vote_that_is_reported_twice_is_missed_once():
     chain = ValidatorChain()
     chain.wait(1)
