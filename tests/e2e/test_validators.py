@@ -91,6 +91,8 @@ def test_without_a_quorum_the_chain_waits_and_goes_on(program, tmp_path):
         time.sleep(5)
         assert stage.get_height("validator-1") == height, "nothing is decided"
         assert len(load.final) == done, "nothing is acknowledged"
+        stage.wait(lambda: tells(stage, "the chain stands still"), what="the watch says so")
+        assert not tells(stage, "is started again, the"), "a restart would be one fewer"
         stage.validators.release(("validator-3", "validator-4"))
         stage.wait_level(60)
         stage.wait(lambda: len(load.final) > done + 5, what="transfers become final again")
@@ -98,6 +100,24 @@ def test_without_a_quorum_the_chain_waits_and_goes_on(program, tmp_path):
         load.thread.join()
         stage.wait_level()
         load.check_kept()
+
+
+def tells(stage, words):
+    return any(words in line for line in stage.said)
+
+
+def test_one_that_stands_still_alone_is_started_again(program, tmp_path):
+    with Stage(tmp_path / "net") as stage:
+        stage.wait_level()
+        # It lives, it holds its place, and does nothing: as good as a process that hangs.
+        hung = stage.validators.get_pid("validator-2", "engine")
+        os.kill(hung, signal.SIGSTOP)
+        stage.wait(lambda: tells(stage, "validator-2 is started again, the 1."), what="it is told")
+        stage.wait(
+            lambda: stage.validators.get_pid("validator-2", "engine") not in {None, hung},
+            what="another engine",
+        )
+        stage.wait_level(60)
 
 
 def spoil(stage, name):

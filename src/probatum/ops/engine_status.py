@@ -1,14 +1,17 @@
-"""What an engine on this machine says of its last block.
+"""What an engine on this machine says of its last block, of its peers, and of what it refuses.
 
-One small question by CometBFT's RPC, bounded and read strictly. That it answers proves nothing:
+Small questions by CometBFT's RPC, bounded and read strictly. That it answers proves nothing:
 what counts is that the time of its last block moves. Must not know processes.
 """
 
 from __future__ import annotations
 
 import http.client
+import os
+import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -16,9 +19,12 @@ from msgspec import Meta, Struct
 from probatum.errors import Fault
 from probatum.ops.supervising import LastBlock
 
-__all__ = ["read_status"]
+__all__ = ["find_cause", "read_peers_height", "read_status"]
 
 _ANSWER_BYTES: Final = 64 * 1024
+_PEERS_BYTES: Final = 4 * 1024 * 1024
+_LOG_BYTES: Final = 64 * 1024
+_DISAGREES: Final = re.compile(rb"wrong Block\.Header\.([A-Za-z]{1,40})")
 _Height = Annotated[str, Meta(pattern=r"^[0-9]{1,18}\Z")]
 
 
@@ -27,8 +33,27 @@ class _SyncInfo(Struct, frozen=True):
     latest_block_time: Annotated[str, Meta(max_length=40)]
 
 
+class _RoundState(Struct, frozen=True):
+    height: _Height
+
+
+class _PeerState(Struct, frozen=True):
+    round_state: _RoundState
+
+
+class _PeerEntry(Struct, frozen=True):
+    peer_state: _PeerState
+
+
+class _Peers(Struct, frozen=True):
+    peers: tuple[_PeerEntry, ...]
+
+
 class _Status(Struct, frozen=True):
     sync_info: _SyncInfo
+
+
+_S = TypeVar("_S", bound=Struct)
 
 
 def read_status(rpc_port: int, timeout_s: float = 1.0) -> LastBlock:
@@ -37,26 +62,69 @@ def read_status(rpc_port: int, timeout_s: float = 1.0) -> LastBlock:
     Raises:
         Fault: `engine.unreachable`, `engine.odd-reply`.
     """
-    said = _ask(rpc_port, timeout_s).sync_info
+    said = _ask(rpc_port, "/status", _Status, timeout_s, _ANSWER_BYTES).sync_info
     return LastBlock(
         height=int(said.latest_block_height), time_ms=_read_time(said.latest_block_time)
     )
 
 
-def _ask(port: int, timeout_s: float) -> _Status:
+def read_peers_height(rpc_port: int, timeout_s: float = 1.0) -> int | None:
+    """Ask an engine which height more than half of its peers decide; None without peers.
+
+    It says what they told it: enough to look closer, and no proof of anything.
+
+    Raises:
+        Fault: `engine.unreachable`, `engine.odd-reply`.
+    """
+    said = _ask(rpc_port, "/dump_consensus_state", _Peers, timeout_s, _PEERS_BYTES).peers
+    heights = sorted(int(one.peer_state.round_state.height) for one in said)
+    return heights[(len(heights) - 1) // 2] if heights else None
+
+
+def find_cause(log: Path, since: int) -> str:
+    """Find out from an engine's log why it refuses the others' blocks, in a sentence.
+
+    Args:
+        log: The log.
+        since: Where this engine's words begin in it.
+
+    Returns:
+        Empty if it says nothing of the kind.
+    """
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(since, size - _LOG_BYTES))
+            found = _DISAGREES.findall(file.read(_LOG_BYTES))
+    except OSError:
+        return ""
+    if not found:
+        return ""
+    if found[-1] == b"Version":
+        return (
+            "the others' blocks have another app version: install the release that they run, and "
+            "see docs/operating/validators.md, upgrade"
+        )
+    return (
+        f"it disagrees with the others ({found[-1].decode()}), and starting it again mends "
+        "nothing: docs/operating/validators.md, a diverged node"
+    )
+
+
+def _ask(port: int, path: str, kind: type[_S], timeout_s: float, limit_bytes: int) -> _S:
     link = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:
-        link.request("GET", "/status")
-        data = link.getresponse().read(_ANSWER_BYTES + 1)
+        link.request("GET", path)
+        data = link.getresponse().read(limit_bytes + 1)
     except (OSError, http.client.HTTPException) as error:
         raise Fault("engine.unreachable", f"no engine answers at port {port}: {error}") from None
     finally:
         link.close()
     try:
-        if len(data) > _ANSWER_BYTES:
+        if len(data) > limit_bytes:
             raise _odd(port, "it is too long")
         envelope: Any = msgspec.json.decode(data)
-        return msgspec.convert(envelope["result"], _Status)
+        return msgspec.convert(envelope["result"], kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, TypeError) as error:
         raise _odd(port, str(error)) from None
 

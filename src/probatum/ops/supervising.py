@@ -5,8 +5,10 @@ engine without one waits three seconds between its tries. Both are started again
 exit code (an engine whose application died ends with 0), later each time that they neither live
 long nor get on. And a process that lives proves nothing: an engine whose application computed
 another hash than the others answers as healthy for ever, at a height that stands still. So what
-must move is *the time of the last block*. Must not know processes, clocks or sockets. Read next:
-`validators`.
+must move is *the time of the last block*. Whoever stands still while others move is started again,
+a few times and ever later; never where nobody moves, for then too few run, and each restart would
+be one fewer; never who disagrees with the others, since no restart mends that. Must not know
+processes, clocks or sockets. Read next: `validators`.
 """
 
 from __future__ import annotations
@@ -23,6 +25,11 @@ FIRST_DELAY_S: Final = 0.25
 LONGEST_DELAY_S: Final = 30.0
 CALM_S: Final = 30.0
 """A process that lived as long begins with the first delay again."""
+RESTARTS: Final = 3
+"""So often one that stands still is started again, each time after twice as long."""
+AHEAD: Final = 3
+"""Peers at so many heights above the last block have decided blocks that are not here: the next
+one is everybody's to decide, and the one after may just have come."""
 LINGER_S: Final = 4.0
 """An engine notices at once that its application is gone, and ends: it never looks for another.
 One that has not ended by then hangs on its way out (seen under kills while it fetched blocks)."""
@@ -45,12 +52,16 @@ class Seen:
         engine: Whether its engine runs.
         block: What the engine said last; None if it does not answer.
         is_wanted: Whether it shall run at all.
+        peers_height: The height that more than half of its peers are deciding; None if unknown.
+        cause: Why it cannot follow the others, as its engine said; no restart mends it.
     """
 
     app: Literal["down", "starting", "ready"]
     engine: bool
     block: LastBlock | None = None
     is_wanted: bool = True
+    peers_height: int | None = None
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +85,8 @@ class Say:
     """Tell whoever is on duty.
 
     Attributes:
-        code: Stable, for monitors: ``validator.still``, ``validator.moves``, ``chain.still``,
-            ``chain.moves``, ``validator.restarts``.
+        code: Stable, for monitors: ``validator.still``, ``validator.moves``, ``validator.revived``,
+            ``validator.stuck``, ``chain.still``, ``chain.moves``, ``validator.restarts``.
         name: Whom it is about; empty for all.
         text: For people.
     """
@@ -105,6 +116,10 @@ class _Member:
     block: LastBlock | None = None
     moved_at: float
     is_still: bool = False
+    answers_since: float | None = None
+    """When its engine said a block for the first time since it was started last."""
+    revivals: int = 0
+    revive_at: float = 0.0
     without_app_since: float | None = None
 
 
@@ -142,20 +157,13 @@ class Supervisor:
     def _judge_motion(self, seen: Mapping[str, Seen], now_s: float) -> list[Action]:
         actions: list[Action] = []
         for name, member in self._members.items():
-            block = seen[name].block
-            before = member.block
-            if block is not None and (before is None or block.time_ms != before.time_ms):
-                member.block, member.moved_at = block, now_s
-                for process in (member.app, member.engine):
-                    if process.started_at is not None:  # it does what it is for
-                        process.delay_s, process.failures = FIRST_DELAY_S, 0
-                if member.is_still and not self._all_still:
-                    text = f"{name} moves again, at height {block.height}"
-                    actions.append(Say(code="validator.moves", name=name, text=text))
-                member.is_still = False
+            actions += self._note(name, member, seen[name], now_s)
         still = [n for n, it in self._members.items() if now_s - it.moved_at > self._still_s]
+        behind = [name for name in still if _is_behind(self._members[name], seen[name])]
         if len(still) == len(self._members):
-            return actions + self._tell_all(seen, now_s)
+            if not behind:
+                return actions + self._tell_all(seen, now_s)
+            still = behind  # of the others nothing is known
         if self._all_still:
             self._all_still = False
             for name in still:  # they have as long to follow
@@ -167,10 +175,56 @@ class Supervisor:
             member = self._members[name]
             if not member.is_still:
                 member.is_still = True
-                text = f"{name} stands still {_tell_place(member)}; others are at height "
-                text += f"{self._get_height()}: probatum doctor on its home says why"
+                height = max(self._get_height(), (seen[name].peers_height or 1) - 1)
+                text = f"{name} stands still {_tell_place(member)}; others are at height {height}: "
+                text += seen[name].cause or "probatum doctor on its home says why"
                 actions.append(Say(code="validator.still", name=name, text=text))
+            actions += self._restart(name, member, seen[name], now_s)
         return actions
+
+    def _note(self, name: str, member: _Member, seen: Seen, now_s: float) -> list[Action]:
+        """Note what an engine says now; tell if it moves again."""
+        block, before = seen.block, member.block
+        if not seen.engine:
+            member.answers_since = None
+        elif block is not None and member.answers_since is None:
+            member.answers_since = now_s
+        if block is None or (before is not None and block.time_ms == before.time_ms):
+            return []
+        if before is not None and now_s - member.revive_at > CALM_S:
+            member.revivals = 0  # it moves, and has for a while
+        member.block, member.moved_at = block, now_s
+        for process in (member.app, member.engine):
+            if process.started_at is not None:  # it does what it is for
+                process.delay_s, process.failures = FIRST_DELAY_S, 0
+        was_still, member.is_still = member.is_still, False
+        if not was_still or self._all_still:
+            return []
+        text = f"{name} moves again, at height {block.height}"
+        return [Say(code="validator.moves", name=name, text=text)]
+
+    def _restart(self, name: str, member: _Member, seen: Seen, now_s: float) -> list[Action]:
+        """Start one again that stands still alone: it runs, has had time, and it had blocks.
+
+        One that has not answered yet computes its past again, one without blocks may be fetching
+        a snapshot: a restart would begin that anew.
+        """
+        runs = seen.is_wanted and seen.app == "ready" and seen.engine
+        had_blocks = member.block is not None and member.block.height > 0
+        if not runs or not had_blocks or seen.cause or member.revivals > RESTARTS:
+            return []
+        since = member.answers_since
+        if since is None or now_s < max(since + self._still_s, member.revive_at):
+            return []
+        member.revivals += 1
+        member.revive_at = now_s + self._still_s * 2**member.revivals
+        if member.revivals > RESTARTS:
+            text = f"{name} was started again {RESTARTS} times and still has no new block: it is "
+            text += "left as it is; probatum doctor on its home says why"
+            return [Say(code="validator.stuck", name=name, text=text)]
+        text = f"{name} is started again, the {member.revivals}. time of {RESTARTS}"
+        said = Say(code="validator.revived", name=name, text=text)
+        return [said, Stop(name=name, part="engine"), Stop(name=name, part="app")]
 
     def _tell_all(self, seen: Mapping[str, Seen], now_s: float) -> list[Action]:
         """Say once that nobody moves: then it is the chain, or too many validators."""
@@ -188,6 +242,12 @@ class Supervisor:
 
     def _get_height(self) -> int:
         return max(it.block.height if it.block else 0 for it in self._members.values())
+
+
+def _is_behind(member: _Member, seen: Seen) -> bool:
+    """Whether its own peers say that the chain goes on without it."""
+    here = member.block.height if member.block else 0
+    return seen.peers_height is not None and seen.peers_height >= here + AHEAD
 
 
 def _tell_place(member: _Member) -> str:

@@ -19,7 +19,7 @@ from typing import Final, Literal, assert_never
 
 from probatum.errors import Fault
 from probatum.ops.children import Children, read_log_tail
-from probatum.ops.engine_status import read_status
+from probatum.ops.engine_status import find_cause, read_peers_height, read_status
 from probatum.ops.supervising import Action, LastBlock, Part, Say, Seen, Start, Stop, Supervisor
 
 __all__ = ["Validator", "Validators"]
@@ -93,6 +93,11 @@ class Validators:
         self._ready: set[str] = set()
         self._held: set[str] = set()
         self._blocks: dict[str, LastBlock | None] = dict.fromkeys(names)
+        self._still_s = still_s
+        self._moved_at = dict.fromkeys(names, time.monotonic())
+        self._peers: dict[str, int | None] = dict.fromkeys(names)
+        self._causes: dict[str, str] = dict.fromkeys(names, "")
+        self._log_begins: dict[str, int] = dict.fromkeys(names, 0)
         self._broken: Fault | None = None
         self._is_asked_to_stop = threading.Event()
         self._lock = threading.RLock()
@@ -205,7 +210,21 @@ class Validators:
                 with contextlib.suppress(Fault):
                     found = read_status(validator.rpc_port, _ANSWER_S)
             with self._lock:
+                if found is not None and found != self._blocks[name]:
+                    self._moved_at[name] = time.monotonic()
                 self._blocks[name] = found
+            self._look_closer(validator, answers=found is not None)
+
+    def _look_closer(self, validator: Validator, *, answers: bool) -> None:
+        """Ask whoever stands still where its peers are, and what it refuses."""
+        peers, cause, name = None, "", validator.name
+        # Before anybody decides that it stands still.
+        if answers and time.monotonic() - self._moved_at[name] > self._still_s / 2:
+            with contextlib.suppress(Fault):
+                peers = read_peers_height(validator.rpc_port, _ANSWER_S)
+            cause = find_cause(self._children.get_log(validator.engine), self._log_begins[name])
+        with self._lock:
+            self._peers[name], self._causes[name] = peers, cause
 
     def _tick(self, now_s: float) -> None:
         seen = {name: self._look(name) for name in self._validators}
@@ -230,6 +249,8 @@ class Validators:
             engine=engine,
             block=self._blocks[name],
             is_wanted=name not in self._held,
+            peers_height=self._peers[name],
+            cause=self._causes[name],
         )
 
     def _look_at_app(self, name: str) -> Literal["down", "starting", "ready"]:
@@ -272,6 +293,9 @@ class Validators:
         if part == "engine":
             self._engines.pop(validator.name, None)
             arguments += ("--program", str(self._program))
+            log = self._children.get_log(validator.engine)
+            with contextlib.suppress(OSError):
+                self._log_begins[validator.name] = log.stat().st_size
             self._children.spawn(validator.engine, _ENGINE_PROCESS, arguments)
             return
         self._ready.discard(validator.name)

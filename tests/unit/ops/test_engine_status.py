@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from probatum.errors import Fault
-from probatum.ops.engine_status import read_status
+from probatum.ops.engine_status import find_cause, read_peers_height, read_status
 from tests.unit.ops.sockets import draw_ports
 
 
@@ -84,3 +84,43 @@ def test_nobody_there_is_a_fault():
     with pytest.raises(Fault) as caught:
         read_status(port)
     assert caught.value.code == "engine.unreachable"
+
+
+def show_peers(*heights):
+    peers = [
+        {"node_address": "x", "peer_state": {"round_state": {"height": str(one), "round": 0}}}
+        for one in heights
+    ]
+    return json.dumps({"result": {"round_state": {}, "peers": peers}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("heights", "found"),
+    [((), None), ((7,), 7), ((7, 9), 7), ((9, 1, 9), 9), ((1, 1, 9, 9), 1), ((1, 9, 9, 9), 9)],
+)
+def test_where_more_than_half_of_the_peers_are_is_read(engine, heights, found):
+    engine.says = show_peers(*heights)
+    assert read_peers_height(engine.server_port) == found
+
+
+@pytest.mark.parametrize("says", [b"{}", b'{"result":{"peers":[{}]}}', show_peers(-1), b"[" * 9])
+def test_what_says_nothing_of_peers_is_refused(engine, says):
+    engine.says = says
+    with pytest.raises(Fault) as caught:
+        read_peers_height(engine.server_port)
+    assert caught.value.code == "engine.odd-reply"
+
+
+def test_why_an_engine_refuses_blocks_stands_in_its_log(tmp_path):
+    log = tmp_path / "engine.jsonl"
+    assert find_cause(log, 0) == ""
+    old = b'{"err":"wrong Block.Header.AppHash.  Expected 00, got 01"}\n'
+    log.write_bytes(old + b'{"err":"something else"}\n' + b"x" * 100_000)
+    assert find_cause(log, 0) == "", "it is long ago"
+    log.write_bytes(old)
+    assert "AppHash" in find_cause(log, 0)
+    assert "diverged" in find_cause(log, 0)
+    assert find_cause(log, len(old)) == "", "an engine before this one said it"
+    with log.open("ab") as file:
+        file.write(b"wrong Block.Header.Version. Expected {11 1}, got {11 2}")
+    assert "app version" in find_cause(log, 0)

@@ -8,9 +8,11 @@ import random
 import pytest
 
 from probatum.ops.supervising import (
+    AHEAD,
     CALM_S,
     LINGER_S,
     LONGEST_DELAY_S,
+    RESTARTS,
     LastBlock,
     Say,
     Seen,
@@ -36,6 +38,10 @@ class World:
         self.diverged = set()
         self.broken = set()
         self.hanging = set()
+        self.stuck = {}
+        self.silent = set()
+        self.peers_height = dict.fromkeys(names)
+        self.stops = []
         self.said = []
         self.starts = []
 
@@ -50,10 +56,16 @@ class World:
         if 3 * len([n for n in up if n not in self.diverged]) > 2 * len(self.app):
             self.height += 1
         for name in up:
-            if name not in self.diverged:
+            if name not in self.diverged and not self.stuck.get(name):
                 self.block[name] = LastBlock(height=self.height, time_ms=1_000 * self.height)
         seen = {
-            name: Seen(app=self.app[name], engine=self.engine[name], block=self.block[name])
+            name: Seen(
+                app=self.app[name],
+                engine=self.engine[name],
+                block=self.block[name] if self.engine[name] and name not in self.silent else None,
+                peers_height=self.peers_height[name],
+                cause="it disagrees" if name in self.diverged else "",
+            )
             for name in self.app
         }
         for action in self.supervisor.decide(seen, self.now):
@@ -69,6 +81,10 @@ class World:
                         assert self.app[name] == "ready", "the application comes first"
                         assert not self.engine[name]
                         self.engine[name] = True
+                case Stop(name=name, part="app"):
+                    self.stops.append((self.now, name))
+                    self.app[name] = "down"
+                    self.stuck[name] = self.stuck.get(name, 1) - 1
                 case Stop(name=name):
                     self.engine[name] = False
                     self.hanging.discard(name)
@@ -148,10 +164,87 @@ def test_a_validator_that_lives_and_does_not_move_is_named_once():
     (told,) = world.said
     assert (told.code, told.name) == ("validator.still", "validator-4")
     assert f"at height {height}" in told.text
-    assert "doctor" in told.text
+    assert "it disagrees" in told.text
+    assert world.stops == [], "no restart mends it"
     world.diverged.clear()
     world.run(2)
     assert world.get_codes() == ["validator.still", "validator.moves"]
+
+
+def test_one_that_stands_still_alone_is_started_again():
+    world = World()
+    world.run(5)
+    world.stuck["validator-2"] = 2  # so many restarts does it take
+    world.run(STILL_S + 1)
+    assert world.get_codes() == ["validator.still", "validator.revived"]
+    world.run(2 * STILL_S + 5)
+    assert world.get_codes()[2:] == ["validator.revived", "validator.moves"]
+    (first, name), (second, _) = world.stops
+    assert name == "validator-2"
+    assert second - first == pytest.approx(2 * STILL_S, abs=0.5)
+    world.run(5 * STILL_S)
+    world.stuck["validator-2"] = 1
+    world.run(STILL_S + 5)
+    assert len(world.stops) == 3, "it was well for a while: it begins anew"
+    assert world.block["validator-2"].height == world.height
+
+
+def test_one_that_falls_silent_is_started_again_but_not_one_that_has_not_spoken_yet():
+    world = World()
+    world.run(5)
+    world.silent.add("validator-3")
+    world.run(STILL_S + 2)
+    assert [name for _, name in world.stops] == ["validator-3"]
+    world.run(20 * STILL_S)
+    assert len(world.stops) == 1, "it may be computing its past again"
+
+
+def test_what_no_restart_mends_is_left_as_it_is_in_the_end():
+    world = World()
+    world.run(5)
+    world.stuck["validator-2"] = 1 << 30
+    world.run(60 * STILL_S)
+    assert len(world.stops) == RESTARTS
+    gaps = [after - before for (before, _), (after, _) in itertools.pairwise(world.stops)]
+    assert gaps == [pytest.approx(STILL_S * 2**n, abs=0.5) for n in range(1, RESTARTS)]
+    assert world.get_codes() == ["validator.still", *["validator.revived"] * 3, "validator.stuck"]
+    assert world.engine["validator-2"], "it answers, for whoever looks into it"
+
+
+def test_nobody_is_started_again_where_nobody_moves():
+    world = World()
+    world.run(5)
+    world.broken |= {("validator-1", "app"), ("validator-2", "app")}
+    world.app["validator-1"] = world.app["validator-2"] = "down"
+    world.run(20 * STILL_S)
+    assert world.stops == []
+    world.broken.clear()
+    world.run(LONGEST_DELAY_S + 2)
+    assert all(world.engine.values())
+    assert world.stops == [], "nor when it moves again"
+
+
+def test_one_without_a_block_or_an_answer_is_left_alone():
+    """It fetches a snapshot, or computes its past again: a restart would begin that anew."""
+    world = World()
+    world.stuck["validator-4"] = 1 << 30
+    world.run(10 * STILL_S)
+    assert world.block["validator-4"] is None
+    assert world.stops == []
+    assert world.get_codes() == ["validator.still"]
+
+
+def test_one_alone_is_started_again_if_its_peers_go_on():
+    world = World(("mine",))
+    world.run(3)
+    world.stuck["mine"] = 1
+    height = world.block["mine"].height
+    for ahead, stops in ((AHEAD - 1, 0), (AHEAD, 1)):
+        world.peers_height["mine"] = height + ahead
+        world.run(STILL_S + 2)
+        assert len(world.stops) == stops, "they may only be about to decide the next block"
+    world.run(2)
+    assert world.block["mine"].height > height
 
 
 def test_a_chain_that_stands_still_is_told_as_one_thing():
