@@ -18,11 +18,11 @@ from hypothesis.stateful import (
 
 from probatum.consensus.chain.memory_store import MemoryStore
 from probatum.consensus.chain.opening import begin
+from probatum.consensus.cometbft.cutting import cut_parts
 from probatum.consensus.cometbft.parts import Misbehavior, MisbehaviorType, Timestamp, Validator
 from probatum.consensus.cometbft.snapshots import (
     Restoring,
     SnapshotHead,
-    cut_chunks,
     open_snapshot,
 )
 from probatum.consensus.embedded.engine import EmbeddedEngine
@@ -32,7 +32,6 @@ from probatum.ledger.invariants import check_records
 from probatum.ledger.queries import decode_record
 from probatum.protocol.blocks import Block
 from probatum.protocol.encoding import decode, decode_document, encode
-from probatum.protocol.hashing import sha256
 from probatum.protocol.headers import SignedHeader, compute_header_hash
 from probatum.protocol.mapproof import StateProof, check_state_proof
 from probatum.protocol.primitives import UNITS_PER_TOKEN
@@ -259,10 +258,9 @@ class Engine(RuleBasedStateMachine):
     @rule(chunk_bytes=st.sampled_from([1, 200, 5_000]))
     def restore_from_a_snapshot(self, chunk_bytes):
         """Another node takes the state as it stands, and goes on alike."""
-        kept = list(cut_chunks(sorted(self.comet.records().items()), chunk_bytes))
-        head = SnapshotHead(
-            header=self.comet.tip.header, chunks=tuple(sha256(chunk) for chunk in kept)
-        )
+        cut = list(cut_parts(self.comet.records().items, chunk_bytes=chunk_bytes))
+        kept = [chunk for part, chunk in cut if not part.is_empty]
+        head = SnapshotHead(header=self.comet.tip.header, parts=tuple(part for part, _ in cut))
         store = MemoryStore()
         begin(store, GENESIS)
         restoring = Restoring(

@@ -1,7 +1,8 @@
 """Snapshots as hostile peers offer them: no answer is an exception, nothing false is restored.
 
-The header is public, so anybody can name it in a snapshot of records of his own; the chunks' hashes
-are his, too. What is left to hold him is the header's state root (`SNAP-1`).
+The header is public, so anybody can name it in a snapshot of records of his own; the parts are his,
+too. What is left to hold him is the header's state root (`SNAP-1`): a true list of parts can be
+offered by a liar as well, with chunks of his own.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from probatum.consensus.chain.memory_store import MemoryStore
 from probatum.consensus.cometbft import messages as m
 from probatum.consensus.cometbft import parts as p
 from probatum.consensus.cometbft.adapter import Adapter
-from probatum.consensus.cometbft.snapshots import SnapshotHead, cut_chunks
+from probatum.consensus.cometbft.cutting import Part, cut_parts
+from probatum.consensus.cometbft.snapshots import SnapshotHead
 from probatum.protocol.encoding import encode
 from probatum.protocol.hashing import sha256
 from probatum.protocol.transactions.kinds import FundEscrow, Transfer
@@ -54,25 +56,37 @@ def draw_records(dice):
     return sorted(records.items()) or good[:1]
 
 
-def draw_chunks(dice):
-    chunks = list(cut_chunks(draw_records(dice), dice.choice((1, 300, 5_000))))
+def draw_cut(dice):
+    chunk_bytes = dice.choice((1, 300, 5_000))
+    records = draw_records(dice)
+    cut = list(cut_parts(lambda: records, chunk_bytes=chunk_bytes))
+    parts = [part for part, _ in cut]
+    if dice.random() < 0.2:
+        true = cut_parts(make_true_chain()[2].items, chunk_bytes=chunk_bytes)
+        parts = [part for part, _ in true]
+    if dice.random() < 0.1:
+        place = dice.randrange(len(parts))
+        odd = Part(bits=dice.choice((0, 1, 255)), root=dice.choice(parts).root)
+        parts[place : place + dice.randrange(2)] = [odd]
+    chunks = [chunk for part, chunk in cut if not part.is_empty]
     for number, chunk in enumerate(chunks):
         if dice.random() < 0.02:
             torn = chunk[:5] + dice.randbytes(4) + chunk[9:]
             chunks[number] = dice.choice((b"", chunk[:-1], chunk + b"\x00", torn, chunks[0]))
-    return chunks
+    return parts, chunks
 
 
-def draw_offer(dice, chunks):
+def draw_offer(dice, parts):
     header, app_hash, _ = make_true_chain()
-    head = encode(SnapshotHead(header=header, chunks=tuple(map(sha256, chunks))))
+    head = SnapshotHead(header=header, parts=tuple(parts))
+    count, head = len(head.chunks), encode(head)
     if dice.random() < 0.1:
         head = dice.choice((head[:-1], b"", dice.randbytes(50), head[:40] + head[44:]))
     odd = dice.random() < 0.1
     shown = p.Snapshot(
         height=dice.choice((0, 2**64 - 1)) if odd else header.height,
-        format=dice.choice((1, 0, 2**32 - 1)) if odd else 1,
-        chunks=len(chunks),
+        format=dice.choice((1, 0, 2**32 - 1)) if odd else 2,
+        chunks=count,
         hash=sha256(head),
         metadata=head,
     )
@@ -84,7 +98,8 @@ def give(wires, dice, chunks):
     """Give chunks as they are asked for, some of them false, until one side gives up."""
     index = 0
     for _ in range(3 * len(chunks)):
-        chunk = chunks[index] if dice.random() < 0.95 else dice.randbytes(9)
+        good = index < len(chunks) and dice.random() < 0.95
+        chunk = chunks[index] if good else dice.randbytes(9)
         request = m.RequestApplySnapshotChunk(index=index, chunk=chunk, sender="peer")
         said = wires.ask(request)
         if said.result == RETRY:
@@ -103,10 +118,10 @@ async def play(seed):
     store = MemoryStore()
     wires = Wires(Adapter(store=store, genesis=GENESIS))
     for _ in range(dice.randint(1, 3)):
-        chunks = draw_chunks(dice)
-        wires.ask(draw_offer(dice, chunks))
+        parts, chunks = draw_cut(dice)
+        wires.ask(draw_offer(dice, parts))
         give(wires, dice, chunks)
-        wires.ask(m.RequestLoadSnapshotChunk(height=2**64 - 1, format=1, chunk=2**32 - 1))
+        wires.ask(m.RequestLoadSnapshotChunk(height=2**64 - 1, format=2, chunk=2**32 - 1))
         wires.ask(m.RequestListSnapshots())
         info = wires.ask(m.RequestInfo())
         if info.last_block_height:

@@ -60,7 +60,7 @@ from probatum.consensus.cometbft.parts import (
 from probatum.consensus.cometbft.pruning import make_prune_rows
 from probatum.consensus.cometbft.queries import answer_query
 from probatum.consensus.cometbft.sealed import SealedChain
-from probatum.consensus.cometbft.snapshot_calls import Shelf, SnapshotCalls
+from probatum.consensus.cometbft.snapshot_calls import Shelf, SnapshotCalls, Work
 from probatum.consensus.cometbft.tip import Applied, Tip
 from probatum.consensus.cometbft.verdicts import CODE_OF_REFUSED, Verdicts, get_code
 from probatum.consensus.engine import Row, Store
@@ -99,6 +99,7 @@ class Adapter:
         told: Callable[[Applied], None] = lambda _: None,
         shelf: Shelf | None = None,
         tell: Callable[[Refusal], None] = lambda _: None,
+        work: Work = lambda job: job(),
     ) -> None:
         """Resume a chain from its store, or begin it in an empty one.
 
@@ -109,6 +110,7 @@ class Adapter:
             write: Writes to the store; its own `commit` if absent.
             told: Is called for each block once it is durable.
             shelf: The snapshots that are kept here.
+            work: Does what takes long and keeps nobody else from being heard.
             tell: Is told why a snapshot that was offered here was refused, and when the next block
                 is not this release's to decide.
 
@@ -127,6 +129,7 @@ class Adapter:
             genesis,
             shelf,
             self._reopen,
+            work=work,
             oldest=self._settings.oldest_snapshot,
             tell=tell,
         )
@@ -391,11 +394,13 @@ class Adapter:
 
     def offer_snapshot(self, request: RequestOfferSnapshot, /) -> ResponseOfferSnapshot:
         """Begin to restore a snapshot whose header is the proven one."""
-        return self._snapshots.offer(request, self.tip.height)
+        answer = self._snapshots.offer(request, self.tip.height)
+        self.sealed.is_restoring = self._snapshots.is_restoring
+        return answer
 
     def apply_snapshot_chunk(
         self, request: RequestApplySnapshotChunk, /
-    ) -> ResponseApplySnapshotChunk:
+    ) -> Answer[ResponseApplySnapshotChunk]:
         """Take a chunk; with the last one the store is that of the snapshot's height."""
         return self._snapshots.apply(request)
 

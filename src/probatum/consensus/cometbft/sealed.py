@@ -70,6 +70,7 @@ class SealedChain(ChainView):
 
     Attributes:
         last_header: The last sealed header, None before the first.
+        is_restoring: Whether the store is on its way to become a snapshot's.
     """
 
     name = "cometbft"
@@ -83,11 +84,12 @@ class SealedChain(ChainView):
         self._keep_changes = keep_changes
         self._past = _Past(tip)
         self.last_header: SignedHeader | None = None
+        self.is_restoring = False
         self.load()
 
     def load(self) -> None:
         """Read again where the store stands."""
-        self._last_changes = None
+        self._last_changes, self.is_restoring = None, False
         data = self._store.get(tables.HEADER, tables.height_key(self._tip.sealed_height))
         self.last_header = None if data is None else decode_signed_header(data)
 
@@ -125,6 +127,12 @@ class SealedChain(ChainView):
     def _check_caught_up(self) -> MapRoot:
         """Get the root of the sealed height, if what came after it can be read past."""
         unsealed, height = self._tip.unsealed, self.height
+        if self.is_restoring:
+            raise Refusal(
+                "full.catching-up",
+                "this node is restoring a snapshot",
+                hint="ask again in some minutes, or ask another full node",
+            )
         if height == self._tip.height and not unsealed:
             return self._tip.root
         if not unsealed or unsealed[0].header.height != height + 1:

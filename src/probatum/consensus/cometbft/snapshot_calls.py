@@ -5,12 +5,14 @@ Must not know how a snapshot is cut or proven (`snapshots`), nor where a shelf k
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from functools import partial
+from typing import Final, Protocol, TypeAlias
 
 from probatum.consensus import tables
 from probatum.consensus.chain.opening import begin
+from probatum.consensus.cometbft.application import Answer
 from probatum.consensus.cometbft.messages import (
     RequestApplySnapshotChunk,
     RequestLoadSnapshotChunk,
@@ -32,8 +34,9 @@ from probatum.errors import Refusal
 from probatum.ledger.genesis import Genesis, get_domain
 from probatum.protocol.hashing import sha256
 
-__all__ = ["Kept", "Shelf", "SnapshotCalls"]
+__all__ = ["Kept", "Shelf", "SnapshotCalls", "Work"]
 
+Work: TypeAlias = Callable[[Callable[[], None]], Answer[None]]
 _LISTED: Final = 10
 """The engine offers no more than so many to a peer."""
 
@@ -67,6 +70,7 @@ class SnapshotCalls:
         shelf: Shelf | None,
         reopen: Callable[[], None],
         *,
+        work: Work = lambda job: job(),
         oldest: int = 0,
         tell: Callable[[Refusal], None] = lambda _: None,
     ) -> None:
@@ -77,9 +81,11 @@ class SnapshotCalls:
             genesis: The genesis document.
             shelf: The snapshots that are kept here.
             reopen: Is called when the store is another's state than before.
+            work: Does what takes long, now or later.
             oldest: A snapshot of a lower height is refused.
             tell: Is told why a snapshot or a chunk was refused.
         """
+        self._work = work
         self._oldest = oldest
         self._tell = tell
         self._store = store
@@ -151,26 +157,47 @@ class SnapshotCalls:
                 hint="connect to peers that have a newer one",
             )
 
-    def apply(self, request: RequestApplySnapshotChunk) -> ResponseApplySnapshotChunk:
-        """Take a chunk; the last one is held, with all before it, against the header."""
+    def apply(self, request: RequestApplySnapshotChunk) -> Answer[ResponseApplySnapshotChunk]:
+        """Take a chunk, if it is the one that the state has; after the last one all is there."""
         restoring = self._restoring
         if restoring is None:
             return ResponseApplySnapshotChunk(result=ApplySnapshotResult.ABORT)
+        if request.index != restoring.taken:
+            return _ask_again(restoring.taken)
         try:
-            if request.index != restoring.taken:
-                return _ask_again(restoring.taken)
-            restoring.take(request.chunk)
-            if restoring.is_whole:
-                restoring.finish()
-                self._end()
+            later = self._work(partial(restoring.take, request.chunk))
         except Refusal as refusal:
-            self._tell(refusal)
-            if refusal.code == "snapshot.other-chunk":
-                return _ask_again(restoring.taken, not_of=request.sender)
-            # Its own metadata names these chunks: nobody has better ones.
+            return self._refuse(restoring, refusal, request.sender)
+        if later is not None:
+            return self._take_later(restoring, later, request.sender)
+        return self._take_note(restoring)
+
+    async def _take_later(
+        self, restoring: Restoring, later: Awaitable[None], sender: str
+    ) -> ResponseApplySnapshotChunk:
+        try:
+            await later
+        except Refusal as refusal:
+            return self._refuse(restoring, refusal, sender)
+        return self._take_note(restoring)
+
+    def _refuse(
+        self, restoring: Restoring, refusal: Refusal, sender: str
+    ) -> ResponseApplySnapshotChunk:
+        """Have a chunk fetched from somebody else: who sent this one lies, or is broken."""
+        self._tell(refusal)
+        return _ask_again(restoring.taken, not_of=sender)
+
+    def _take_note(self, restoring: Restoring) -> ResponseApplySnapshotChunk:
+        if restoring.is_whole:
+            restoring.finish()
             self._end()
-            return ResponseApplySnapshotChunk(result=ApplySnapshotResult.REJECT_SNAPSHOT)
         return ResponseApplySnapshotChunk(result=ApplySnapshotResult.ACCEPT)
+
+    @property
+    def is_restoring(self) -> bool:
+        """Whether the store is of no use just now."""
+        return self._restoring is not None
 
     def abandon(self) -> None:
         """Give up a snapshot that is under way: the engine that fetched it is gone."""

@@ -1,9 +1,10 @@
-"""Snapshots: the state of one height in chunks, cut by one node and proven by another (`SNAP-1`).
+"""Snapshots: the state of one height in chunks, proven before it is fetched (`SNAP-1`).
 
 Whoever restores believes one thing, the app hash that the engine's light client proved: it is the
-hash of the header in the snapshot's metadata, and that header's state root is the root over all
-records. So a lying snapshot costs time, never truth. Chunks name themselves by their hashes in the
-metadata: a peer that sends another is known at once. Must not know files, nor ABCI.
+hash of the header in the snapshot's metadata, that header's state root is the root over the parts
+that the metadata lists, and each chunk has the root of its part. So a false snapshot is known
+before a byte of it is fetched, and a false chunk before a byte of it is kept. Must not know files,
+nor ABCI. Read next: `cutting`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from probatum.consensus import tables
 from probatum.consensus.chain.blocks import Head, make_party_rows
 from probatum.consensus.chain.cache import CachedTable
 from probatum.consensus.cometbft import undo
+from probatum.consensus.cometbft.cutting import Part, compute_state_root, open_chunk
 from probatum.consensus.engine import Row, Store
 from probatum.errors import Refusal
 from probatum.ledger.statemap import EMPTY_ROOT, MapRoot, MerkleMap
@@ -24,30 +26,22 @@ from probatum.protocol import limits
 from probatum.protocol.blocks import Change
 from probatum.protocol.eip712 import Domain
 from probatum.protocol.encoding import LedgerValue, decode, encode
-from probatum.protocol.hashing import sha256
 from probatum.protocol.headers import Header, compute_header_hash
-from probatum.protocol.primitives import Digest
 from probatum.protocol.records import ESCROW
 
 __all__ = [
-    "CHUNKS",
-    "CHUNK_BYTES",
     "FORMAT",
+    "PARTS",
     "Restoring",
     "SnapshotHead",
     "clear_unfinished",
-    "cut_chunks",
     "mark_unfinished",
     "open_snapshot",
 ]
 
-FORMAT: Final = 1
-CHUNK_BYTES: Final = 4 * limits.MIB
-"""A chunk ends with the record that makes it this long; the engine takes 16 MiB."""
-CHUNKS: Final = 16_384
+FORMAT: Final = 2
+PARTS: Final = 16_384
 _METADATA_BYTES: Final = limits.MIB
-_LARGEST_CHUNK: Final = CHUNK_BYTES + limits.STATE_VALUE_BYTES + limits.KIB
-_CHUNK_RECORDS: Final = 200_000
 _MARK: Final = b"restoring"
 _PAGE: Final = 10_000
 
@@ -57,40 +51,24 @@ class SnapshotHead(LedgerValue, frozen=True, kw_only=True):
 
     Attributes:
         header: Of its height; the app hash of that height is this header's hash.
-        chunks: SHA-256 of each chunk, in order.
+        parts: All of the state.
     """
 
     header: Header
-    chunks: Annotated[tuple[Digest, ...], Meta(min_length=1, max_length=CHUNKS)]
+    parts: Annotated[tuple[Part, ...], Meta(min_length=1, max_length=PARTS)]
 
-
-class _Chunk(LedgerValue, frozen=True, kw_only=True):
-    """Records in key order, after those of the chunk before."""
-
-    records: Annotated[tuple[Change, ...], Meta(min_length=1, max_length=_CHUNK_RECORDS)]
-
-
-def cut_chunks(
-    records: Iterable[tuple[bytes, bytes]], chunk_bytes: int = CHUNK_BYTES
-) -> Iterator[bytes]:
-    """Cut the records of one height, in key order, into chunks."""
-    held: list[Change] = []
-    size = 0
-    for key, value in records:
-        held.append(Change(key=key, value=value))
-        size += len(key) + len(value) + 8
-        if size >= chunk_bytes or len(held) == _CHUNK_RECORDS:
-            yield encode(_Chunk(records=tuple(held)))
-            held, size = [], 0
-    if held:
-        yield encode(_Chunk(records=tuple(held)))
+    @property
+    def chunks(self) -> tuple[Part, ...]:
+        """The parts that have a chunk, in order."""
+        return tuple(part for part in self.parts if not part.is_empty)
 
 
 def open_snapshot(domain: Domain, metadata: bytes, app_hash: bytes) -> SnapshotHead:
     """Check a snapshot's metadata against the app hash that was proven for its height.
 
     Raises:
-        Refusal: `encoding.*`; `snapshot.other-chain`; `snapshot.other-header`.
+        Refusal: `encoding.*`; `snapshot.other-chain`; `snapshot.other-header`;
+            `snapshot.bad-parts`; `snapshot.other-root` unless the parts are the header's state.
     """
     head = decode(SnapshotHead, metadata, limit_bytes=_METADATA_BYTES)
     header = head.header
@@ -98,6 +76,8 @@ def open_snapshot(domain: Domain, metadata: bytes, app_hash: bytes) -> SnapshotH
         raise Refusal("snapshot.other-chain", "the snapshot is of another chain")
     if compute_header_hash(header) != app_hash:
         raise Refusal("snapshot.other-header", "the snapshot's header is not the proven one")
+    if compute_state_root(head.parts) != header.state_root:
+        raise Refusal("snapshot.other-root", "the snapshot's parts are not the header's state")
     return head
 
 
@@ -134,7 +114,7 @@ class Restoring:
         self.head = head
         self._nodes = CachedTable(store, tables.NODE, _PAGE)
         self._root: MapRoot = EMPTY_ROOT
-        self._last = b""
+        self._chunks = head.chunks
         self.taken = 0
         mark_unfinished(store)
         _clear(store, (tables.RECORD, tables.NODE))
@@ -143,24 +123,17 @@ class Restoring:
     @property
     def is_whole(self) -> bool:
         """Whether every chunk is there."""
-        return self.taken == len(self.head.chunks)
+        return self.taken == len(self._chunks)
 
     def take(self, chunk: bytes) -> None:
         """Take the next chunk.
 
         Raises:
-            Refusal: `snapshot.other-chunk` if it is not the one that the metadata names: another
-                peer may have it; `snapshot.bad-chunk`, `encoding.*` if the snapshot itself is bad.
+            Refusal: `snapshot.other-chunk` if it does not hold the records of its part: another
+                peer may have it.
         """
-        if self.is_whole or sha256(chunk) != self.head.chunks[self.taken]:
-            raise Refusal("snapshot.other-chunk", f"this is not chunk {self.taken}")
-        records = decode(_Chunk, chunk, limit_bytes=_LARGEST_CHUNK).records
-        changes: dict[bytes, bytes | None] = {}
-        for record in records:
-            if record.key <= self._last or record.value is None:
-                raise Refusal("snapshot.bad-chunk", "records are not in key order, each with value")
-            changes[record.key] = record.value
-            self._last = record.key
+        records = open_chunk(self._chunks[self.taken], chunk)
+        changes = {record.key: record.value for record in records}
         update = MerkleMap(self._nodes, self._root).update(changes)
         self._store.commit(
             (
@@ -175,14 +148,9 @@ class Restoring:
         self.taken += 1
 
     def finish(self) -> None:
-        """Hold the whole against the header's state root, and make the store one of that height.
-
-        Raises:
-            Refusal: `snapshot.other-root`; then the store is still of no use.
-        """
+        """Make the store, which has every chunk, one of the header's height."""
         header, root = self.head.header, self._root
-        if not self.is_whole or root.digest != header.state_root:
-            raise Refusal("snapshot.other-root", "the records are not those of the header")
+        assert root.digest == header.state_root, "all parts of that root"
         head = Head(
             height=header.height, version=root.version, node_id=root.node_id, digest=root.digest
         )

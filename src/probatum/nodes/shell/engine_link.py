@@ -92,6 +92,7 @@ class EngineLink:
             told=self._take_note,
             shelf=shelf,
             tell=self._tell_refusal,
+            work=self._work,
         )
         self._shelf = shelf
         self._snapshot_blocks = snapshot_blocks
@@ -188,6 +189,10 @@ class EngineLink:
     async def _write(self, rows: tuple[Row, ...]) -> None:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self._store.commit, rows)
+
+    async def _work(self, job: Callable[[], None]) -> None:
+        """Do what takes long beside the event loop; the store has one writer, which this is."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, job)
 
     def _take_note(self, applied: Applied) -> None:
         self._counts[applied.block.height] = len(applied.block.transactions)

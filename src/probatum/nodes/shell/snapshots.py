@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from probatum.consensus import tables
+from probatum.consensus.cometbft.cutting import cut_parts
 from probatum.consensus.cometbft.snapshot_calls import Kept
-from probatum.consensus.cometbft.snapshots import CHUNKS, SnapshotHead, cut_chunks
+from probatum.consensus.cometbft.snapshots import PARTS, SnapshotHead
 from probatum.errors import Fault, Refusal
 from probatum.protocol import limits
 from probatum.protocol.encoding import decode, encode
-from probatum.protocol.hashing import sha256
 from probatum.protocol.headers import Header
 
 __all__ = ["KEPT", "Frozen", "SnapshotShelf"]
@@ -72,7 +72,7 @@ class SnapshotShelf:
 
     def load(self, height: int, chunk: int) -> bytes | None:
         """Load a chunk, None if it is not there."""
-        if not 0 <= chunk < CHUNKS:
+        if not 0 <= chunk < PARTS:
             return None
         try:
             return self._name(self._folder / str(height), chunk).read_bytes()
@@ -93,11 +93,13 @@ class SnapshotShelf:
         try:
             shutil.rmtree(fresh, ignore_errors=True)
             fresh.mkdir(parents=True)
-            hashes = []
-            for number, chunk in enumerate(cut_chunks(_iterate(frozen))):
-                self._name(fresh, number).write_bytes(chunk)
-                hashes.append(sha256(chunk))
-            head = SnapshotHead(header=header, chunks=tuple(hashes))
+            parts, number = [], 0
+            for part, chunk in cut_parts(lambda: _iterate(frozen)):
+                parts.append(part)
+                if not part.is_empty:
+                    self._name(fresh, number).write_bytes(chunk)
+                    number += 1
+            head = SnapshotHead(header=header, parts=tuple(parts))
             (fresh / _HEAD).write_bytes(encode(head))
             fresh.rename(self._folder / str(header.height))
         except OSError as error:

@@ -1,5 +1,6 @@
 """Snapshots: cut by one, proven by another, whatever peers send (`SNAP-1`)."""
 
+import asyncio
 import dataclasses
 
 import msgspec
@@ -7,6 +8,7 @@ import pytest
 
 from probatum.consensus.chain.memory_store import MemoryStore
 from probatum.consensus.cometbft.adapter import AdapterSettings
+from probatum.consensus.cometbft.cutting import cut_parts
 from probatum.consensus.cometbft.messages import (
     RequestApplySnapshotChunk,
     RequestListSnapshots,
@@ -16,8 +18,9 @@ from probatum.consensus.cometbft.messages import (
 from probatum.consensus.cometbft.parts import ApplySnapshotResult as Applied
 from probatum.consensus.cometbft.parts import OfferSnapshotResult as Offered
 from probatum.consensus.cometbft.snapshot_calls import Kept
-from probatum.consensus.cometbft.snapshots import SnapshotHead, cut_chunks
+from probatum.consensus.cometbft.snapshots import SnapshotHead
 from probatum.consensus.tables import TABLES
+from probatum.errors import Refusal
 from probatum.protocol.encoding import decode, decode_document, encode
 from probatum.protocol.hashing import sha256
 from probatum.protocol.mapproof import StateProof, check_state_proof
@@ -37,10 +40,9 @@ class Shelf:
 
     def __init__(self, comet, *, chunk_bytes=300, records=None):
         records = comet.records() if records is None else records
-        self.chunks = list(cut_chunks(sorted(records.items()), chunk_bytes))
-        self.head = SnapshotHead(
-            header=comet.tip.header, chunks=tuple(sha256(chunk) for chunk in self.chunks)
-        )
+        cut = list(cut_parts(records.items, chunk_bytes=chunk_bytes))
+        self.chunks = [chunk for part, chunk in cut if not part.is_empty]
+        self.head = SnapshotHead(header=comet.tip.header, parts=tuple(part for part, _ in cut))
 
     def list_kept(self):
         metadata = encode(self.head)
@@ -124,11 +126,11 @@ def test_chunks_are_given_by_height_format_and_number(giver):
     height = giver.tip.height
 
     def load(**said):
-        request = {"height": height, "format": 1, "chunk": 0, **said}
+        request = {"height": height, "format": 2, "chunk": 0, **said}
         return asked.load_snapshot_chunk(RequestLoadSnapshotChunk(**request)).chunk
 
     assert load() == shelf.chunks[0]
-    assert load(chunk=len(shelf.chunks)) == load(format=2) == load(height=height + 1) == b""
+    assert load(chunk=len(shelf.chunks)) == load(format=1) == load(height=height + 1) == b""
     assert giver.adapter.list_snapshots(RequestListSnapshots()).snapshots == ()
     assert giver.adapter.load_snapshot_chunk(RequestLoadSnapshotChunk(height=1)).chunk == b""
 
@@ -142,7 +144,7 @@ def test_a_snapshot_of_another_header_is_rejected(giver):
     assert offer(taker, shelf, app_hash, chunks=1).result == Offered.REJECT
     assert offer(taker, shelf, app_hash, hash=bytes(32)).result == Offered.REJECT
     assert offer(taker, shelf, app_hash, metadata=b"?").result == Offered.REJECT
-    assert offer(taker, shelf, app_hash, format=2).result == Offered.REJECT_FORMAT
+    assert offer(taker, shelf, app_hash, format=1).result == Offered.REJECT_FORMAT
     other = msgspec.structs.replace(shelf.head.header, genesis_hash=sha256(b"another"))
     shelf.head = msgspec.structs.replace(shelf.head, header=other)
     assert offer(taker, shelf, app_hash).result == Offered.REJECT
@@ -170,7 +172,8 @@ def test_a_node_with_a_past_restores_nothing(giver):
 def test_a_tampered_chunk_is_fetched_again_from_another(giver):
     shelf, taker = Shelf(giver), fresh()
     offer(taker, shelf, giver.tip.app_hash)
-    for bad in (b"", shelf.chunks[1], shelf.chunks[0][:-1] + b"\x00"):
+    first = shelf.chunks[0]
+    for bad in (b"", shelf.chunks[1], first[:-1] + bytes((first[-1] ^ 1,))):
         said = apply(taker, 0, bad, sender="liar")
         assert (said.result, said.refetch_chunks) == (Applied.RETRY, (0,))
         assert said.reject_senders == ("liar",)
@@ -194,10 +197,13 @@ def lie(giver, change):
         lambda records: records.update({min(records): b"?"}),
     ],
 )
-def test_a_snapshot_of_another_state_is_rejected_and_leaves_nothing(giver, change):
-    shelf, taker = lie(giver, change), fresh()
+def test_a_snapshot_of_another_state_is_known_before_anything_is_fetched(giver, change):
+    shelf, taker, told = lie(giver, change), fresh(), []
+    taker.settings = {"tell": told.append}
+    taker.restart()
     before = dump(taker.store)
-    assert restore(taker, shelf, giver.tip.app_hash)[-1] == Applied.REJECT_SNAPSHOT
+    assert offer(taker, shelf, giver.tip.app_hash).result == Offered.REJECT
+    assert [refusal.code for refusal in told] == ["snapshot.other-root"]
     assert dump(taker.store) == before
     assert taker.info() == Comet().info()
     for block in giver.decided:
@@ -206,17 +212,35 @@ def test_a_snapshot_of_another_state_is_rejected_and_leaves_nothing(giver, chang
     assert taker.info() == giver.info()
 
 
-def test_chunks_out_of_order_are_rejected_with_their_snapshot(giver):
+def test_parts_in_another_order_are_another_state(giver):
     shelf, taker = Shelf(giver), fresh()
-    shelf.chunks.reverse()
-    shelf.head = msgspec.structs.replace(
-        shelf.head, chunks=tuple(sha256(chunk) for chunk in shelf.chunks)
-    )
-    assert restore(taker, shelf, giver.tip.app_hash)[1] == Applied.REJECT_SNAPSHOT
-    junk = Shelf(giver)
-    junk.chunks = [b"junk"]
-    junk.head = msgspec.structs.replace(junk.head, chunks=(sha256(b"junk"),))
-    assert restore(taker, junk, giver.tip.app_hash) == [Applied.REJECT_SNAPSHOT]
+    parts = shelf.head.parts
+    for odd in (parts[::-1], parts[1:], (*parts, parts[0]), (*parts[:-1], parts[0])):
+        shelf.head = msgspec.structs.replace(shelf.head, parts=odd)
+        assert offer(taker, shelf, giver.tip.app_hash).result == Offered.REJECT
+
+
+def test_a_chunk_is_taken_later_where_it_is_worked_on_beside(giver):
+    """As in a node: its event loop goes on, and what others ask of the state waits."""
+    shelf, jobs = Shelf(giver), []
+
+    async def work(job):
+        jobs.append(job)
+        job()
+
+    taker = fresh()
+    taker.settings = {"work": work}
+    taker.restart()
+    assert offer(taker, shelf, giver.tip.app_hash).result == Offered.ACCEPT
+    bad = asyncio.run(apply(taker, 0, b"?", sender="liar"))
+    assert (bad.result, bad.reject_senders) == (Applied.RETRY, ("liar",))
+    for index, chunk in enumerate(shelf.chunks):
+        with pytest.raises(Refusal) as caught:
+            taker.sealed.get_items((b"supply",), prove=False)
+        assert caught.value.code == "full.catching-up"
+        assert asyncio.run(apply(taker, index, chunk)).result == Applied.ACCEPT
+    assert len(jobs) == len(shelf.chunks) + 1
+    assert taker.info() == giver.info()
 
 
 @pytest.mark.parametrize("death", ["application", "engine"])
@@ -268,6 +292,6 @@ def test_metadata_is_read_strictly(giver):
     metadata = encode(Shelf(giver).head)
     assert encode(decode(SnapshotHead, metadata, limit_bytes=1 << 20)) == metadata
     taker = fresh()
-    empty = encode(msgspec.structs.replace(Shelf(giver).head, chunks=()))
+    empty = encode(msgspec.structs.replace(Shelf(giver).head, parts=()))
     said = offer(taker, Shelf(giver), giver.tip.app_hash, metadata=empty, hash=sha256(empty))
     assert said.result == Offered.REJECT

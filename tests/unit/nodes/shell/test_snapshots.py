@@ -35,7 +35,7 @@ def test_a_snapshot_is_of_the_moment_at_which_it_was_begun(comet, tmp_path):
     giver = Comet(shelf=shelf).adapter
     (shown,) = giver.list_snapshots(RequestListSnapshots()).snapshots
     assert shown.hash == sha256(shown.metadata)
-    asked = RequestLoadSnapshotChunk(height=1, format=1, chunk=0)
+    asked = RequestLoadSnapshotChunk(height=1, format=2, chunk=0)
     chunk = giver.load_snapshot_chunk(asked).chunk
     assert shelf.load(1, 0) == chunk
 
