@@ -90,16 +90,16 @@ class Driver:
         self._timers = Timers(self._loop, lambda timer: self.post(Fired(timer)))
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls = 0
-        self._texts = Texts(world.writer, self._loop, self.post, self.fail)
+        self._texts = Texts(world.writer, self._loop, self._post_soon, self.fail)
         self._records = Recorder(
             world.journal,
-            done=self._tell_durable,
+            done=lambda ticket: self._post_soon(Durable(ticket)),
             failed=self.fail,
             count_askers=self._conversations.__len__,
         )
         self._rows: GroupWriter[tuple[Row, ...]] = GroupWriter(
             write=self._write_rows,
-            done=self._tell_durable,
+            done=lambda ticket: self._post_soon(Durable(ticket)),
             failed=self.fail,
             pace=Pace(group_pieces=1),
         )
@@ -177,6 +177,12 @@ class Driver:
             self._end.set_result(Ended(halt=None))
 
     # ------------------------------------------------------------------------------- the one loop
+
+    def _post_soon(self, event: Event) -> None:
+        # Whoever posts it is about to post more, or looks for more to do once it has returned.
+        self._inbox.append(event)
+        if not self._is_draining:
+            self._drain_soon()
 
     def _drain_soon(self) -> None:
         self._is_draining = True
@@ -371,12 +377,6 @@ class Driver:
             self.fail(error)
 
     # -------------------------------------------------------------------------------------- disks
-
-    def _tell_durable(self, ticket: str) -> None:
-        # Not at once: the writer is about to tell others, and then looks for more to write.
-        self._inbox.append(Durable(ticket))
-        if not self._is_draining:
-            self._drain_soon()
 
     def _write_rows(self, pieces: list[tuple[Row, ...]]) -> None:
         if self._world.tables is None:
