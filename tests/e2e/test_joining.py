@@ -57,7 +57,7 @@ def make_words(stage, home, trust_path, port):
 
 
 def check_refused(words, code):
-    done = subprocess.run(words, stderr=subprocess.PIPE, timeout=60, check=False)
+    done = subprocess.run(words, stderr=subprocess.PIPE, timeout=300, check=False)
     assert done.returncode != 0
     assert code in done.stderr.decode()
 
@@ -98,7 +98,7 @@ def test_a_full_node_joins_by_a_snapshot(tmp_path):
                 except ProbatumError:
                     return False
 
-            stage.wait(is_there, 90, "the new node follows")
+            stage.wait(is_there, 240, "the new node follows")
             print(f"followed after {time.monotonic() - began:.1f} s")
             where = stage.validators.get_endpoint(stage.names[1])
             rows = {row.check: row for row in examine(home, where, stage.folder.trust_path)}
