@@ -1,8 +1,8 @@
 """The driver: grants a machine's wishes in the real world, one event after the other.
 
 One event loop owns the machine. Events wait in an inbox; each time that the loop comes round, a
-batch of them is stepped and the wishes are granted in order; one that comes alone is stepped at
-once. Everything that a step waits for runs beside it (calls, flushes, models) and comes back as an
+batch of them is stepped and the wishes are granted in order; who asks alone waits for no turn.
+Everything that a step waits for runs beside it (calls, flushes, models) and comes back as an
 event; a short flush that nobody else would wait for, and a model that takes moments, are done on
 the spot: a turn of a thread costs more. What was said before leaves before a flush. An exception
 that leaves a step is a bug and ends the process. Must not know what party it drives; `storm` drives
@@ -79,7 +79,6 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         self._inbox: deque[Event] = deque()
         self._is_draining = False
-        self._crowded_until = 0.0
         self._stopping = False
         self._told = False
         self._held: list[Conversation] = []
@@ -90,16 +89,16 @@ class Driver:
         self._timers = Timers(self._loop, lambda timer: self.post(Fired(timer)))
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls = 0
-        self._texts = Texts(world.writer, self._loop, self._post_soon, self.fail)
+        self._texts = Texts(world.writer, self._loop, self.post, self.fail)
         self._records = Recorder(
             world.journal,
-            done=lambda ticket: self._post_soon(Durable(ticket)),
+            done=lambda ticket: self.post(Durable(ticket)),
             failed=self.fail,
             count_askers=self._conversations.__len__,
         )
         self._rows: GroupWriter[tuple[Row, ...]] = GroupWriter(
             write=self._write_rows,
-            done=lambda ticket: self._post_soon(Durable(ticket)),
+            done=lambda ticket: self.post(Durable(ticket)),
             failed=self.fail,
             pace=Pace(group_pieces=1),
         )
@@ -135,20 +134,22 @@ class Driver:
         self._opened += 1
         conversation = Conversation(f"c{self._opened}", self._hang_up, self._take_enough)
         self._conversations[conversation.name] = conversation
-        self.post(Arrived(conversation.name, message, caller))
+        self._inbox.append(Arrived(conversation.name, message, caller))
+        if not self._is_draining:
+            # Who asks alone waits for no turn of the loop. Of several, more come until then.
+            if len(self._conversations) > 1:
+                self._is_draining = True
+                self._loop.call_soon(self._drain)
+            else:
+                self._drain()
         return conversation
 
     def post(self, event: Event) -> None:
-        """Let an event happen: now, or right after what else goes on."""
+        """Put an event into the inbox: it happens when the loop comes round."""
         self._inbox.append(event)
-        if self._is_draining:
-            return
-        # What one asker brings waits for no turn of the loop. Of several, more come until then, and
-        # are flushed together; and between slow steps sockets have their turn.
-        if len(self._conversations) > 1 or time.monotonic() < self._crowded_until:
-            self._drain_soon()
-        else:
-            self._drain()
+        if not self._is_draining:
+            self._is_draining = True
+            self._loop.call_soon(self._drain)
 
     def fail(self, error: BaseException) -> None:
         """End the party: something that it rests upon broke."""
@@ -178,28 +179,17 @@ class Driver:
 
     # ------------------------------------------------------------------------------- the one loop
 
-    def _post_soon(self, event: Event) -> None:
-        # Whoever posts it is about to post more, or looks for more to do once it has returned.
-        self._inbox.append(event)
-        if not self._is_draining:
-            self._drain_soon()
-
-    def _drain_soon(self) -> None:
-        self._is_draining = True
-        self._loop.call_soon(self._drain)
-
     def _drain(self) -> None:
         self._is_draining = True
-        begun = time.monotonic()  # uvloop tells one time for a whole round
+        until = time.monotonic() + BATCH_S  # uvloop tells one time for a whole round
         try:
-            is_done = self._step_on(begun + BATCH_S)
+            is_done = self._step_on(until)
         # The outermost loop of the process: whatever left a step is a bug and must end it.
         except Exception as error:  # noqa: BLE001
             self.fail(error)
             return
         if is_done:
             self._is_draining = False
-            self._crowded_until = 2 * time.monotonic() - begun
         elif not self._end.done():
             self._loop.call_soon(self._drain_on)
 
