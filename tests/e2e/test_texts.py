@@ -84,7 +84,7 @@ def test_a_text_comes_as_it_is_written(client, package, right):
     assert text.ended
     assert text.cancelled is None
     assert sum(heard, ()) == ids
-    assert len(heard) > 50
+    assert len(heard) > 10, "tokens of moments come together, and never all of them"
     assert text.answer.receipt.request.nonce == NONCE.hex()
     verified = client.settle(text.answer)
     assert verified.settlement is not None

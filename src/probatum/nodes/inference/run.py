@@ -67,25 +67,7 @@ def _build(site: Site[InferenceConfig]) -> Party:
     config = site.config
     packages = _open_packages(site.home / "packages", config)
     examine_packages(packages.values(), VerdictShelf(site.home / "verdicts"))
-    settings = InferenceSettings(
-        operator=address_from_document(config.operator),
-        signer=load_node_key(site.home),
-        payer=load_payer_key(site.home),
-        trust=load_trust(site.home),
-        ledger=config.ledger,
-        packages={digest: package.manifest for digest, package in packages.items()},
-        arithmetic=config.arithmetic,
-        price_units=config.price_units,
-        fee_units=config.fee_units,
-        settle_every_blocks=config.settle_every_blocks,
-        open_requests=config.requests_at_once,
-        open_bytes=config.held_bytes,
-        recent_bytes=config.recent_bytes,
-        open_texts=LIMITS.texts,
-        text_bytes=LIMITS.cache_bytes,
-        weigh_text=weigh_text,
-        stop_grace_ms=config.stop_grace_ms,
-    )
+    settings = _make_settings(site, packages)
     with ExitStack() as held:
         journal, records = recover_journal(site.home)
         held.callback(journal.close)
@@ -124,6 +106,31 @@ def _build(site: Site[InferenceConfig]) -> Party:
         grace_s=settings.stop_grace_ms / 1000 + AFTER_GRACE_S,
         bear_witness=partial(bear_witness, site.home, config.ledger),
         halts_itself=True,
+    )
+
+
+def _make_settings(
+    site: Site[InferenceConfig], packages: Mapping[Digest, Package]
+) -> InferenceSettings:
+    config = site.config
+    return InferenceSettings(
+        operator=address_from_document(config.operator),
+        signer=load_node_key(site.home),
+        payer=load_payer_key(site.home),
+        trust=load_trust(site.home),
+        ledger=config.ledger,
+        packages={digest: package.manifest for digest, package in packages.items()},
+        arithmetic=config.arithmetic,
+        price_units=config.price_units,
+        fee_units=config.fee_units,
+        settle_every_blocks=config.settle_every_blocks,
+        open_requests=config.requests_at_once,
+        open_bytes=config.held_bytes,
+        recent_bytes=config.recent_bytes,
+        open_texts=LIMITS.texts,
+        text_bytes=LIMITS.cache_bytes,
+        weigh_text=weigh_text,
+        stop_grace_ms=config.stop_grace_ms,
     )
 
 
