@@ -21,6 +21,7 @@ pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
 LAST = 15
 """The last height by the present rules."""
+NEXT = "tests.e2e.next_release"
 
 
 def get_engine_version(stage, name, height):
@@ -35,17 +36,31 @@ def get_tips(stage):
     return {read_kept_tip(home).height for home in stage.folder.validator_homes.values()}
 
 
-def install(stage, names):
-    """Stop validators, install the next release, start them: what an operator does."""
-    stage.validators.hold(names)
-    stage.validators._app_module = "tests.e2e.next_release"
-    stage.validators.release(names)
+class Releases:
+    """Which release each validator of a stage has; a keeper's restart changes none."""
+
+    def __init__(self, stage, monkeypatch):
+        self.stage, self.installed = stage, set()
+        children = stage.validators._children
+        spawn = children.spawn
+
+        def spawn_its_own(name, module, arguments):
+            spawn(name, NEXT if name in self.installed else module, arguments)
+
+        monkeypatch.setattr(children, "spawn", spawn_its_own)
+
+    def install(self, *names):
+        """Stop validators, install the next release, start them: what an operator does."""
+        self.stage.validators.hold(names)
+        self.installed.update(names)
+        self.stage.validators.release(names)
 
 
 def test_four_validators_halt_and_the_next_release_goes_on(tmp_path, monkeypatch):
     need_cometbft()
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     with Stage(tmp_path / "net", upgrade_heights=(LAST,)) as stage:
+        releases = Releases(stage, monkeypatch)
         with Load(stage) as load:
             stage.wait(lambda: get_tips(stage) == {LAST}, what="everybody is at the last height")
             before = {
@@ -58,7 +73,7 @@ def test_four_validators_halt_and_the_next_release_goes_on(tmp_path, monkeypatch
                 assert "full.newer-rules" in log, "it says which release is needed"
                 assert isinstance(stage.validators.get_block(name), LastBlock), "it still answers"
             *upgraded, late = stage.names
-            install(stage, tuple(upgraded))
+            releases.install(*upgraded)
             # Three of four are enough; the fourth meets a block that it cannot decide, and ends.
             stage.wait(
                 lambda: all(stage.get_height(name) > LAST + 3 for name in upgraded),
@@ -74,7 +89,7 @@ def test_four_validators_halt_and_the_next_release_goes_on(tmp_path, monkeypatch
 
             stage.wait(is_refused, what=f"{late} is refused by name")
             assert read_kept_tip(stage.folder.validator_homes[late]).height == LAST
-            install(stage, (late,))
+            releases.install(late)
             stage.wait(lambda: stage.get_height(late) > LAST + 3, what=f"{late} follows")
             stage.wait_level()
         load.check_kept()

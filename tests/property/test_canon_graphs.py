@@ -30,7 +30,7 @@ from probatum.canon.graph.types import DTYPES, TensorType
 from probatum.canon.primitives.admitting import admit_graph
 from probatum.canon.primitives.judging import judge_element
 from probatum.canon.primitives.maps.elementwise import ElementMap
-from probatum.canon.primitives.registry import PRIMITIVES, get_primitive
+from probatum.canon.primitives.registry import PRIMITIVES, get_newest
 from probatum.errors import Refusal
 from tests.unit.canon.evaluate.oracle import from_bits, make_hostile
 
@@ -154,13 +154,14 @@ class Maker:
             for name, value in attributes.items()
         }
         kinds = tuple(kind for _, kind in reads)
-        output = get_primitive(operator, 1).infer(kinds, values, dtype)
+        primitive = get_newest(operator)
+        output = primitive.infer(kinds, values, dtype)
         if prod(self.bind(output.shape)) > 30_000:
             raise Refusal("test.too-large", "too many elements for a test")
         self.nodes.append(
             NodeRecord(
                 operator=operator,
-                version=1,
+                version=primitive.version,
                 attributes=tuple(Attribute(name=k, value=v) for k, v in sorted(values.items())),
                 reads=tuple(ref for ref, _ in reads),
                 dtype=output.dtype,
@@ -361,7 +362,8 @@ class Maker:
         ref = Ref(space=WEIGHT, number=len(self.weights) - 1)
         values = self.get(("float32",), shape=(trees, leaves, int(self.rng.integers(0, 3))))
         nodes = (ref, TensorType("uint32", table.shape))
-        self.node(name, [x, nodes, values], depth=int(self.rng.integers(0, 6)))
+        bounds = {"depth": int(self.rng.integers(0, 6)), "stretches": int(self.rng.integers(1, 3))}
+        self.node(name, [x, nodes, values], **bounds)
 
 
 def try_graph(seed):
