@@ -8,30 +8,16 @@ Read next: `probatum.protocol.founders`, `joining`.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from probatum.consensus.cometbft.settings import EngineSettings
 from probatum.errors import Fault, Refusal
-from probatum.ledger.genesis import (
-    Genesis,
-    compute_genesis_hash,
-    encode_genesis,
-    make_validator_genesis,
-)
-from probatum.nodes.shell.config import FullConfig, read_small_file, write_config
-from probatum.nodes.shell.keys import create_operating_key
-from probatum.ops.engine_homes import (
-    create_engine_keys,
-    get_node_id,
-    load_validator_key,
-    write_engine_home,
-)
-from probatum.ops.joining import Joined
-from probatum.ops.ports import draw_port
+from probatum.ledger.genesis import Genesis, compute_genesis_hash, make_validator_genesis
+from probatum.nodes.shell.config import read_small_file
+from probatum.ops.engine_homes import get_node_id, load_validator_key
+from probatum.ops.joining import Joined, make_home, write_chain
 from probatum.protocol.founders import (
     FOUNDER_BYTES,
     Founder,
@@ -73,14 +59,7 @@ def found_home(home: Path, account: AccountSigner, *, name: str, host: str, port
         Refusal: `network.home-exists`, `encoding.*` for a name or an address that is none.
         Fault: `network.disk`, `key.unwritable`.
     """
-    if home.exists():
-        raise Refusal("network.home-exists", f"{home} is there already", hint="name a new folder")
-    fresh: Path | None = None
-    try:
-        home.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=".probatum-", dir=home.parent))
-        create_operating_key(fresh / "keys" / "operating.json")
-        voter = create_engine_keys(fresh)
+    with make_home(home) as (fresh, voter):
         bare = Founder(
             format="probatum-founder/1",
             name=name,
@@ -93,12 +72,6 @@ def found_home(home: Path, account: AccountSigner, *, name: str, host: str, port
         data = encode_founder(sign_founder(bare, account, voter))
         founder = decode_founder(data)
         (fresh / FOUNDER).write_bytes(data + b"\n")
-        fresh.rename(home)
-    except OSError as error:
-        raise Fault("network.disk", f"cannot make {home}: {error.strerror}") from None
-    finally:
-        if fresh is not None:
-            shutil.rmtree(fresh, ignore_errors=True)
     return founder
 
 
@@ -182,10 +155,8 @@ def install_genesis(home: Path, genesis: Genesis, settings: EngineSettings) -> J
         rpc_port=founder.port + 1,
         is_local=founder.host == "127.0.0.1",
     )
-    write_engine_home(home, genesis, placed)
-    write_config(home, FullConfig(port=draw_port(), block_interval_ms=settings.block_interval_ms))
     try:
-        (home / "genesis.json").write_bytes(encode_genesis(genesis) + b"\n")
+        write_chain(home, genesis, placed)
     except OSError as error:
         raise Fault("network.disk", f"cannot write in {home}: {error.strerror}") from None
     return Joined(peer=founder.peer, key=voter.key, genesis_hash=compute_genesis_hash(genesis))

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,8 +28,17 @@ from probatum.nodes.shell.config import FullConfig, read_small_file, write_confi
 from probatum.nodes.shell.keys import create_operating_key
 from probatum.ops.engine_homes import create_engine_keys, get_node_id, write_engine_home
 from probatum.ops.ports import draw_port
+from probatum.protocol.ed25519 import OperatingSigner
 
-__all__ = ["Joined", "join_network", "load_network", "read_peer", "read_peers"]
+__all__ = [
+    "Joined",
+    "join_network",
+    "load_network",
+    "make_home",
+    "read_peer",
+    "read_peers",
+    "write_chain",
+]
 
 _PEER: Final = re.compile(
     r"^([0-9a-f]{40})@([A-Za-z0-9.-]{1,253}|\[[0-9a-f:]{2,45}\]):([0-9]{1,5})\Z"
@@ -92,8 +103,25 @@ def join_network(home: Path, genesis: Genesis, settings: EngineSettings) -> Join
         settings: Of its engine.
 
     Raises:
+        Refusal: as `make_home`.
+        Fault: as `make_home`, `engine.unwritable`, `config.*`.
+    """
+    with make_home(home) as (fresh, voter):
+        write_chain(fresh, genesis, settings)
+        peer = Peer(id=get_node_id(fresh), host=settings.host, port=settings.p2p_port)
+    return Joined(peer=str(peer), key=voter.key, genesis_hash=compute_genesis_hash(genesis))
+
+
+@contextmanager
+def make_home(home: Path) -> Iterator[tuple[Path, OperatingSigner]]:
+    """Make a home with its keys, whole or not at all: what is done meanwhile is part of it.
+
+    Yields:
+        The folder as long as it is not there, and the key that votes.
+
+    Raises:
         Refusal: `network.home-exists`.
-        Fault: `network.disk`, `key.unwritable`, `engine.unwritable`, `config.*`.
+        Fault: `network.disk`, `key.unwritable`.
     """
     if home.exists():
         raise Refusal("network.home-exists", f"{home} is there already", hint="name a new folder")
@@ -102,15 +130,24 @@ def join_network(home: Path, genesis: Genesis, settings: EngineSettings) -> Join
         home.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=".probatum-", dir=home.parent))
         create_operating_key(fresh / "keys" / "operating.json")
-        voter = create_engine_keys(fresh)
-        write_engine_home(fresh, genesis, settings)
-        write_config(fresh, FullConfig(port=draw_port()))
-        (fresh / "genesis.json").write_bytes(encode_genesis(genesis) + b"\n")
-        peer = Peer(id=get_node_id(fresh), host=settings.host, port=settings.p2p_port)
+        yield fresh, create_engine_keys(fresh)
         fresh.rename(home)
     except OSError as error:
         raise Fault("network.disk", f"cannot make {home}: {error.strerror}") from None
     finally:
         if fresh is not None:
             shutil.rmtree(fresh, ignore_errors=True)
-    return Joined(peer=str(peer), key=voter.key, genesis_hash=compute_genesis_hash(genesis))
+
+
+def write_chain(home: Path, genesis: Genesis, settings: EngineSettings) -> None:
+    """Write what a home knows of its chain: its engine's files, its own settings, the genesis.
+
+    The genesis document comes last: a home with one is complete.
+
+    Raises:
+        OSError: The genesis document cannot be written.
+        Fault: `engine.unwritable`, `config.unwritable`.
+    """
+    write_engine_home(home, genesis, settings)
+    write_config(home, FullConfig(port=draw_port(), block_interval_ms=settings.block_interval_ms))
+    (home / "genesis.json").write_bytes(encode_genesis(genesis) + b"\n")

@@ -34,6 +34,7 @@ def make_settings():
         rpc_port=2,
         peers=(read_peer(PEER),),
         is_local=False,
+        block_interval_ms=400,
     )
 
 
@@ -43,7 +44,9 @@ def test_a_home_is_made_whole(tmp_path, genesis_path):
     check_engine_home(home, decode_genesis(genesis_path.read_bytes()))
     assert made.peer.endswith("@mine.example.org:1")
     assert load_validator_key(home).key == made.key
-    assert load_config(home, FullConfig).port > 0, "it stays where it is"
+    config = load_config(home, FullConfig)
+    assert config.port > 0, "it stays where it is"
+    assert config.block_interval_ms == 400, "what it tells others is what its engine does"
     text = (home / "engine/config/config.toml").read_text()
     assert read_setting(text, "p2p", "persistent_peers") == PEER
     for path in home.rglob("*key.json"):

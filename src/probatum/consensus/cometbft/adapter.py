@@ -71,7 +71,7 @@ from probatum.ledger.invariants import InvariantBroken
 from probatum.protocol import limits
 from probatum.protocol.blocks import Block
 
-__all__ = ["Adapter", "AdapterSettings", "Write"]
+__all__ = ["Adapter", "Write"]
 
 Write = Callable[[tuple[Row, ...]], Answer[None]]
 """Writes rows in one atomic step, now or later; when it is done they are durable."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from probatum.consensus.chain.sqlite_store import SqliteStore
-from probatum.consensus.cometbft.adapter import AdapterSettings
+from probatum.consensus.cometbft.adapter_settings import AdapterSettings
 from probatum.consensus.cometbft.settings import SOCKET
 from probatum.consensus.cometbft.versions import APP_VERSION, AppVersions
 from probatum.consensus.embedded.engine import EmbeddedEngine

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from probatum.consensus.chain.sqlite_store import SqliteStore
-from probatum.consensus.cometbft.adapter import Adapter, AdapterSettings
+from probatum.consensus.cometbft.adapter import Adapter
+from probatum.consensus.cometbft.adapter_settings import AdapterSettings
 from probatum.consensus.cometbft.light.seals import seal_header
 from probatum.consensus.cometbft.server import Server
 from probatum.consensus.cometbft.tip import Applied

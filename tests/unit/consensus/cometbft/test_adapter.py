@@ -9,7 +9,7 @@ import pytest
 
 from probatum.consensus.chain.memory_store import MemoryStore
 from probatum.consensus.cometbft import verdicts
-from probatum.consensus.cometbft.adapter import AdapterSettings
+from probatum.consensus.cometbft.adapter_settings import AdapterSettings
 from probatum.consensus.cometbft.parts import (
     BlockIDFlag,
     CommitInfo,

@@ -3,7 +3,7 @@
 import pytest
 
 from probatum.consensus.cometbft import pruning
-from probatum.consensus.cometbft.adapter import AdapterSettings
+from probatum.consensus.cometbft.adapter_settings import AdapterSettings
 from probatum.consensus.cometbft.pruning import load_pruned_height
 from probatum.consensus.tables import BLOCK, HEADER, OUTCOME
 from probatum.protocol.transactions.kinds import Transfer

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from probatum.consensus.chain.memory_store import MemoryStore
-from probatum.consensus.cometbft.adapter import AdapterSettings
+from probatum.consensus.cometbft.adapter_settings import AdapterSettings
 from probatum.consensus.cometbft.cutting import cut_parts
 from probatum.consensus.cometbft.messages import (
     RequestApplySnapshotChunk,

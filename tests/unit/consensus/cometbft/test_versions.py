@@ -2,7 +2,7 @@
 
 import pytest
 
-from probatum.consensus.cometbft.adapter import AdapterSettings
+from probatum.consensus.cometbft.adapter_settings import AdapterSettings
 from probatum.consensus.cometbft.messages import RequestInfo
 from probatum.consensus.cometbft.parts import ConsensusParams, ProposalStatus, VersionParams
 from probatum.consensus.cometbft.versions import APP_VERSION, AppVersions

@@ -26,10 +26,22 @@ from probatum.protocol.commits import (
     Validator,
 )
 
-__all__ = ["ANSWER_BYTES", "read_commit", "read_validators"]
+__all__ = ["ANSWER_BYTES", "HASH_FIELDS", "read_commit", "read_validators"]
 
 ANSWER_BYTES: Final = 512 * limits.KIB
 """An answer of either kind about `limits.VALIDATORS` validators is shorter."""
+
+HASH_FIELDS: Final = (
+    "last_commit_hash",
+    "data_hash",
+    "validators_hash",
+    "next_validators_hash",
+    "consensus_hash",
+    "app_hash",
+    "last_results_hash",
+    "evidence_hash",
+)
+"""What a header says in hashes, by the same names here and there."""
 
 V = TypeVar("V")
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
@@ -173,17 +185,7 @@ def _hold(value: V) -> V:
 
 
 def _fields(found: _Header) -> dict[str, Any]:
-    hashes = (
-        "last_commit_hash",
-        "data_hash",
-        "validators_hash",
-        "next_validators_hash",
-        "consensus_hash",
-        "app_hash",
-        "last_results_hash",
-        "evidence_hash",
-    )
-    return {name: _hex(getattr(found, name)) for name in hashes}
+    return {name: _hex(getattr(found, name)) for name in HASH_FIELDS}
 
 
 def read_commit(data: bytes) -> tuple[EngineHeader, Commit]:

@@ -10,6 +10,7 @@ from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from probatum.consensus.cometbft.light.answers import HASH_FIELDS
 from probatum.consensus.cometbft.light.attacks import Attack
 from probatum.protocol.commits import (
     BlockId,
@@ -24,16 +25,6 @@ from probatum.protocol.validators import compute_consensus_address
 __all__ = ["write_attack"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_HASHES: Final = (
-    "last_commit_hash",
-    "data_hash",
-    "validators_hash",
-    "next_validators_hash",
-    "consensus_hash",
-    "app_hash",
-    "last_results_hash",
-    "evidence_hash",
-)
 
 
 def write_attack(attack: Attack) -> dict[str, Any]:
@@ -83,7 +74,7 @@ def _header(header: EngineHeader) -> dict[str, Any]:
         "height": str(header.height),
         "time": _time(header.time),
         "last_block_id": _block_id(header.last_block),
-        **{name: _hex(getattr(header, name)) for name in _HASHES},
+        **{name: _hex(getattr(header, name)) for name in HASH_FIELDS},
         "proposer_address": _hex(header.proposer),
     }
 
