@@ -1,7 +1,11 @@
 import hashlib
+import importlib.util
+import random
+import sys
 
 import pytest
 
+from probatum.protocol import hashing
 from probatum.protocol.hashing import hash_tagged, keccak256, sha256
 
 
@@ -15,6 +19,20 @@ from probatum.protocol.hashing import hash_tagged, keccak256, sha256
 )
 def test_keccak_is_ethereums(data, digest):
     assert keccak256(data).hex() == digest
+
+
+def test_clients_and_parties_hash_alike(monkeypatch):
+    # Clients have another library for it, see `hashing`.
+    monkeypatch.setitem(sys.modules, "sha3", None)
+    spec = importlib.util.spec_from_file_location("hashing_of_clients", hashing.__file__)
+    clients = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(clients)
+    assert clients.keccak_256.__module__ == "hashing_of_clients"
+    assert not sys.platform.startswith("linux") or hashing.keccak_256.__module__ == "_pysha3"
+    chance = random.Random(1)
+    for size in (*range(300), 1_000, 100_000):
+        data = chance.randbytes(size)
+        assert clients.keccak256(data) == keccak256(data)
 
 
 def test_sha256_vector():
