@@ -86,10 +86,14 @@ def tree_root(size: int, get_hash: GetHash) -> Digest:
 
 def compute_root(leaf_hashes: Sequence[bytes]) -> Digest:
     """Compute the root over leaf hashes, all at hand (RFC 9162, §2.1.1)."""
-    log = MerkleLog()
-    for leaf in leaf_hashes:
-        log.append(make_digest(leaf))
-    return log.root()
+    if not leaf_hashes:
+        return EMPTY_ROOT
+    # A last one without a neighbour goes up as it is: the splits at powers of two, from below.
+    row = leaf_hashes
+    while len(row) > 1:
+        alone = row[-1:] if len(row) & 1 else ()
+        row = [*map(_hash_pair, row[::2], row[1::2]), *alone]
+    return make_digest(row[0])
 
 
 def inclusion_proof(index: int, size: int, get_hash: GetHash) -> Proof:
