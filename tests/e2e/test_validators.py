@@ -9,7 +9,6 @@ import json
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -19,6 +18,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from probatum.consensus.chain.sqlite_store import SqliteStore
+from probatum.consensus.tables import RECORD
 from probatum.ops.doctor import examine
 from probatum.ops.folder import USER, NetworkPlan, open_folder
 from probatum.protocol.encoding import decode, encode
@@ -123,12 +124,11 @@ def test_one_that_stands_still_alone_is_started_again(program, tmp_path):
 def spoil(stage, name):
     """Give an account one unit more, on one validator's disk: what a flipped bit could do."""
     key = get_account_key(stage.folder.load_account(USER).address)
-    with contextlib.closing(sqlite3.connect(stage.folder.get_home(name) / "ledger.sqlite")) as disk:
-        (value,) = disk.execute("SELECT value FROM record_rows WHERE key = ?", (key,)).fetchone()
-        account = decode(Account, value, limit_bytes=1 << 16)
-        changed = encode(msgspec.structs.replace(account, balance=account.balance + 1))
-        disk.execute("UPDATE record_rows SET value = ? WHERE key = ?", (changed, key))
-        disk.commit()
+    disk = SqliteStore.open(stage.folder.get_home(name) / "ledger.sqlite")
+    account = decode(Account, disk.get(RECORD, key), limit_bytes=1 << 16)
+    changed = encode(msgspec.structs.replace(account, balance=account.balance + 1))
+    disk.commit([(RECORD, key, changed)])
+    disk.close()
 
 
 def repair(program, home):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from probatum.errors import Refusal
 from probatum.ledger import statemap
-from probatum.ledger.pages import make_leaf
+from probatum.ledger.buckets import make_leaf
 from probatum.ledger.statemap import MemoryNodeStore, MerkleMap
 from probatum.protocol import limits
 from probatum.protocol.encoding import decode_document, encode_document
@@ -22,6 +22,14 @@ from probatum.protocol.mapproof import (
 
 KEYS = st.integers(0, 60).map(lambda number: b"k%d" % number)
 CHANGES = st.dictionaries(KEYS, st.none() | st.binary(max_size=4), max_size=40)
+
+
+@pytest.fixture(autouse=True, scope="module", params=[2, 32])
+def bucket_leaves(request):
+    """The same of trees of slots alone, and of all sizes of buckets."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statemap, "BUCKET_LEAVES", request.param)
+        yield
 
 
 def define_tree(leaves):

@@ -1,27 +1,34 @@
-"""Pages of the state map's tree: four levels of inner nodes in one row (`STATE-1`).
+"""Pages of slots of the state map's tree: four levels of inner nodes in one row (`STATE-1`).
 
 A page at *level* n holds the inner nodes with bit indexes 4n to 4n + 3 that stand above one
 another, by what hangs below them: sixteen slots, one for each value of nibble n of key hashes.
 Inner nodes stand only where both their halves are filled, so the slots say which there are; their
-hashes are computed again when the page is, for less than it costs to read them. Pure functions of
-bytes.
-Must not know stores nor versions. Read next: `statemap`.
+hashes are computed again when the page is, for less than it costs to read them. Where few leaves
+are left a page is a *bucket* instead. Pure functions of bytes. Must not know stores nor versions.
+Read next: `buckets`, `statemap`.
 
 A page:
 
     0x02 ‖ level u8 ‖ key hash of any key below 32 ‖ filled slots u16 ‖ leaves among them u16
-    ‖ for each filled slot in order its ref: page id 12 ‖ digest 32
+    ‖ for each filled slot in order its ref: page id 8 ‖ digest 32
                                       or leaf key hash 32 ‖ value hash 32 ‖ digest 32
+
+A page id is what an update has written before and beside it: version u40 ‖ counter u24.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import Final, TypeAlias
+
+from probatum.ledger.buckets import BUCKET, INNER_HEADS, LEAF_BYTES, compute_bucket_steps
 
 __all__ = [
     "NIBBLES",
+    "NODE_ID_BYTES",
     "PAGE_REF",
+    "VERSION_BYTES",
     "Ref",
     "Slots",
     "compute_steps",
@@ -29,8 +36,8 @@ __all__ = [
     "encode_page",
     "get_level",
     "get_nibble",
-    "make_leaf",
-    "split_leaf",
+    "is_bucket",
+    "make_id",
     "split_page",
 ]
 
@@ -39,14 +46,23 @@ Slots: TypeAlias = list[bytes | None]
 """Sixteen refs, in the order of nibbles."""
 
 NIBBLES: Final = 16
-PAGE_REF: Final = 44
+VERSION_BYTES: Final = 5
+NODE_ID_BYTES: Final = VERSION_BYTES + 3
+"""Length of a page's id, which begins with the version that wrote it."""
+PAGE_REF: Final = NODE_ID_BYTES + 32
 """Length of a page's ref; a leaf's is longer."""
-_LEAF_REF: Final = 96
 _HEAD: Final = 38
 _BITS: Final = 4
 _sha256: Final = hashlib.sha256
-_HEADS: Final = tuple(b"\x01" + bit_index.to_bytes(2, "big") for bit_index in range(256))
-"""What an inner node's hash begins with, by its bit index."""
+_ALL: Final = (1 << NIBBLES) - 1
+_FULL: Final = _HEAD + NIBBLES * PAGE_REF
+
+
+def make_id(version: int, counter: int) -> bytes:
+    """Make the id of a page, by its update's version and how many pages that wrote before."""
+    return version.to_bytes(VERSION_BYTES, "big") + counter.to_bytes(
+        NODE_ID_BYTES - VERSION_BYTES, "big"
+    )
 
 
 def get_nibble(key_hash: bytes, level: int) -> int:
@@ -61,29 +77,26 @@ def count_shared(one: bytes, other: bytes) -> int:
     return 256 - differing.bit_length() >> 2
 
 
-def make_leaf(key_hash: bytes, value_hash: bytes) -> bytes:
-    """Make a leaf's ref."""
-    return key_hash + value_hash + _sha256(b"\x00" + key_hash + value_hash).digest()
-
-
-def split_leaf(ref: bytes) -> tuple[bytes, bytes]:
-    """Get the hashes of key and value of a leaf's ref."""
-    return ref[:32], ref[32:64]
+def is_bucket(page: bytes) -> bool:
+    """Tell whether a page is a bucket."""
+    return page[0] == BUCKET
 
 
 def get_level(page: bytes) -> int:
-    """Get the level that a page stands at."""
+    """Get the level that a page of slots stands at."""
     return page[1]
 
 
 def split_page(page: bytes) -> Slots:
-    """Get a page's slots."""
-    slots: Slots = [None] * NIBBLES
+    """Get the slots of a page of slots."""
     filled, leaves = int.from_bytes(page[34:36], "big"), int.from_bytes(page[36:38], "big")
+    if filled == _ALL and not leaves:
+        return [page[at : at + PAGE_REF] for at in range(_HEAD, _FULL, PAGE_REF)]
+    slots: Slots = [None] * NIBBLES
     at = _HEAD
     for nibble in range(NIBBLES):
         if filled >> nibble & 1:
-            end = at + (_LEAF_REF if leaves >> nibble & 1 else PAGE_REF)
+            end = at + (LEAF_BYTES if leaves >> nibble & 1 else PAGE_REF)
             slots[nibble] = page[at:end]
             at = end
     return slots
@@ -111,24 +124,24 @@ def encode_page(level: int, member: bytes, slots: Slots) -> tuple[bytes, bytes]:
         filled.to_bytes(2, "big"),
         leaves.to_bytes(2, "big"),
     )
-    return head + b"".join(refs), _compute_levels(level, slots)[0][0] or b""
+    *_, top = _iterate_digests(level, slots)
+    return head + b"".join(refs), top[0] or b""
 
 
-def _compute_levels(level: int, slots: Slots) -> list[Slots]:
-    """Compute the digests at each bit of a page, from its one top to its sixteen slots.
+def _iterate_digests(level: int, slots: Slots) -> Iterator[Slots]:
+    """Yield the digests at each bit of a page, from its sixteen slots to its one top.
 
     Where a half is empty the other's digest stands for both: no inner node is there.
     """
     row: Slots = [slot and slot[-32:] for slot in slots]
-    rows = [row]
+    yield row
     for bit in range(_BITS - 1, -1, -1):
-        head = _HEADS[_BITS * level + bit]
+        head, halves = INNER_HEADS[_BITS * level + bit], iter(row)
         row = [
             _sha256(head + left + right).digest() if left and right else left or right
-            for left, right in zip(row[::2], row[1::2], strict=True)
+            for left, right in zip(halves, halves, strict=True)
         ]
-        rows.append(row)
-    return rows[::-1]
+        yield row
 
 
 def compute_steps(page: bytes, key_hash: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
@@ -138,8 +151,10 @@ def compute_steps(page: bytes, key_hash: bytes) -> tuple[list[tuple[int, bytes]]
         Bit index and sibling's digest of each inner node on the walk, from the top downwards; and
         the ref of what the walk comes to.
     """
+    if is_bucket(page):
+        return compute_bucket_steps(page, key_hash)
     level, slots = get_level(page), split_page(page)
-    rows = _compute_levels(level, slots)
+    rows = list(_iterate_digests(level, slots))[::-1]
     nibble = get_nibble(key_hash, level)
     steps: list[tuple[int, bytes]] = []
     place = 0

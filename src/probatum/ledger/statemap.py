@@ -2,26 +2,37 @@
 
 The hashes are those of `protocol.mapproof`, which also checks the proofs made here. The map holds
 hashes of keys and values alone: values are the caller's records. Four levels of the tree are one
-*page*, so that a change rewrites few rows however many keys there are. Nothing is overwritten: an
+*page*, so that a change rewrites few rows however many keys there are, and where few keys are left
+they are one *bucket*. Nothing is overwritten: an
 update makes new pages under ids that carry its version, and lists the pages that the new root no
 longer reaches, so the root before stays provable until the next update is committed. Must not know
 any key's meaning, nor any disk. Read next: `pages`, `state`.
 
-What the store holds, under 12-byte ids (version u64 ‖ counter u32, big-endian): pages. What whoever
-commits an update does, in one atomic step: write `new_nodes`, delete the `stale_nodes` of the
-update *before* this one.
+What the store holds, under 8-byte ids that begin with a version: pages. What whoever commits an
+update does, in one atomic step: write `new_nodes`, delete the `stale_nodes` of the update *before*
+this one.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from probatum.errors import Fault, Misuse
+from probatum.ledger.buckets import (
+    BUCKET_LEAVES,
+    encode_bucket,
+    get_bits,
+    make_leaf,
+    split_bucket,
+    split_leaf,
+)
 from probatum.ledger.pages import (
     NIBBLES,
+    NODE_ID_BYTES,
     PAGE_REF,
     Ref,
     Slots,
@@ -30,8 +41,8 @@ from probatum.ledger.pages import (
     encode_page,
     get_level,
     get_nibble,
-    make_leaf,
-    split_leaf,
+    is_bucket,
+    make_id,
     split_page,
 )
 from probatum.protocol import limits
@@ -121,11 +132,11 @@ class _Applier:
     A *ref* stands for a subtree: a page's id and digest, or a leaf itself.
     """
 
-    __slots__ = ("_new", "_prefix", "_stale", "_store")
+    __slots__ = ("_new", "_stale", "_store", "_version")
 
     def __init__(self, store: NodeStore, version: int) -> None:
         self._store = store
-        self._prefix = version.to_bytes(8, "big")
+        self._version = version
         self._new: dict[bytes, bytes] = {}
         self._stale: list[bytes] = []
 
@@ -136,45 +147,48 @@ class _Applier:
         if rows:
             result = self._apply(before, rows, 0) if before else self._build(rows)
         if result is not None and len(result) != PAGE_REF:
-            # A single key: its leaf stands in a page of its own, so that the root has an id.
-            slots: Slots = [None] * NIBBLES
-            slots[get_nibble(result, 0)] = result
-            result = self._write(0, result, slots)
+            # A single key: its leaf stands in a bucket of its own, so that the root has an id.
+            result = self._write(*encode_bucket([result]))
         return TreeUpdate(
             root=MapRoot(
                 version=root.version + 1,
-                node_id=result[:12] if result else b"",
-                digest=make_digest(result[12:]) if result else EMPTY_MAP_ROOT,
+                node_id=result[:NODE_ID_BYTES] if result else b"",
+                digest=make_digest(result[NODE_ID_BYTES:]) if result else EMPTY_MAP_ROOT,
             ),
             new_nodes=self._new,
             stale_nodes=tuple(self._stale),
         )
 
-    def _write(self, level: int, member: bytes, slots: Slots) -> bytes:
-        """Write a page; `member` is any key hash below."""
-        page, digest = encode_page(level, member, slots)
-        node_id = self._prefix + len(self._new).to_bytes(4, "big")
+    def _write(self, page: bytes, digest: bytes) -> bytes:
+        """Write a page under a new id; returns its ref."""
+        node_id = make_id(self._version, len(self._new))
         self._new[node_id] = page
         return node_id + digest
 
     def _join(self, level: int, member: bytes, slots: Slots) -> Ref:
-        """Make the subtree of some slots: a page only where there are two at least."""
+        """Make the subtree of some slots; `member` is any key hash below."""
         filled = [slot for slot in slots if slot is not None]
-        if len(filled) > 1:
-            return self._write(level, member, slots)
-        return filled[0] if filled else None
+        if len(filled) < 2:
+            return filled[0] if filled else None
+        if all(len(slot) != PAGE_REF for slot in filled):
+            return self._write(*encode_bucket(filled))
+        return self._write(*encode_page(level, member, slots))
 
     def _build(self, rows: list[_Row]) -> Ref:
         """Build a subtree of rows alone."""
-        rows = [row for row in rows if row[1] is not None]
-        if len(rows) < 2:
-            return rows[0][1] if rows else None
+        leaves = [row[1] for row in rows if row[1] is not None]
+        if len(leaves) < 2:
+            return leaves[0] if leaves else None
+        if len(leaves) <= BUCKET_LEAVES:
+            return self._write(*encode_bucket(leaves))
+        if len(leaves) < len(rows):
+            rows = [row for row in rows if row[1] is not None]
         first = rows[0][0]
         level = count_shared(first, rows[-1][0])
         slots: Slots = [None] * NIBBLES
         for nibble, start, end in _split(rows, level):
             slots[nibble] = rows[start][1] if end - start == 1 else self._build(rows[start:end])
-        return self._write(level, first, slots)
+        return self._write(*encode_page(level, first, slots))
 
     def _apply(self, ref: bytes, rows: list[_Row], known: int) -> Ref:
         """Apply rows to a subtree; returns its new ref, or None if nothing is left.
@@ -186,7 +200,9 @@ class _Applier:
         """
         if len(ref) != PAGE_REF:
             return self._apply_to_leaf(ref, rows)
-        page = _load(self._store, ref[:12])
+        page = _load(self._store, ref[:NODE_ID_BYTES])
+        if is_bucket(page):
+            return self._apply_to_bucket(ref, page, rows)
         level = get_level(page)
         if level > known:
             member = page[2:34]
@@ -209,7 +225,7 @@ class _Applier:
                 changed = True
         if not changed:
             return ref
-        self._stale.append(ref[:12])
+        self._stale.append(ref[:NODE_ID_BYTES])
         return self._join(level, rows[0][0], slots)
 
     def _apply_beside(self, ref: bytes, member: bytes, level: int, rows: list[_Row]) -> Ref:
@@ -224,13 +240,36 @@ class _Applier:
             )
         return self._join(level, member, slots)
 
+    def _apply_to_bucket(self, ref: bytes, page: bytes, rows: list[_Row]) -> Ref:
+        before = split_bucket(page)
+        after, same_keys = _merge(before, rows)
+        if after == before:
+            return ref
+        self._stale.append(ref[:NODE_ID_BYTES])
+        if same_keys:
+            return self._write(*encode_bucket(after, get_bits(page)))
+        return self._build([(leaf[:32], leaf) for leaf in after])
+
     def _apply_to_leaf(self, leaf: bytes, rows: list[_Row]) -> Ref:
-        key_hash = leaf[:32]
-        if len(rows) == 1 and rows[0][0] == key_hash:
-            return rows[0][1]
-        if all(row[0] != key_hash for row in rows):
-            rows = sorted([*rows, (key_hash, leaf)])
-        return self._build(rows)
+        return self._build([(one[:32], one) for one in _merge([leaf], rows)[0]])
+
+
+def _merge(leaves: list[bytes], rows: list[_Row]) -> tuple[list[bytes], bool]:
+    """Put rows among leaves in their order; also tells whether the keys are still the same."""
+    after, same_keys = leaves.copy(), True
+    for key_hash, leaf in rows:
+        place = bisect_left(after, key_hash)
+        if place < len(after) and after[place].startswith(key_hash):
+            if leaf is not None:
+                after[place] = leaf
+                continue
+            del after[place]
+        elif leaf is not None:
+            after.insert(place, leaf)
+        else:
+            continue
+        same_keys = False
+    return after, same_keys
 
 
 def _split(rows: list[_Row], level: int) -> Iterator[tuple[int, int, int]]:
@@ -290,7 +329,7 @@ class MerkleMap:
         if self._root.node_id:
             ref = self._root.node_id + self._root.digest
             while len(ref) == PAGE_REF:
-                found, ref = compute_steps(_load(self._store, ref[:12]), key_hash)
+                found, ref = compute_steps(_load(self._store, ref[:NODE_ID_BYTES]), key_hash)
                 steps += [(bit_index, sibling.hex()) for bit_index, sibling in found]
             leaf = ref
         found_hash, value_hash = split_leaf(leaf) if leaf else (b"", b"")
@@ -319,7 +358,8 @@ class MerkleMap:
         while waiting:
             ref = waiting.pop()
             if len(ref) == PAGE_REF:
-                slots = split_page(_load(self._store, ref[:12]))
+                page = _load(self._store, ref[:NODE_ID_BYTES])
+                slots: Sequence[Ref] = split_bucket(page) if is_bucket(page) else split_page(page)
                 waiting += [slot for slot in reversed(slots) if slot is not None]
             else:
                 yield split_leaf(ref)

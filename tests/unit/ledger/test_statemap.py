@@ -1,13 +1,14 @@
 import pytest
 
 from probatum.errors import Fault, Misuse, Refusal
+from probatum.ledger.buckets import encode_bucket, get_bits, make_leaf, split_bucket
 from probatum.ledger.pages import (
     PAGE_REF,
     count_shared,
     encode_page,
     get_level,
     get_nibble,
-    make_leaf,
+    is_bucket,
     split_page,
 )
 from probatum.ledger.statemap import EMPTY_ROOT, MemoryNodeStore, MerkleMap
@@ -163,6 +164,32 @@ def test_pages_read_back_as_they_were_written():
         assert split_page(page) == slots
         assert get_level(page) == 7
         assert len(digest) == 32
+        assert not is_bucket(page)
     assert [get_nibble(b"\x12\xab", level) for level in range(4)] == [1, 2, 10, 11]
     assert count_shared(b"\x12" * 32, b"\x12" * 31 + b"\x13") == 63
     assert count_shared(b"\x12" * 32, b"\x12" * 32) == 64
+
+
+def test_buckets_read_back_as_they_were_written():
+    leaves = sorted(make_leaf(sha256(b"%d" % n), sha256(b"v")) for n in range(32))
+    for count in (1, 2, 3, 32):
+        page, digest = encode_bucket(leaves[:count])
+        assert is_bucket(page)
+        assert split_bucket(page) == leaves[:count]
+        assert encode_bucket(leaves[:count], get_bits(page)) == (page, digest)
+    one, other = (make_leaf(end.rjust(32, b"\0"), bytes(32)) for end in (b"\0", b"\1"))
+    page, digest = encode_bucket([one, other])
+    assert (get_bits(page), digest) == (b"\xff", compute_inner(255, one[64:], other[64:]))
+
+
+def test_few_leaves_are_one_page():
+    store = MemoryNodeStore()
+    tree = commit(store, MerkleMap(store), numbered(32))
+    assert len(store) == 1
+    tree = commit(store, tree, {b"one": b"more"})
+    assert len(store) > 1
+    for key in sorted(numbered(30)):
+        tree = commit(store, tree, {key: None})
+    tree = commit(store, tree, {})
+    assert len(store) == 1
+    assert len(list(tree.iterate())) == 3

@@ -7,10 +7,10 @@ Pure functions of values; the engine owns the state. Must not know pools or sign
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from probatum.consensus import tables
 from probatum.consensus.engine import Row
+from probatum.ledger.pages import NODE_ID_BYTES
 from probatum.ledger.statemap import MapRoot, TreeUpdate
 from probatum.protocol import limits
 from probatum.protocol.blocks import (
@@ -30,7 +30,6 @@ from probatum.protocol.records import ESCROW, EscrowRecord
 from probatum.protocol.transactions.signed import compute_transaction_hash
 
 __all__ = [
-    "NODE_ID_BYTES",
     "Head",
     "decode_outcome",
     "list_outcomes",
@@ -43,9 +42,6 @@ __all__ = [
     "make_state_rows",
     "split_ids",
 ]
-
-NODE_ID_BYTES: Final = 12
-"""Length of a tree node's id."""
 
 
 class Head(LedgerValue, frozen=True, kw_only=True):

@@ -1,9 +1,11 @@
 """The store on disk: one SQLite file, one atomic and flushed transaction a commit.
 
 Write-ahead log with `synchronous=FULL`: when `commit` returns, the rows survive `kill -9` and
-loss of power; when it does not, none of them is there. Two connections, so that a commit in a
-worker thread does not hold up readers. One process at a time, by a lock beside the file. Storm
-never imports this page. Must not know what the rows mean.
+loss of power; when it does not, none of them is there. Rows that lie anywhere in large tables go
+into a log of our own first, in the same transaction, and into their tables some commits later, see
+`memtable`. Two connections, so that a commit in a worker thread does not hold up readers. One
+process at a time, by a lock beside the file. Storm never imports this page. Must not know what the
+rows mean.
 """
 
 from __future__ import annotations
@@ -11,19 +13,44 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
+from probatum.consensus.chain.memtable import (
+    GENERATION_BYTES,
+    MISSING,
+    Layer,
+    Memtable,
+    Writes,
+    read_through,
+)
 from probatum.consensus.engine import Row
-from probatum.consensus.tables import TABLES
+from probatum.consensus.tables import (
+    FORMAT_BEFORE,
+    FORMAT_KEY,
+    META,
+    NODE,
+    OUTCOME,
+    RECORD,
+    TABLES,
+)
 from probatum.errors import Fault
 
 __all__ = ["FrozenStore", "SqliteStore"]
 
 _APPLICATION_ID: Final = int.from_bytes(b"PROB", "big")
-_VERSION: Final = 1
+_VERSION: Final = 2
+_VERSION_BEFORE: Final = 1
+_SCATTERED: Final = (RECORD, NODE, OUTCOME)
+"""Tables in which a block changes rows anywhere."""
+_NUMBERED: Final = (NODE,)
+"""Tables of long values whose keys are 8 bytes: stored as numbers, so that no value lies on the way
+to another."""
+_NUMBER_BYTES: Final = 8
 
 
 def _fault(path: Path, error: sqlite3.Error) -> Fault:
@@ -72,26 +99,57 @@ def _prefix_end(prefix: bytes) -> bytes | None:
     return stem[:-1] + bytes((stem[-1] + 1,)) if stem else None
 
 
-def _scan(
-    connection: sqlite3.Connection, table: str, prefix: bytes, after: bytes, limit: int
-) -> tuple[tuple[bytes, bytes], ...]:
-    assert table in TABLES, f"no table {table}"
-    end = _prefix_end(prefix)
-    query = f"SELECT key, value FROM {table}_rows WHERE key >= ? AND key > ?"  # noqa: S608 - a name from our own list
-    values: tuple[object, ...] = (prefix, after, limit)
+def _make_column(table: str, key: bytes) -> bytes | int:
+    """Make a key what its table has in the column `key`."""
+    return int.from_bytes(key, "big") if table in _NUMBERED else key
+
+
+def _select(
+    connection: sqlite3.Connection, table: str, prefix: bytes, after: bytes, end: bytes | None
+) -> Generator[tuple[bytes, bytes], None, None]:
+    """Yield a table's rows under a prefix, in key order, above `after` and below `end`, if any."""
+    query = f"SELECT key, value FROM {table}_rows WHERE key >= ?"  # noqa: S608 - a name from our own list
+    fill = _NUMBER_BYTES if table in _NUMBERED else 0
+    bounds = [_make_column(table, prefix.ljust(fill, b"\0"))]
+    if after:
+        query += " AND key > ?"
+        bounds.append(_make_column(table, after))
     if end is not None:
         query += " AND key < ?"
-        values = (prefix, after, end, limit)
-    return tuple(connection.execute(f"{query} ORDER BY key LIMIT ?", values))
+        bounds.append(_make_column(table, end.ljust(fill, b"\0")))
+    with closing(connection.execute(f"{query} ORDER BY key", bounds)) as cursor:
+        if fill:
+            yield from ((number.to_bytes(fill, "big"), value) for number, value in cursor)
+        else:
+            yield from cursor
+
+
+def _scan(
+    connection: sqlite3.Connection,
+    layers: tuple[Layer, ...],
+    table: str,
+    prefix: bytes,
+    after: bytes,
+    limit: int,
+) -> tuple[tuple[bytes, bytes], ...]:
+    """List rows of a table with the layers over it, the newest first."""
+    assert table in TABLES, f"no table {table}"
+    end = _prefix_end(prefix)
+    held = (layer.iterate(prefix, after, end) for layer in layers)
+    with closing(_select(connection, table, prefix, after, end)) as rows:
+        return read_through((*held, rows), limit)
 
 
 class FrozenStore:
     """A store as it was at one moment; made by `SqliteStore.freeze`."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, layers: dict[str, tuple[Layer, ...]]
+    ) -> None:
         """Use `SqliteStore.freeze` instead."""
         self._path = path
         self._connection = connection
+        self._layers = layers
         # The first read of a transaction fixes what all later ones see.
         connection.execute("BEGIN")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -101,7 +159,8 @@ class FrozenStore:
     ) -> tuple[tuple[bytes, bytes], ...]:
         """List rows, as `SqliteStore.scan` does."""
         with _failing(self._path):
-            return _scan(self._connection, table, prefix, after, limit)
+            layers = self._layers.get(table, ())
+            return _scan(self._connection, layers, table, prefix, after, limit)
 
     def close(self) -> None:
         """Let the store forget that moment."""
@@ -111,7 +170,7 @@ class FrozenStore:
 class SqliteStore:
     """Rows in a SQLite file; made by `open`."""
 
-    def __init__(self, path: Path, lock: int) -> None:
+    def __init__(self, path: Path, lock: int, held_bytes: int) -> None:
         """Use `SqliteStore.open` instead."""
         self._path = path
         self._lock = lock
@@ -121,10 +180,17 @@ class SqliteStore:
             name: f"SELECT value FROM {name}_rows WHERE key = ?"  # noqa: S608 - our own names
             for name in TABLES
         }
+        self._held = Memtable(_SCATTERED, held_bytes)
+        self._logged = 0
 
     @classmethod
-    def open(cls, path: Path) -> SqliteStore:
+    def open(cls, path: Path, *, held_bytes: int = GENERATION_BYTES) -> SqliteStore:
         """Open a store, or make an empty one.
+
+        Args:
+            path: Its file.
+            held_bytes: Memory for rows that are in the log and not in their tables yet; twice
+                that at most.
 
         Raises:
             Fault: `store.in-use`, `store.other-format` for a file that is not ours or of another
@@ -132,7 +198,7 @@ class SqliteStore:
         """
         lock = _lock(path)
         try:
-            store = cls(path, lock)
+            store = cls(path, lock, held_bytes)
             store._prepare()
         except BaseException:
             os.close(lock)
@@ -153,6 +219,9 @@ class SqliteStore:
                 one("PRAGMA user_version").fetchone()[0],
             )
             is_new = one("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+            if found == (_APPLICATION_ID, _VERSION_BEFORE) and self._is_convertible():
+                self._convert()
+                found = (_APPLICATION_ID, _VERSION)
             if not is_new and found != (_APPLICATION_ID, _VERSION):
                 raise Fault(
                     "store.other-format",
@@ -167,22 +236,61 @@ class SqliteStore:
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("PRAGMA cache_size = -32768")
             if is_new:
-                one("BEGIN IMMEDIATE")
-                for name in TABLES:
-                    one(
-                        f"CREATE TABLE {name}_rows"
-                        " (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
-                    )
-                one(f"PRAGMA application_id = {_APPLICATION_ID}")
-                one(f"PRAGMA user_version = {_VERSION}")
-                one("COMMIT")
-                _flush_folder(self._path.parent)
+                self._create()
+            self._load()
+
+    def _create(self) -> None:
+        one = self._writer.execute
+        one("BEGIN IMMEDIATE")
+        for name in TABLES:
+            self._create_table(name)
+        one("CREATE TABLE log (number INTEGER PRIMARY KEY, entry BLOB NOT NULL)")
+        one(f"PRAGMA application_id = {_APPLICATION_ID}")
+        one(f"PRAGMA user_version = {_VERSION}")
+        one("COMMIT")
+        _flush_folder(self._path.parent)
+
+    def _create_table(self, name: str) -> None:
+        if name in _NUMBERED:
+            columns, rest = "key INTEGER PRIMARY KEY, value BLOB NOT NULL", ""
+        else:
+            columns, rest = "key BLOB PRIMARY KEY, value BLOB NOT NULL", "WITHOUT ROWID"
+        self._writer.execute(f"CREATE TABLE {name}_rows ({columns}) {rest}")
+
+    def _is_convertible(self) -> bool:
+        query = f"SELECT value FROM {META}_rows WHERE key = ?"  # noqa: S608 - our own names
+        return bool(self._writer.execute(query, (FORMAT_KEY,)).fetchone() == (FORMAT_BEFORE,))
+
+    def _convert(self) -> None:
+        """Make a file of the version before one of this: the owner fills anew what had numbers."""
+        one = self._writer.execute
+        one("BEGIN IMMEDIATE")
+        for name in _NUMBERED:
+            one(f"DROP TABLE {name}_rows")
+            self._create_table(name)
+        one("CREATE TABLE log (number INTEGER PRIMARY KEY, entry BLOB NOT NULL)")
+        one(f"PRAGMA user_version = {_VERSION}")
+        one("COMMIT")
+
+    def _load(self) -> None:
+        """Hold again what the log says."""
+        for number, entry in self._writer.execute("SELECT number, entry FROM log ORDER BY number"):
+            writes = msgspec.msgpack.decode(entry, type=dict[str, dict[bytes, bytes | None]])
+            cost = self._held.compute_cost(writes, len(entry))
+            self._held.load(number, writes, cost)
+            self._logged = number
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """Get a committed value, or None. Raises Fault `store.failed`."""
+        column: bytes | int = key
+        if table in _SCATTERED:
+            value = self._held.get(table, key)
+            if value is not MISSING:
+                return value
+            column = _make_column(table, key)
         # Read thousands of times a block: a plain `try` costs less than a context manager.
         try:
-            row = self._reader.execute(self._gets[table], (key,)).fetchone()
+            row = self._reader.execute(self._gets[table], (column,)).fetchone()
         except sqlite3.Error as error:
             raise _fault(self._path, error) from error
         return None if row is None else row[0]
@@ -196,7 +304,8 @@ class SqliteStore:
             Fault: `store.failed`.
         """
         with _failing(self._path):
-            return _scan(self._reader, table, prefix, after, limit)
+            layers = self._held.get_layers(table) if table in _SCATTERED else ()
+            return _scan(self._reader, layers, table, prefix, after, limit)
 
     def freeze(self) -> FrozenStore:
         """Hold what is committed now, for a reader in another thread; it must be closed.
@@ -205,33 +314,50 @@ class SqliteStore:
             Fault: `store.failed`.
         """
         with _failing(self._path):
-            return FrozenStore(self._path, self._connect())
+            layers = {name: self._held.copy_layers(name) for name in _SCATTERED}
+            return FrozenStore(self._path, self._connect(), layers)
 
     def commit(self, rows: Iterable[Row]) -> None:
         """Write rows in one transaction and flush it. Raises Fault `store.failed`."""
         puts: dict[str, dict[bytes, bytes | None]] = {}
         for table, key, value in rows:
             puts.setdefault(table, {})[key] = value
+        held: Writes = {name: puts.pop(name) for name in _SCATTERED if name in puts}
+        entry = msgspec.msgpack.encode(held)
+        cost, number = self._held.compute_cost(held, len(entry)), self._logged + 1
+        share = self._held.make_share(cost)
         run = self._writer
         with _failing(self._path):
             run.execute("BEGIN IMMEDIATE")
             try:
                 for table in TABLES:
-                    found = puts.pop(table, {})
-                    run.executemany(
-                        f"INSERT OR REPLACE INTO {table}_rows VALUES (?, ?)",  # noqa: S608 - ditto
-                        [item for item in found.items() if item[1] is not None],
-                    )
-                    run.executemany(
-                        f"DELETE FROM {table}_rows WHERE key = ?",  # noqa: S608 - ditto
-                        [(key,) for key, value in found.items() if value is None],
-                    )
+                    self._write(table, tuple(puts.pop(table, {}).items()))
                 assert not puts, f"no such tables: {sorted(puts)}"
+                for table, part in share.rows:
+                    self._write(table, part)
+                if held:
+                    run.execute("INSERT INTO log VALUES (?, ?)", (number, entry))
+                if share.done is not None:
+                    run.execute("DELETE FROM log WHERE number <= ?", (share.done,))
                 run.execute("COMMIT")
             except BaseException:
                 if run.in_transaction:
                     run.execute("ROLLBACK")
                 raise
+        self._logged = number
+        self._held.advance(number, held, cost, share)
+
+    def _write(self, table: str, rows: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Write rows of a table."""
+        columns = [(_make_column(table, key), value) for key, value in rows]
+        self._writer.executemany(
+            f"INSERT OR REPLACE INTO {table}_rows VALUES (?, ?)",  # noqa: S608 - our own names
+            [item for item in columns if item[1] is not None],
+        )
+        self._writer.executemany(
+            f"DELETE FROM {table}_rows WHERE key = ?",  # noqa: S608 - ditto
+            [(key,) for key, value in columns if value is None],
+        )
 
     def close(self) -> None:
         """Close the file and let others have it."""

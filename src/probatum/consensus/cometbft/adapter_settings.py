@@ -24,7 +24,7 @@ class AdapterSettings:
         keep_blocks: So many of the last blocks are kept, here and by the engine; 0 keeps all.
         versions: Which rules decide which block.
         oldest_snapshot: A snapshot of a lower height is not restored.
-        cached_nodes: Tree nodes held in memory, in each of two generations (700 bytes each).
+        cached_nodes: Tree nodes held in memory, in each of two generations (1 KB each).
         cached_records: Records held in memory, likewise.
     """
 

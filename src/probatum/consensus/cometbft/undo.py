@@ -15,6 +15,7 @@ from probatum.consensus import tables
 from probatum.consensus.chain.blocks import Head, make_party_rows, split_ids
 from probatum.consensus.engine import Row, Store
 from probatum.errors import Fault
+from probatum.ledger.pages import VERSION_BYTES
 from probatum.ledger.statemap import TreeUpdate
 from probatum.protocol import limits
 from probatum.protocol.blocks import Block, Change
@@ -39,10 +40,8 @@ __all__ = [
 
 _SEALED_KEY: Final = b"sealed"
 _HEADER: Final = b"unsealed/"
-_UNDO: Final = b"undo/"
 _UNDO_BYTES: Final = limits.FRAME_BYTES
 _SCAN: Final = 10_000
-_VERSION_BYTES: Final = 8
 
 
 class Undo(LedgerValue, frozen=True, kw_only=True):
@@ -66,7 +65,7 @@ def get_header_key(height: int) -> bytes:
 
 def get_undo_key(height: int) -> bytes:
     """Key of what the block of a height replaced."""
-    return _UNDO + tables.height_key(height)
+    return tables.UNDO + tables.height_key(height)
 
 
 def load_header(store: Store, height: int) -> Header | None:
@@ -161,7 +160,7 @@ def make_rollback_rows(store: Store, height: int) -> Iterator[Row]:
 
 def _list_nodes(store: Store, version: int) -> Iterator[bytes]:
     """List the tree nodes that an update made: ids begin with its version (`STATE-1`)."""
-    prefix, after = version.to_bytes(_VERSION_BYTES, "big"), b""
+    prefix, after = version.to_bytes(VERSION_BYTES, "big"), b""
     while page := store.scan(tables.NODE, prefix, after, _SCAN):
         yield from (row[0] for row in page)
         after = page[-1][0]

@@ -51,7 +51,7 @@ class EngineSettings:
         block_transactions: At most so many in one block, a voucher counting as one too: decides
             how long one block takes.
         keep_changes: For so many heights followers get changes instead of a snapshot.
-        cached_nodes: Tree nodes held in memory, in each of two generations (700 bytes each).
+        cached_nodes: Tree nodes held in memory, in each of two generations (1 KB each).
         cached_records: Records held in memory, likewise.
     """
 

@@ -6,32 +6,47 @@ import pytest
 
 from probatum.consensus.chain.memory_store import MemoryStore
 from probatum.consensus.chain.sqlite_store import SqliteStore
-from probatum.consensus.tables import RECORD, TABLES
+from probatum.consensus.tables import (
+    BLOCK,
+    FORMAT,
+    FORMAT_BEFORE,
+    FORMAT_KEY,
+    META,
+    NODE,
+    RECORD,
+    TABLES,
+    UNDO,
+)
 from probatum.errors import Fault
+from probatum.protocol.records import get_account_key
 from probatum.protocol.transactions.kinds import Transfer
 from tests.chain import Chain, account
 
+NODES = [number.to_bytes(8, "big") for number in range(8)]
 
-@pytest.fixture(params=["memory", "sqlite"])
+
+@pytest.fixture(params=["memory", "sqlite", "sqlite, small generations"])
 def store(request, tmp_path):
     if request.param == "memory":
         yield MemoryStore()
         return
-    made = SqliteStore.open(tmp_path / "ledger.db")
+    held = {"held_bytes": 1_000} if "small" in request.param else {}
+    made = SqliteStore.open(tmp_path / "ledger.db", **held)
     yield made
     made.close()
 
 
 def test_rows_are_put_replaced_deleted_in_order(store):
-    store.commit([(RECORD, b"a", b"1"), (RECORD, b"b", b"2"), ("node", b"a", b"3")])
+    a, b, *_ = NODES
+    store.commit([(RECORD, b"a", b"1"), (RECORD, b"b", b"2"), (NODE, a, b"3")])
     store.commit([(RECORD, b"a", b"4"), (RECORD, b"b", None), (RECORD, b"none", None)])
-    store.commit([("node", b"a", None), ("node", b"a", b"5"), ("node", b"b", b"6")])
-    store.commit([("node", b"b", b"7"), ("node", b"b", None)])
+    store.commit([(NODE, a, None), (NODE, a, b"5"), (NODE, b, b"6")])
+    store.commit([(NODE, b, b"7"), (NODE, b, None)])
     assert store.get(RECORD, b"a") == b"4"
     assert store.get(RECORD, b"b") is None
-    assert store.get("node", b"a") == b"5"
-    assert store.get("node", b"b") is None
-    assert all(store.get(table, b"zz") is None for table in TABLES)
+    assert store.get(NODE, a) == b"5"
+    assert store.get(NODE, b) is None
+    assert all(store.get(table, NODES[-1]) is None for table in TABLES)
 
 
 def test_scans_are_ordered_and_bounded(store):
@@ -43,7 +58,11 @@ def test_scans_are_ordered_and_bounded(store):
     assert [k for k, _ in store.scan(RECORD, b"ab", b"ac", 9)] == []
     assert [k for k, _ in store.scan(RECORD, b"\xff", b"", 9)] == [b"\xff", b"\xff\xff1"]
     assert [k for k, _ in store.scan(RECORD, b"", b"", 99)] == sorted(keys)
-    assert store.scan("node", b"", b"", 9) == ()
+    assert store.scan(NODE, b"", b"", 9) == ()
+    store.commit([(NODE, key, b"v" + key) for key in NODES])
+    assert store.scan(NODE, b"", b"", 99) == tuple((key, b"v" + key) for key in NODES)
+    assert [k for k, _ in store.scan(NODE, bytes(7), NODES[2], 3)] == NODES[3:6]
+    assert store.scan(NODE, bytes(6) + b"\1", b"", 3) == ()
 
 
 def test_the_disk_holds_what_was_committed(tmp_path):
@@ -64,7 +83,7 @@ def test_a_commit_that_fails_leaves_nothing(tmp_path):
     store = SqliteStore.open(tmp_path / "ledger.db")
     store.commit([(RECORD, b"a", b"1")])
     with pytest.raises(Fault) as caught:
-        store.commit([(RECORD, b"a", b"2"), ("node", b"n", object())])
+        store.commit([(RECORD, b"a", b"2"), (BLOCK, b"n", object())])
     assert caught.value.code == "store.failed"
     assert store.get(RECORD, b"a") == b"1"
     with pytest.raises(AssertionError, match="no such tables"):
@@ -83,6 +102,71 @@ def test_a_store_has_one_process_at_a_time(tmp_path):
     assert caught.value.code == "store.in-use"
     store.close()
     SqliteStore.open(path).close()
+
+
+def age(path, form):
+    """Make a store what the version before wrote: rows in their tables, an older tree."""
+    store = SqliteStore.open(path, held_bytes=1)
+    for _ in range(4):
+        store.commit([(RECORD, b"?", b"")])
+        store.commit([(RECORD, b"?", None)])
+    run = store._writer.execute
+    run("DELETE FROM record_rows WHERE key = ?", (b"?",))
+    run("DROP TABLE log")
+    run("DROP TABLE node_rows")
+    run("CREATE TABLE node_rows (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
+    run("INSERT INTO node_rows VALUES (?, ?)", (bytes(12), b"an old page"))
+    run("UPDATE meta_rows SET value = ? WHERE key = ?", (form, FORMAT_KEY))
+    run("INSERT INTO meta_rows VALUES (?, ?)", (UNDO + bytes(8), b"names old pages"))
+    run("PRAGMA user_version = 1")
+    store.close()
+
+
+def test_a_store_of_the_format_before_is_taken_on(tmp_path):
+    path = tmp_path / "ledger.db"
+    store, twin = SqliteStore.open(path), Chain()
+    pay = Transfer(to=account(1).address, amount=5)
+    for each in (Chain(store=store), twin):
+        each.block(each.make(account(0), pay))
+    store.close()
+    age(path, b"probatum-store/3")
+    store = SqliteStore.open(path)
+    assert store.scan(NODE, b"", b"", 9) == ()
+    store.commit([(NODE, NODES[7], b"of a try that was cut short")])
+    chain = Chain(store=store)
+    assert store.get(META, FORMAT_KEY) == FORMAT
+    assert store.get(NODE, NODES[7]) is None
+    assert store.scan(META, UNDO, b"", 9) == ()
+    assert chain.engine.last_header == twin.engine.last_header
+    chain.now_ms = twin.now_ms
+    for each in (chain, twin):
+        each.block(each.make(account(2), pay))
+    assert chain.engine.last_header == twin.engine.last_header
+    keys = (get_account_key(account(1).address), b"absent")
+    assert chain.engine.get_items(keys, prove=True) == twin.engine.get_items(keys, prove=True)
+    store.close()
+
+
+def test_what_is_older_or_has_other_records_is_left_alone(tmp_path):
+    path = tmp_path / "ledger.db"
+    store = SqliteStore.open(path)
+    Chain(store=store)
+    store.close()
+    age(path, b"probatum-store/2")
+    before = path.read_bytes()
+    with pytest.raises(Fault) as caught:
+        SqliteStore.open(path)
+    assert caught.value.code == "store.other-format"
+    assert path.read_bytes() == before
+    with sqlite3.connect(path) as other:
+        other.execute("UPDATE meta_rows SET value = ? WHERE key = ?", (FORMAT_BEFORE, FORMAT_KEY))
+        other.execute("INSERT INTO record_rows VALUES (?, ?)", (b"account/none", b"more"))
+    other.close()
+    store = SqliteStore.open(path)
+    with pytest.raises(Fault) as caught:
+        Chain(store=store)
+    assert caught.value.code == "store.corrupt"
+    store.close()
 
 
 def test_other_peoples_files_are_left_alone(tmp_path):

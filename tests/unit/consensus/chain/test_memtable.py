@@ -1,0 +1,125 @@
+"""Rows that wait for their tables: the same as if none waited, whatever happens in between."""
+
+import random
+import sqlite3
+
+import pytest
+
+from probatum.consensus.chain.memory_store import MemoryStore
+from probatum.consensus.chain.memtable import MISSING, Layer, Memtable, read_through
+from probatum.consensus.chain.sqlite_store import SqliteStore
+from probatum.consensus.tables import NODE, OUTCOME, RECORD
+from probatum.errors import Fault
+
+SCATTERED = (RECORD, NODE, OUTCOME)
+
+
+@pytest.fixture(params=[1, 3_000, 20_000])
+def open_store(request, tmp_path):
+    """Opens the same store again and again; generations are full soon."""
+    return lambda: SqliteStore.open(tmp_path / "ledger.db", held_bytes=request.param)
+
+
+def make_rows(chance):
+    return [
+        (
+            chance.choice(SCATTERED),
+            chance.randrange(60).to_bytes(8, "big"),
+            chance.choice((None, chance.randbytes(3))),
+        )
+        for _ in range(chance.randrange(12))
+    ]
+
+
+def check_same(store, twin):
+    for table in SCATTERED:
+        for number in range(60):
+            key = number.to_bytes(8, "big")
+            assert store.get(table, key) == twin.get(table, key)
+        for after, limit in ((b"", 999), (b"", 7), ((30).to_bytes(8, "big"), 9)):
+            assert store.scan(table, b"", after, limit) == twin.scan(table, b"", after, limit)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_waits_is_read_as_if_it_did_not(open_store, seed):
+    chance, store, twin = random.Random(seed), open_store(), MemoryStore()
+    for turn in range(60):
+        rows = make_rows(chance)
+        store.commit(rows)
+        twin.commit(rows)
+        if turn % 10 == 9:
+            check_same(store, twin)
+            frozen, past = store.freeze(), twin.scan(RECORD, b"", b"", 999)
+            store.commit([(RECORD, b"frozen", b"1")])
+            assert frozen.scan(RECORD, b"", b"", 999) == past
+            frozen.close()
+            store.commit([(RECORD, b"frozen", None)])
+        if turn % 17 == 16:
+            store.close()
+            store = open_store()
+            check_same(store, twin)
+    store.close()
+
+
+def test_what_waits_never_grows_past_two_generations(open_store):
+    chance, store = random.Random(1), open_store()
+    limit = store._held._limit
+    for _ in range(200):
+        store.commit([(RECORD, chance.randbytes(8), bytes(50)) for _ in range(5)])
+        waiting = sum(len(layer.rows) for layer in store._held.get_layers(RECORD))
+        assert waiting * 250 <= 2 * limit + 3 * 5 * 300
+        entries = store._writer.execute("SELECT count(*) FROM log").fetchone()[0]
+        assert entries * 5 * 250 <= 2 * limit + 3 * 5 * 300
+    assert store._writer.execute("SELECT count(*) FROM record_rows").fetchone()[0] > 500
+    store.close()
+
+
+def test_a_commit_that_fails_is_as_if_it_had_not_been(open_store):
+    chance, store, twin = random.Random(2), open_store(), MemoryStore()
+    for _ in range(40):
+        rows = make_rows(chance)
+        with pytest.raises(Fault):
+            store.commit([*rows, ("block", b"b", object())])
+        check_same(store, twin)
+        store.commit(rows)
+        twin.commit(rows)
+    store.close()
+    store = open_store()
+    check_same(store, twin)
+    store.close()
+
+
+def test_killed_after_any_commit_all_of_it_is_there(open_store, tmp_path):
+    chance, store, twin = random.Random(3), open_store(), MemoryStore()
+    for turn in range(12):
+        rows = make_rows(chance)
+        store.commit(rows)
+        twin.commit(rows)
+        copy = tmp_path / f"copy-{turn}.db"
+        with sqlite3.connect(copy) as other:
+            store._writer.backup(other)
+        other.close()
+        again = SqliteStore.open(copy, held_bytes=1_000)
+        check_same(again, twin)
+        again.close()
+    store.close()
+
+
+def test_layers_lie_over_one_another():
+    old = [(b"a", b"1"), (b"b", b"2"), (b"d", b"4")]
+    newest = [(b"b", None), (b"c", b"3"), (b"d", None)]
+    middle = [(b"d", b"5"), (b"e", b"6")]
+    assert read_through((newest, middle, old), 9) == ((b"a", b"1"), (b"c", b"3"), (b"e", b"6"))
+    assert read_through((newest, middle, old), 2) == ((b"a", b"1"), (b"c", b"3"))
+    assert read_through((old,), 0) == ()
+    layer = Layer({b"ab": b"1", b"aa": None, b"b": b"2"})
+    assert list(layer.iterate(b"a", b"aa", b"b")) == [(b"ab", b"1")]
+    layer.rows[b"a"] = b"0"
+    assert [key for key, _ in layer.iterate(b"", b"", None)] == [b"a", b"aa", b"ab", b"b"]
+
+
+def test_nothing_held_is_not_deleted():
+    held = Memtable((RECORD,), 1)
+    held.load(1, {RECORD: {b"a": None}}, 10)
+    assert held.get(RECORD, b"a") is None
+    assert held.get(RECORD, b"b") is MISSING
