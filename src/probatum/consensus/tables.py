@@ -7,7 +7,7 @@
     changes   height → encoded `BlockView` with all changes; the last heights only
     outcome   transaction hash → height, 8 bytes, and the code
     record    state key → record, for reading and listing
-    node      id, 8 bytes → page of the state map, for proofs
+    node      id, 8 bytes that grow → page of the state map, for proofs
 
 Must not know what is in a record. Read next: `chain.kept`, `embedded.engine`.
 """
@@ -20,7 +20,6 @@ __all__ = [
     "BLOCK",
     "CHANGES",
     "FORMAT",
-    "FORMAT_BEFORE",
     "FORMAT_KEY",
     "GENESIS_KEY",
     "HEADER",
@@ -33,7 +32,6 @@ __all__ = [
     "RECORD",
     "STALE_KEY",
     "TABLES",
-    "UNDO",
     "height_key",
 ]
 
@@ -47,14 +45,10 @@ NODE: Final = "node"
 TABLES: Final = (META, HEADER, BLOCK, CHANGES, OUTCOME, RECORD, NODE)
 
 FORMAT: Final = b"probatum-store/4"
-FORMAT_BEFORE: Final = b"probatum-store/3"
-"""Of stores whose state map is in other pages; `chain.opening` builds it again."""
 FORMAT_KEY: Final = b"format"
 GENESIS_KEY: Final = b"genesis"
 HEAD_KEY: Final = b"head"
 STALE_KEY: Final = b"stale"
-UNDO: Final = b"undo/"
-"""Before a height: what its block replaced."""
 PARTY_KEY: Final = b"parties"
 """There once all escrows are listed under `PARTY`."""
 PARTY: Final = b"party/"

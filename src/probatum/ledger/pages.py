@@ -13,7 +13,8 @@ A page:
     ‖ for each filled slot in order its ref: page id 8 ‖ digest 32
                                       or leaf key hash 32 ‖ value hash 32 ‖ digest 32
 
-A page id is what an update has written before and beside it: version u40 ‖ counter u24.
+A page id: version of the update u40 ‖ 1 bit, set for buckets ‖ counter u23. Pages of slots are
+replaced sooner, so they stand together: a store in the order of ids drops them together.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ NODE_ID_BYTES: Final = VERSION_BYTES + 3
 """Length of a page's id, which begins with the version that wrote it."""
 PAGE_REF: Final = NODE_ID_BYTES + 32
 """Length of a page's ref; a leaf's is longer."""
+_COUNTER_BITS: Final = 8 * (NODE_ID_BYTES - VERSION_BYTES)
+_BUCKETS: Final = 1 << _COUNTER_BITS - 1
 _HEAD: Final = 38
 _BITS: Final = 4
 _sha256: Final = hashlib.sha256
@@ -58,11 +61,11 @@ _ALL: Final = (1 << NIBBLES) - 1
 _FULL: Final = _HEAD + NIBBLES * PAGE_REF
 
 
-def make_id(version: int, counter: int) -> bytes:
+def make_id(version: int, counter: int, *, bucket: bool) -> bytes:
     """Make the id of a page, by its update's version and how many pages that wrote before."""
-    return version.to_bytes(VERSION_BYTES, "big") + counter.to_bytes(
-        NODE_ID_BYTES - VERSION_BYTES, "big"
-    )
+    assert counter < _BUCKETS, "more pages than one update can make"
+    number = version << _COUNTER_BITS | (_BUCKETS if bucket else 0) | counter
+    return number.to_bytes(NODE_ID_BYTES, "big")
 
 
 def get_nibble(key_hash: bytes, level: int) -> int:

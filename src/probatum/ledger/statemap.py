@@ -161,7 +161,7 @@ class _Applier:
 
     def _write(self, page: bytes, digest: bytes) -> bytes:
         """Write a page under a new id; returns its ref."""
-        node_id = make_id(self._version, len(self._new))
+        node_id = make_id(self._version, len(self._new), bucket=is_bucket(page))
         self._new[node_id] = page
         return node_id + digest
 

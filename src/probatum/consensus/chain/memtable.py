@@ -42,10 +42,13 @@ class Layer:
     @property
     def keys(self) -> list[bytes]:
         """The keys in order; sorted when they are asked for."""
-        if len(self._keys) != len(self.rows):
+        keys = self._keys
+        if len(keys) != len(self.rows):
             # A commit in another thread may add rows meanwhile, not while this copies the keys.
-            self._keys = sorted(list(self.rows))  # noqa: C414 - what is sorted must not change
-        return self._keys
+            # New ones stand at the end, and to sort two ordered runs is to merge them.
+            new = list(self.rows)[len(keys) :]
+            self._keys = keys = sorted(keys + sorted(new))
+        return keys
 
     def iterate(
         self, prefix: bytes, after: bytes, end: bytes | None

@@ -3,9 +3,10 @@
 Write-ahead log with `synchronous=FULL`: when `commit` returns, the rows survive `kill -9` and
 loss of power; when it does not, none of them is there. Rows that lie anywhere in large tables go
 into a log of our own first, in the same transaction, and into their tables some commits later, see
-`memtable`. Two connections, so that a commit in a worker thread does not hold up readers. One
-process at a time, by a lock beside the file. Storm never imports this page. Must not know what the
-rows mean.
+`memtable`; pages of the state's tree go to their table's end at once, and wait when they are
+deleted. Two connections, so that a commit in a worker thread does not hold up readers. One process
+at a time, by a lock beside the file. Storm never imports this page. Must not know what the rows
+mean.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -29,27 +31,19 @@ from probatum.consensus.chain.memtable import (
     read_through,
 )
 from probatum.consensus.engine import Row
-from probatum.consensus.tables import (
-    FORMAT_BEFORE,
-    FORMAT_KEY,
-    META,
-    NODE,
-    OUTCOME,
-    RECORD,
-    TABLES,
-)
+from probatum.consensus.tables import NODE, OUTCOME, RECORD, TABLES
 from probatum.errors import Fault
 
 __all__ = ["FrozenStore", "SqliteStore"]
 
 _APPLICATION_ID: Final = int.from_bytes(b"PROB", "big")
 _VERSION: Final = 2
-_VERSION_BEFORE: Final = 1
 _SCATTERED: Final = (RECORD, NODE, OUTCOME)
 """Tables in which a block changes rows anywhere."""
+_Rows: TypeAlias = dict[bytes, bytes | None]
 _NUMBERED: Final = (NODE,)
-"""Tables of long values whose keys are 8 bytes: stored as numbers, so that no value lies on the way
-to another."""
+"""Tables among them of long values, whose keys are 8 bytes and grow: stored as numbers, so that no
+value lies on the way to another, and new ones at the end."""
 _NUMBER_BYTES: Final = 8
 
 
@@ -182,6 +176,8 @@ class SqliteStore:
         }
         self._held = Memtable(_SCATTERED, held_bytes)
         self._logged = 0
+        self._moment = threading.Lock()
+        """Held while file and memory are not of the same commit."""
 
     @classmethod
     def open(cls, path: Path, *, held_bytes: int = GENERATION_BYTES) -> SqliteStore:
@@ -194,7 +190,7 @@ class SqliteStore:
 
         Raises:
             Fault: `store.in-use`, `store.other-format` for a file that is not ours or of another
-                version, `store.failed`.
+                version, `store.corrupt`, `store.failed`.
         """
         lock = _lock(path)
         try:
@@ -219,9 +215,6 @@ class SqliteStore:
                 one("PRAGMA user_version").fetchone()[0],
             )
             is_new = one("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-            if found == (_APPLICATION_ID, _VERSION_BEFORE) and self._is_convertible():
-                self._convert()
-                found = (_APPLICATION_ID, _VERSION)
             if not is_new and found != (_APPLICATION_ID, _VERSION):
                 raise Fault(
                     "store.other-format",
@@ -243,42 +236,38 @@ class SqliteStore:
         one = self._writer.execute
         one("BEGIN IMMEDIATE")
         for name in TABLES:
-            self._create_table(name)
+            if name in _NUMBERED:
+                columns, rest = "key INTEGER PRIMARY KEY, value BLOB NOT NULL", ""
+            else:
+                columns, rest = "key BLOB PRIMARY KEY, value BLOB NOT NULL", "WITHOUT ROWID"
+            one(f"CREATE TABLE {name}_rows ({columns}) {rest}")
         one("CREATE TABLE log (number INTEGER PRIMARY KEY, entry BLOB NOT NULL)")
         one(f"PRAGMA application_id = {_APPLICATION_ID}")
         one(f"PRAGMA user_version = {_VERSION}")
         one("COMMIT")
         _flush_folder(self._path.parent)
 
-    def _create_table(self, name: str) -> None:
-        if name in _NUMBERED:
-            columns, rest = "key INTEGER PRIMARY KEY, value BLOB NOT NULL", ""
-        else:
-            columns, rest = "key BLOB PRIMARY KEY, value BLOB NOT NULL", "WITHOUT ROWID"
-        self._writer.execute(f"CREATE TABLE {name}_rows ({columns}) {rest}")
-
-    def _is_convertible(self) -> bool:
-        query = f"SELECT value FROM {META}_rows WHERE key = ?"  # noqa: S608 - our own names
-        return bool(self._writer.execute(query, (FORMAT_KEY,)).fetchone() == (FORMAT_BEFORE,))
-
-    def _convert(self) -> None:
-        """Make a file of the version before one of this: the owner fills anew what had numbers."""
-        one = self._writer.execute
-        one("BEGIN IMMEDIATE")
-        for name in _NUMBERED:
-            one(f"DROP TABLE {name}_rows")
-            self._create_table(name)
-        one("CREATE TABLE log (number INTEGER PRIMARY KEY, entry BLOB NOT NULL)")
-        one(f"PRAGMA user_version = {_VERSION}")
-        one("COMMIT")
-
     def _load(self) -> None:
         """Hold again what the log says."""
         for number, entry in self._writer.execute("SELECT number, entry FROM log ORDER BY number"):
-            writes = msgspec.msgpack.decode(entry, type=dict[str, dict[bytes, bytes | None]])
+            writes = self._open_entry(entry)
             cost = self._held.compute_cost(writes, len(entry))
             self._held.load(number, writes, cost)
             self._logged = number
+
+    def _open_entry(self, entry: bytes) -> Writes:
+        try:
+            writes = msgspec.msgpack.decode(entry, type=dict[str, _Rows])
+            if writes.keys() <= set(_SCATTERED):
+                return writes
+        except msgspec.MsgspecError:
+            pass
+        raise Fault(
+            "store.corrupt",
+            f"{self._path} has a damaged log",
+            hint="restore a backup, or replay the chain into an empty store",
+            retryable=False,
+        )
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """Get a committed value, or None. Raises Fault `store.failed`."""
@@ -313,16 +302,17 @@ class SqliteStore:
         Raises:
             Fault: `store.failed`.
         """
-        with _failing(self._path):
+        with _failing(self._path), self._moment:
             layers = {name: self._held.copy_layers(name) for name in _SCATTERED}
             return FrozenStore(self._path, self._connect(), layers)
 
     def commit(self, rows: Iterable[Row]) -> None:
         """Write rows in one transaction and flush it. Raises Fault `store.failed`."""
-        puts: dict[str, dict[bytes, bytes | None]] = {}
+        puts: dict[str, _Rows] = {}
         for table, key, value in rows:
             puts.setdefault(table, {})[key] = value
-        held: Writes = {name: puts.pop(name) for name in _SCATTERED if name in puts}
+        assert not puts.keys() - set(TABLES), f"no such tables: {sorted(puts)}"
+        held = self._take_held(puts)
         entry = msgspec.msgpack.encode(held)
         cost, number = self._held.compute_cost(held, len(entry)), self._logged + 1
         share = self._held.make_share(cost)
@@ -330,22 +320,38 @@ class SqliteStore:
         with _failing(self._path):
             run.execute("BEGIN IMMEDIATE")
             try:
-                for table in TABLES:
-                    self._write(table, tuple(puts.pop(table, {}).items()))
-                assert not puts, f"no such tables: {sorted(puts)}"
+                for table, found in puts.items():
+                    self._write(table, tuple(found.items()))
                 for table, part in share.rows:
                     self._write(table, part)
                 if held:
                     run.execute("INSERT INTO log VALUES (?, ?)", (number, entry))
                 if share.done is not None:
                     run.execute("DELETE FROM log WHERE number <= ?", (share.done,))
-                run.execute("COMMIT")
+                with self._moment:
+                    run.execute("COMMIT")
+                    self._logged = number
+                    self._held.advance(number, held, cost, share)
             except BaseException:
                 if run.in_transaction:
                     run.execute("ROLLBACK")
                 raise
-        self._logged = number
-        self._held.advance(number, held, cost, share)
+
+    def _take_held(self, puts: dict[str, _Rows]) -> Writes:
+        """Take out the rows that wait for their tables."""
+        held: dict[str, _Rows] = {name: puts.pop(name) for name in _SCATTERED if name in puts}
+        for name in _NUMBERED:
+            rows = held.pop(name, {})
+            # What is deleted, and perhaps not in the table yet, comes back the way it went.
+            waiting = {
+                key: value
+                for key, value in rows.items()
+                if value is None or self._held.get(name, key) is not MISSING
+            }
+            puts[name] = {key: value for key, value in rows.items() if key not in waiting}
+            if waiting:
+                held[name] = waiting
+        return held
 
     def _write(self, table: str, rows: Sequence[tuple[bytes, bytes | None]]) -> None:
         """Write rows of a table."""

@@ -40,6 +40,7 @@ __all__ = [
 
 _SEALED_KEY: Final = b"sealed"
 _HEADER: Final = b"unsealed/"
+_UNDO: Final = b"undo/"
 _UNDO_BYTES: Final = limits.FRAME_BYTES
 _SCAN: Final = 10_000
 
@@ -65,7 +66,7 @@ def get_header_key(height: int) -> bytes:
 
 def get_undo_key(height: int) -> bytes:
     """Key of what the block of a height replaced."""
-    return tables.UNDO + tables.height_key(height)
+    return _UNDO + tables.height_key(height)
 
 
 def load_header(store: Store, height: int) -> Header | None:

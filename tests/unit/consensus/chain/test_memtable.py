@@ -105,6 +105,40 @@ def test_killed_after_any_commit_all_of_it_is_there(open_store, tmp_path):
     store.close()
 
 
+def test_new_pages_do_not_wait_and_those_that_go_do(open_store):
+    store = open_store()
+    one, other = bytes(7) + b"1", bytes(7) + b"2"
+
+    def count_pages():
+        return store._reader.execute("SELECT count(*) FROM node_rows").fetchone()[0]
+
+    store.commit([(NODE, one, b"1"), (NODE, other, b"2")])
+    assert count_pages() == 2
+    store.commit([(NODE, one, None)])
+    assert store.get(NODE, one) is None
+    # A block that was taken back is applied again: its pages have the same ids.
+    store.commit([(NODE, one, b"again")])
+    for _ in range(9):
+        store.commit([(RECORD, bytes(2_000), bytes(2_000))])
+    assert store.scan(NODE, b"", b"", 9) == ((one, b"again"), (other, b"2"))
+    store.close()
+    store = open_store()
+    assert store.scan(NODE, b"", b"", 9) == ((one, b"again"), (other, b"2"))
+    assert count_pages() == 2
+    store.close()
+
+
+@pytest.mark.parametrize("entry", [b"", b"\xc1", b"\x80\x00", b"\x81\xa4meta\x80"])
+def test_a_damaged_log_is_named(open_store, entry):
+    store = open_store()
+    store.commit([(RECORD, b"a", b"1")])
+    store._writer.execute("INSERT INTO log VALUES (9, ?)", (entry,))
+    store.close()
+    with pytest.raises(Fault) as caught:
+        open_store()
+    assert caught.value.code == "store.corrupt"
+
+
 def test_layers_lie_over_one_another():
     old = [(b"a", b"1"), (b"b", b"2"), (b"d", b"4")]
     newest = [(b"b", None), (b"c", b"3"), (b"d", None)]

@@ -6,19 +6,8 @@ import pytest
 
 from probatum.consensus.chain.memory_store import MemoryStore
 from probatum.consensus.chain.sqlite_store import SqliteStore
-from probatum.consensus.tables import (
-    BLOCK,
-    FORMAT,
-    FORMAT_BEFORE,
-    FORMAT_KEY,
-    META,
-    NODE,
-    RECORD,
-    TABLES,
-    UNDO,
-)
+from probatum.consensus.tables import BLOCK, NODE, RECORD, TABLES
 from probatum.errors import Fault
-from probatum.protocol.records import get_account_key
 from probatum.protocol.transactions.kinds import Transfer
 from tests.chain import Chain, account
 
@@ -102,71 +91,6 @@ def test_a_store_has_one_process_at_a_time(tmp_path):
     assert caught.value.code == "store.in-use"
     store.close()
     SqliteStore.open(path).close()
-
-
-def age(path, form):
-    """Make a store what the version before wrote: rows in their tables, an older tree."""
-    store = SqliteStore.open(path, held_bytes=1)
-    for _ in range(4):
-        store.commit([(RECORD, b"?", b"")])
-        store.commit([(RECORD, b"?", None)])
-    run = store._writer.execute
-    run("DELETE FROM record_rows WHERE key = ?", (b"?",))
-    run("DROP TABLE log")
-    run("DROP TABLE node_rows")
-    run("CREATE TABLE node_rows (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
-    run("INSERT INTO node_rows VALUES (?, ?)", (bytes(12), b"an old page"))
-    run("UPDATE meta_rows SET value = ? WHERE key = ?", (form, FORMAT_KEY))
-    run("INSERT INTO meta_rows VALUES (?, ?)", (UNDO + bytes(8), b"names old pages"))
-    run("PRAGMA user_version = 1")
-    store.close()
-
-
-def test_a_store_of_the_format_before_is_taken_on(tmp_path):
-    path = tmp_path / "ledger.db"
-    store, twin = SqliteStore.open(path), Chain()
-    pay = Transfer(to=account(1).address, amount=5)
-    for each in (Chain(store=store), twin):
-        each.block(each.make(account(0), pay))
-    store.close()
-    age(path, b"probatum-store/3")
-    store = SqliteStore.open(path)
-    assert store.scan(NODE, b"", b"", 9) == ()
-    store.commit([(NODE, NODES[7], b"of a try that was cut short")])
-    chain = Chain(store=store)
-    assert store.get(META, FORMAT_KEY) == FORMAT
-    assert store.get(NODE, NODES[7]) is None
-    assert store.scan(META, UNDO, b"", 9) == ()
-    assert chain.engine.last_header == twin.engine.last_header
-    chain.now_ms = twin.now_ms
-    for each in (chain, twin):
-        each.block(each.make(account(2), pay))
-    assert chain.engine.last_header == twin.engine.last_header
-    keys = (get_account_key(account(1).address), b"absent")
-    assert chain.engine.get_items(keys, prove=True) == twin.engine.get_items(keys, prove=True)
-    store.close()
-
-
-def test_what_is_older_or_has_other_records_is_left_alone(tmp_path):
-    path = tmp_path / "ledger.db"
-    store = SqliteStore.open(path)
-    Chain(store=store)
-    store.close()
-    age(path, b"probatum-store/2")
-    before = path.read_bytes()
-    with pytest.raises(Fault) as caught:
-        SqliteStore.open(path)
-    assert caught.value.code == "store.other-format"
-    assert path.read_bytes() == before
-    with sqlite3.connect(path) as other:
-        other.execute("UPDATE meta_rows SET value = ? WHERE key = ?", (FORMAT_BEFORE, FORMAT_KEY))
-        other.execute("INSERT INTO record_rows VALUES (?, ?)", (b"account/none", b"more"))
-    other.close()
-    store = SqliteStore.open(path)
-    with pytest.raises(Fault) as caught:
-        Chain(store=store)
-    assert caught.value.code == "store.corrupt"
-    store.close()
 
 
 def test_other_peoples_files_are_left_alone(tmp_path):
