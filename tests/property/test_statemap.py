@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from probatum.errors import Refusal
 from probatum.ledger import statemap
 from probatum.ledger.buckets import make_leaf
+from probatum.ledger.pages import NODE_ID_BYTES, PAGE_REF, is_bucket, split_page
 from probatum.ledger.statemap import MemoryNodeStore, MerkleMap
 from probatum.protocol import limits
 from probatum.protocol.encoding import decode_document, encode_document
@@ -167,6 +168,19 @@ NEAR = st.tuples(st.integers(0, 3), st.integers(0, 6), st.integers(0, 3)).map(
 """Key hashes that share long beginnings, as no two real keys do."""
 
 
+def list_reached(store, root):
+    """List the ids of all pages that a root reaches."""
+    found, waiting = set(), [root.node_id] if root.node_id else []
+    while waiting:
+        node_id = waiting.pop()
+        found.add(node_id)
+        page = store.get(node_id)
+        if not is_bucket(page):
+            refs = [ref for ref in split_page(page) if ref is not None and len(ref) == PAGE_REF]
+            waiting += [ref[:NODE_ID_BYTES] for ref in refs]
+    return found
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(
@@ -183,8 +197,13 @@ def test_hashes_that_share_long_beginnings_make_the_defined_tree(blocks):
             for key, value in sorted(changes.items())
         ]
         update = statemap._Applier(store, root.version + 1).run(root, rows)
+        before = list_reached(store, root)
         store.commit(update)
         root = update.root
+        reached = list_reached(store, root)
+        assert sorted(update.stale_nodes) == sorted(before - reached)
+        assert set(update.new_nodes) == reached - before
+        assert len(store) == len(before | reached)
         for key, value in changes.items():
             if value is None:
                 model.pop(key, None)

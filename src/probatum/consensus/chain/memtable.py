@@ -4,8 +4,8 @@ A block changes rows anywhere in a large table, and each would cost a page of th
 So a commit appends such rows to a log, in one piece, and they stay here. When a *generation* of
 them is full the next one begins, and every commit from then on writes a share of the full one into
 the tables, neighbours together and each row once, however often it changed: shares are such that
-it is written before the next one is full. Opening reads the log again. Must not know disks, nor
-what rows mean. Read next: `sqlite_store`.
+it is written before the next one is full. Whoever opens the log again writes all of it first. Must
+not know disks, nor what rows mean. Read next: `sqlite_store`.
 """
 
 from __future__ import annotations
@@ -123,7 +123,8 @@ class Share:
 class Memtable:
     """The generations: one that grows, and one that is being written, if any.
 
-    One thread commits: it asks for a share, writes it, and `advance`s. Others may read.
+    One thread at a time commits: it asks for a share, writes it, and `advance`s. Others may read:
+    first here, then in the table, where a row may have come from here meanwhile.
     """
 
     def __init__(self, names: Iterable[str], limit_bytes: int) -> None:
@@ -179,22 +180,15 @@ class Memtable:
         parts: list[tuple[str, list[tuple[bytes, bytes | None]]]] = []
         while left > 0 and table < len(self._names):
             layer = full.layers[self._names[table]]
-            keys = layer.keys[row : row + left]
+            order = layer.keys
+            keys = order[row : row + left]
             parts.append((self._names[table], [(key, layer.rows[key]) for key in keys]))
             left -= len(keys)
             row += len(keys)
-            if row == len(layer.keys):
+            if row == len(order):
                 table, row = table + 1, 0
         done = full.last if table == len(self._names) else None
         return Share(rows=tuple(parts), place=(table, row), done=done)
-
-    def load(self, number: int, writes: Writes, cost: int) -> None:
-        """Hold the rows of an entry of the log, as `advance` describes them."""
-        growing = self._growing
-        for name, rows in writes.items():
-            growing.layers[name].rows.update(rows)
-        growing.cost += cost
-        growing.last = number
 
     def advance(self, number: int, writes: Writes, cost: int, share: Share) -> None:
         """Take note of a commit.
@@ -205,8 +199,11 @@ class Memtable:
             cost: Theirs.
             share: What it wrote into the tables.
         """
-        self.load(number, writes, cost)
         growing = self._growing
+        for name, rows in writes.items():
+            growing.layers[name].rows.update(rows)
+        growing.cost += cost
+        growing.last = number
         self._place = share.place
         if share.done is not None:
             self._full = None

@@ -45,6 +45,8 @@ _NUMBERED: Final = (NODE,)
 """Tables among them of long values, whose keys are 8 bytes and grow: stored as numbers, so that no
 value lies on the way to another, and new ones at the end."""
 _NUMBER_BYTES: Final = 8
+_WAL_BYTES: Final = 64 * 1024 * 1024
+"""Of the disk that a great commit's write-ahead log took, so much is kept for the next."""
 
 
 def _fault(path: Path, error: sqlite3.Error) -> Fault:
@@ -162,7 +164,11 @@ class FrozenStore:
 
 
 class SqliteStore:
-    """Rows in a SQLite file; made by `open`."""
+    """Rows in a SQLite file; made by `open`.
+
+    For one thread that commits and one that reads. What waits for its table is seen a moment after
+    the other rows of its commit, unless by `freeze`.
+    """
 
     def __init__(self, path: Path, lock: int, held_bytes: int) -> None:
         """Use `SqliteStore.open` instead."""
@@ -195,9 +201,13 @@ class SqliteStore:
         lock = _lock(path)
         try:
             store = cls(path, lock, held_bytes)
-            store._prepare()
         except BaseException:
             os.close(lock)
+            raise
+        try:
+            store._prepare()
+        except BaseException:
+            store.close()
             raise
         return store
 
@@ -228,9 +238,10 @@ class SqliteStore:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("PRAGMA cache_size = -32768")
+                connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
             if is_new:
                 self._create()
-            self._load()
+            self._settle()
 
     def _create(self) -> None:
         one = self._writer.execute
@@ -247,13 +258,18 @@ class SqliteStore:
         one("COMMIT")
         _flush_folder(self._path.parent)
 
-    def _load(self) -> None:
-        """Hold again what the log says."""
-        for number, entry in self._writer.execute("SELECT number, entry FROM log ORDER BY number"):
-            writes = self._open_entry(entry)
-            cost = self._held.compute_cost(writes, len(entry))
-            self._held.load(number, writes, cost)
-            self._logged = number
+    def _settle(self) -> None:
+        """Write into the tables what the log holds of the run before, whatever became of it."""
+        one = self._writer.execute
+        rows: dict[str, _Rows] = {name: {} for name in _SCATTERED}
+        for (entry,) in one("SELECT entry FROM log ORDER BY number"):
+            for name, some in self._open_entry(entry).items():
+                rows[name].update(some)
+        one("BEGIN IMMEDIATE")
+        for name, found in rows.items():
+            self._write(name, sorted(found.items()))
+        one("DELETE FROM log")
+        one("COMMIT")
 
     def _open_entry(self, entry: bytes) -> Writes:
         try:

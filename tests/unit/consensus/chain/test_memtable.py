@@ -2,13 +2,14 @@
 
 import random
 import sqlite3
+import threading
 
 import pytest
 
 from probatum.consensus.chain.memory_store import MemoryStore
 from probatum.consensus.chain.memtable import MISSING, Layer, Memtable, read_through
 from probatum.consensus.chain.sqlite_store import SqliteStore
-from probatum.consensus.tables import NODE, OUTCOME, RECORD
+from probatum.consensus.tables import META, NODE, OUTCOME, RECORD
 from probatum.errors import Fault
 
 SCATTERED = (RECORD, NODE, OUTCOME)
@@ -139,6 +140,78 @@ def test_a_damaged_log_is_named(open_store, entry):
     assert caught.value.code == "store.corrupt"
 
 
+def test_opening_leaves_nothing_waiting(open_store):
+    for number in range(30):
+        store = open_store()
+        assert store._writer.execute("SELECT count(*) FROM log").fetchone() == (0,)
+        assert len(store.scan(RECORD, b"", b"", 99)) == number
+        store.commit([(RECORD, b"%02d" % number, b"1")])
+        store.close()
+
+
+def test_who_cannot_open_keeps_nobody_out(open_store, tmp_path):
+    store = open_store()
+    store.commit([(RECORD, b"a", b"1")])
+    store._writer.execute("INSERT INTO log VALUES (9, ?)", (b"",))
+    store.close()
+    with pytest.raises(Fault) as caught:
+        open_store()
+    with sqlite3.connect(tmp_path / "ledger.db") as other:
+        other.execute("DELETE FROM log WHERE number = 9")
+    other.close()
+    assert caught.value.code == "store.corrupt"
+    store = open_store()
+    assert store.get(RECORD, b"a") == b"1"
+    store.close()
+
+
+def test_what_is_frozen_is_of_one_commit(open_store, monkeypatch):
+    """Another thread freezes when the disk has a commit that memory does not know of."""
+    store, found = open_store(), []
+    store.commit([(META, b"n", b"1"), (RECORD, b"n", b"1")])
+    advance = store._held.advance
+
+    def freeze():
+        frozen = store.freeze()
+        found.extend(frozen.scan(table, b"n", b"", 9) for table in (META, RECORD))
+        frozen.close()
+
+    def wait_and_advance(*noted):
+        thread.start()
+        thread.join(0.1)
+        advance(*noted)
+
+    thread = threading.Thread(target=freeze)
+    monkeypatch.setattr(store._held, "advance", wait_and_advance)
+    store.commit([(META, b"n", b"2"), (RECORD, b"n", b"2")])
+    thread.join()
+    assert found == [((b"n", b"2"),)] * 2
+    store.close()
+
+
+def test_no_commit_comes_between_what_waits_and_what_does_not(open_store, monkeypatch):
+    store = open_store()
+    store.commit([(RECORD, b"z", b"0")])
+    connect = store._connect
+
+    def commit():
+        for number in range(20):
+            store.commit([(RECORD, b"m%d" % number, bytes(900))])
+
+    def wait_and_connect():
+        thread.start()
+        thread.join(0.1)
+        return connect()
+
+    thread = threading.Thread(target=commit)
+    monkeypatch.setattr(store, "_connect", wait_and_connect)
+    frozen = store.freeze()
+    thread.join()
+    assert frozen.scan(RECORD, b"", b"", 99) == ((b"z", b"0"),)
+    frozen.close()
+    store.close()
+
+
 def test_layers_lie_over_one_another():
     old = [(b"a", b"1"), (b"b", b"2"), (b"d", b"4")]
     newest = [(b"b", None), (b"c", b"3"), (b"d", None)]
@@ -154,6 +227,6 @@ def test_layers_lie_over_one_another():
 
 def test_nothing_held_is_not_deleted():
     held = Memtable((RECORD,), 1)
-    held.load(1, {RECORD: {b"a": None}}, 10)
+    held.advance(1, {RECORD: {b"a": None}}, 10, held.make_share(10))
     assert held.get(RECORD, b"a") is None
     assert held.get(RECORD, b"b") is MISSING
