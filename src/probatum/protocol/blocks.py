@@ -126,4 +126,6 @@ def compute_transactions_root(transactions: tuple[bytes, ...]) -> Digest:
 
 def compute_results_root(results: tuple[TransactionResult, ...]) -> Digest:
     """Compute the RFC 6962 root over encoded results."""
-    return compute_root([leaf_hash(encode(result)) for result in results])
+    # There are as many kinds of them as codes: nearly always one.
+    leaves = {result: leaf_hash(encode(result)) for result in dict.fromkeys(results)}
+    return compute_root([leaves[result] for result in results])

@@ -23,6 +23,8 @@ Writes: TypeAlias = Mapping[str, Mapping[bytes, bytes | None]]
 
 GENERATION_BYTES: Final = 32 * 1024 * 1024
 """What a full generation takes in memory; there are two at most, and what one commit adds."""
+_COMMITS: Final = 128
+"""A generation is full after so many commits at the latest: rows of small ones do not wait long."""
 MISSING: Final = b"missing"
 """Said, by identity, of a key of which nothing is held."""
 _ROW_BYTES: Final = 200
@@ -161,10 +163,10 @@ class Memtable:
         """Get what is held of a table, as it is now and stays."""
         return tuple(Layer(dict(layer.rows)) for layer in self._layers[table])
 
-    @staticmethod
-    def compute_cost(writes: Writes, entry_bytes: int) -> int:
-        """Compute what rows take in memory that are as long in the log."""
-        return entry_bytes + _ROW_BYTES * sum(len(rows) for rows in writes.values())
+    def compute_cost(self, writes: Writes, entry_bytes: int) -> int:
+        """Compute what a commit takes of a generation, by its rows' memory; as long in the log."""
+        held_bytes = entry_bytes + _ROW_BYTES * sum(len(rows) for rows in writes.values())
+        return max(held_bytes, self._limit // _COMMITS)
 
     def make_share(self, cost: int) -> Share:
         """Say what a commit writes beside its own entry in the log.

@@ -75,6 +75,17 @@ def test_what_waits_never_grows_past_two_generations(open_store):
     store.close()
 
 
+def test_rows_of_small_commits_wait_for_few(tmp_path):
+    store = SqliteStore.open(tmp_path / "ledger.db")
+    for number in range(3 * 128):
+        store.commit([(RECORD, b"%03d" % number, b"")])
+        held = [key for layer in store._held.get_layers(RECORD) for key in layer.rows]
+        assert len(held) <= 2 * 128
+    assert min(held) == b"%03d" % 256
+    assert store._writer.execute("SELECT count(*) FROM log").fetchone() == (128,)
+    store.close()
+
+
 def test_a_commit_that_fails_is_as_if_it_had_not_been(open_store):
     chance, store, twin = random.Random(2), open_store(), MemoryStore()
     for _ in range(40):
