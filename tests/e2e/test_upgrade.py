@@ -11,11 +11,12 @@ import pytest
 
 from probatum.consensus.cometbft.versions import APP_VERSION
 from probatum.errors import Fault
+from probatum.nodes.shell.config import FullConfig, write_config
 from probatum.nodes.shell.engine_files import get_rpc_port
 from probatum.ops.kept_tip import read_kept_tip
 from probatum.ops.supervising import LastBlock
 from probatum.protocol.headers import compute_header_hash
-from tests.e2e.validators import Load, Stage, need_cometbft
+from tests.e2e.validators import BLOCK_MS, Load, Stage, need_cometbft, repair
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,3 +100,30 @@ def test_four_validators_halt_and_the_next_release_goes_on(tmp_path, monkeypatch
         assert first.previous == compute_header_hash(last)
         versions = [get_engine_version(stage, stage.names[0], one) for one in (1, LAST, LAST + 1)]
         assert versions == [APP_VERSION, APP_VERSION, APP_VERSION + 1]
+
+
+@pytest.mark.nightly
+def test_who_forgot_the_height_stands_still_and_is_mended(tmp_path, monkeypatch):
+    """What docs/operating says of one that did not note it; the others have the release before."""
+    program = need_cometbft()
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    stage = Stage(tmp_path / "net", upgrade_heights=(LAST,))
+    releases = Releases(stage, monkeypatch)
+    *upgraded, late = stage.names
+    releases.installed.update(upgraded)
+    home = stage.folder.validator_homes[late]
+    write_config(home, FullConfig(block_interval_ms=BLOCK_MS))
+    with stage:
+        stage.wait(
+            lambda: all(stage.get_height(name) > LAST + 3 for name in upgraded),
+            what="the chain goes on without a stop",
+        )
+        logs = "".join(path.read_text(errors="replace") for path in stage.folder.logs.iterdir())
+        assert "wrong Block.Header.Version" in logs
+        assert read_kept_tip(home).height == LAST
+        stage.validators.hold((late,))
+        write_config(home, FullConfig(block_interval_ms=BLOCK_MS, upgrade_heights=(LAST,)))
+        repair(program, home)
+        releases.install(late)
+        stage.wait_level()
+    assert read_kept_tip(home).height > LAST + 3

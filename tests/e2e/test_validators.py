@@ -25,7 +25,7 @@ from probatum.ops.folder import USER, NetworkPlan, open_folder
 from probatum.protocol.encoding import decode, encode
 from probatum.protocol.records import Account, get_account_key
 from tests.e2e.processes import find_processes, wait_for
-from tests.e2e.validators import BLOCK_MS, Load, Stage, need_cometbft
+from tests.e2e.validators import BLOCK_MS, Load, Stage, need_cometbft, repair
 
 pytestmark = pytest.mark.e2e
 
@@ -129,13 +129,6 @@ def spoil(stage, name):
     changed = encode(msgspec.structs.replace(account, balance=account.balance + 1))
     disk.commit([(RECORD, key, changed)])
     disk.close()
-
-
-def repair(program, home):
-    """What docs/operating says of a diverged node, for one that is stopped."""
-    subprocess.run([program, "rollback", "--home", "engine"], cwd=home, check=True)
-    for path in home.glob("ledger.sqlite*"):
-        path.rename(home / f"diverged-{path.name}")
 
 
 def test_who_diverged_is_named_and_mended(program, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import subprocess
 import threading
 import time
 
@@ -44,6 +45,13 @@ def need_cometbft():
         return find_cometbft()
     except ProbatumError as error:
         pytest.skip(f"no CometBFT: {error.message} ({error.hint})")
+
+
+def repair(program, home):
+    """What docs/operating says of a diverged node, for one that is stopped."""
+    subprocess.run([program, "rollback", "--home", "engine"], cwd=home, check=True)
+    for path in home.glob("ledger.sqlite*"):
+        path.rename(home / f"diverged-{path.name}")
 
 
 class Stage:
