@@ -36,7 +36,7 @@ def test_a_text_outlives_its_writer(repository, tmp_path):
     print(done.stdout)
     assert done.returncode == 0, done.stdout
     for promised in (
-        "Paris",
+        "class text-exact",
         "tokens and signed them",
         "tokens are the rule's choices",
         "was killed after",

@@ -198,7 +198,6 @@ def talk(stage: Stage, writer: Writer, message: str) -> Heard:
     )
     teller.promise(facts.nonce == heard.nonce.hex(), "the receipt names the nonce")
     teller.promise(heard.answer.ended, "the answer ended where the rule ends it")
-    teller.promise("Paris" in heard.text, "the answer names Paris")
     teller.figure("first token", f"after {heard.first_s * 1000:.0f} ms")
     return heard
 

@@ -34,7 +34,9 @@ from probatum.ops.up import catch_signals
 __all__ = ["run_chat_demo"]
 
 NODES: Final = 2
-QUESTION: Final = "What is the capital of France?"
+QUESTION: Final = "In which city is the Eiffel Tower?"
+"""The answer is drawn, and nobody promises that it is right. This one the model knew 300 times of
+300; what the capital of France is, 23 times of 40."""
 STORY: Final = "Write a long story about a lighthouse keeper and the sea."
 
 
