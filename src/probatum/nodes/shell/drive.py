@@ -50,6 +50,7 @@ from probatum.machine.wishes import (
     Wish,
 )
 from probatum.nodes.shell.conversations import Conversation
+from probatum.nodes.shell.crowd import Crowd
 from probatum.nodes.shell.recording import QUICK_S, Recorder
 from probatum.nodes.shell.texts import Texts
 from probatum.nodes.shell.timers import Timers
@@ -79,6 +80,7 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         self._inbox: deque[Event] = deque()
         self._is_draining = False
+        self._crowd = Crowd()
         self._stopping = False
         self._told = False
         self._held: list[Conversation] = []
@@ -137,7 +139,7 @@ class Driver:
         self._inbox.append(Arrived(conversation.name, message, caller))
         if not self._is_draining:
             # Who asks alone waits for no turn of the loop. Of several, more come until then.
-            if len(self._conversations) > 1:
+            if self._crowd.is_there(len(self._conversations)):
                 self._is_draining = True
                 self._loop.call_soon(self._drain)
             else:
@@ -335,7 +337,10 @@ class Driver:
         if compute is None:
             raise Misuse("driver.no-compute", "a party without models wished to compute")
         self._records.begin_job(wish.job)
-        outcome = compute.answer(wish.package, wish.inputs) if wish.arithmetic == "float" else None
+        outcome = None
+        # Of several, the pool joins what it can while the loop goes on: less work for all of them.
+        if wish.arithmetic == "float" and not self._crowd.is_there(len(self._conversations)):
+            outcome = compute.answer(wish.package, wish.inputs)
         if outcome is not None:
             self._computed(wish.job, outcome)
             return
