@@ -13,6 +13,7 @@ import random
 import tempfile
 import time
 from pathlib import Path
+from statistics import fmean, median
 
 from benchmarks.measuring import SCRATCH, Row, make_row
 from probatum.consensus import tables
@@ -142,14 +143,6 @@ class Ledger:
         return took
 
 
-def mean(values: list[float]) -> float:
-    return sum(values) / len(values)
-
-
-def median(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2]
-
-
 def measure_growth(folder: Path, many: int, warm: int, rounds: int) -> tuple[Row, ...]:
     """Blocks over few accounts and over many, in turns; the first ones only fill caches.
 
@@ -172,7 +165,7 @@ def measure_growth(folder: Path, many: int, warm: int, rounds: int) -> tuple[Row
     )
     rows = []
     for place, name in enumerate(names):
-        few, much = (mean([block[place] for block in each]) * 1_000 for each in took)
+        few, much = (fmean(block[place] for block in each) * 1_000 for each in took)
         peer = f"over {FEW:,}: {few:.1f} ms"
         rows.append(make_row(name, much, "ms", peer=peer, against=few, goal=GOAL_GROWTH * few))
     return tuple(rows)

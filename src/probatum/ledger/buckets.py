@@ -21,6 +21,7 @@ from typing import Final
 __all__ = [
     "BUCKET",
     "BUCKET_LEAVES",
+    "INNER_HEADS",
     "LEAF_BYTES",
     "compute_bucket_steps",
     "encode_bucket",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Final
 
 __all__ = ["Crowd"]
@@ -15,13 +16,14 @@ askers, and in a gap each would seem alone."""
 class Crowd:
     """Remembers when there was one last."""
 
-    def __init__(self) -> None:
-        """Nobody has asked yet."""
+    def __init__(self, count: Callable[[], int]) -> None:
+        """Nobody has asked yet; `count` tells how many ask now."""
+        self._count = count
         self._until = 0.0
 
-    def is_there(self, count: int) -> bool:
-        """Tell whether there is one, where so many ask now."""
+    def is_there(self) -> bool:
+        """Tell whether there is one."""
         now = time.monotonic()
-        if count > 1:
+        if self._count() > 1:
             self._until = now + _S
         return now < self._until

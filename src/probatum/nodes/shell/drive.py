@@ -80,13 +80,13 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         self._inbox: deque[Event] = deque()
         self._is_draining = False
-        self._crowd = Crowd()
         self._stopping = False
         self._told = False
         self._held: list[Conversation] = []
         self._closed = False
         self._end: asyncio.Future[Ended] = self._loop.create_future()
         self._conversations: dict[str, Conversation] = {}
+        self._crowd = Crowd(self._conversations.__len__)
         self._opened = 0
         self._timers = Timers(self._loop, lambda timer: self.post(Fired(timer)))
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,7 +96,7 @@ class Driver:
             world.journal,
             done=lambda ticket: self.post(Durable(ticket)),
             failed=self.fail,
-            count_askers=self._conversations.__len__,
+            is_crowded=self._crowd.is_there,
         )
         self._rows: GroupWriter[tuple[Row, ...]] = GroupWriter(
             write=self._write_rows,
@@ -136,14 +136,13 @@ class Driver:
         self._opened += 1
         conversation = Conversation(f"c{self._opened}", self._hang_up, self._take_enough)
         self._conversations[conversation.name] = conversation
-        self._inbox.append(Arrived(conversation.name, message, caller))
-        if not self._is_draining:
-            # Who asks alone waits for no turn of the loop. Of several, more come until then.
-            if self._crowd.is_there(len(self._conversations)):
-                self._is_draining = True
-                self._loop.call_soon(self._drain)
-            else:
-                self._drain()
+        arrived = Arrived(conversation.name, message, caller)
+        # Who asks alone waits for no turn of the loop. Of several, more come until then.
+        if self._crowd.is_there() or self._is_draining:
+            self.post(arrived)
+        else:
+            self._inbox.append(arrived)
+            self._drain()
         return conversation
 
     def post(self, event: Event) -> None:
@@ -339,7 +338,7 @@ class Driver:
         self._records.begin_job(wish.job)
         outcome = None
         # Of several, the pool joins what it can while the loop goes on: less work for all of them.
-        if wish.arithmetic == "float" and not self._crowd.is_there(len(self._conversations)):
+        if wish.arithmetic == "float" and not self._crowd.is_there():
             outcome = compute.answer(wish.package, wish.inputs)
         if outcome is not None:
             self._computed(wish.job, outcome)

@@ -50,7 +50,7 @@ class Recorder:
         *,
         done: Callable[[str], None],
         failed: Callable[[BaseException], None],
-        count_askers: Callable[[], int],
+        is_crowded: Callable[[], bool],
     ) -> None:
         """Make a recorder.
 
@@ -58,10 +58,10 @@ class Recorder:
             sink: Where records go; None for a party that has nothing to write down.
             done: Called with each ticket, in order.
             failed: Called with what the sink raised; nothing is written after that.
-            count_askers: Tells how many conversations are open.
+            is_crowded: Tells whether several ask.
         """
         self._sink = sink
-        self._count_askers = count_askers
+        self._is_crowded = is_crowded
         self._jobs: dict[str, float] = {}
         self._acceptances: set[str] = set()
         self._newest = ""
@@ -138,7 +138,7 @@ class Recorder:
 
     def _is_brief(self, pieces: list[tuple[bytes, ...]]) -> bool:
         """Tell whether a flush may be done on the event loop: it is short, and one asker waits."""
-        if self._sink is None or self._count_askers() > 1 or self._flush_s > BRIEF_S:
+        if self._sink is None or self._is_crowded() or self._flush_s > BRIEF_S:
             return False
         size = sum(len(record) for piece in pieces for record in piece)
         return size <= BRIEF_BYTES and self._sink.is_brief(size)

@@ -26,7 +26,7 @@ def record(monkeypatch, during, *, quick_s=60.0):
 
     async def live():
         recorder = Recorder(
-            sink, done=lambda _: None, failed=lambda error: None, count_askers=lambda: 1
+            sink, done=lambda _: None, failed=lambda error: None, is_crowded=lambda: False
         )
         recorder.begin_job("earlier")
         recorder.end_job("earlier", answered=True)
