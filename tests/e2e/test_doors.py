@@ -41,23 +41,28 @@ SMALL = 1 << 20
 
 
 class Echo:
-    """Answers a GetStatus at once, a GetHeader in two replies; 2 never, 3 with a lot."""
+    """Answers a GetStatus at once, a GetHeader in two replies, the second with whatever is asked
+    next; 2 never, 3 with a lot.
+    """
 
     def __init__(self):
         self.seen = []
+        self.open = None
 
     def step(self, event, moment):
         self.seen.append(event)
         match event:
             case events.Arrived(conversation=name, message=GetStatus()):
-                return (wishes.Reply(name, Refused(code="test.no", message="no")),)
+                said = (wishes.Reply(name, Refused(code="test.no", message="no")),)
+                if self.open is not None:
+                    said += (wishes.Reply(self.open, Answered(receipt=b"", outputs=())),)
+                    self.open = None
+                return said
             case events.Arrived(conversation=name, message=GetHeader(height=1)):
-                reply = wishes.Reply(name, Accepted(record=b"r"), last=False)
-                return (reply, wishes.SetTimer(name, 300))
+                self.open = name
+                return (wishes.Reply(name, Accepted(record=b"r"), last=False),)
             case events.Arrived(conversation=name, message=GetHeader(height=3)):
                 return (wishes.Reply(name, GotLogFile(data=bytes(30 << 20))),)
-            case events.Fired(timer=name):
-                return (wishes.Reply(name, Answered(receipt=b"", outputs=())),)
         return ()
 
 
@@ -96,15 +101,13 @@ def test_a_message_is_answered_by_frames(echo):
 def test_replies_are_sent_as_they_come(echo):
     body = encode_frame(GetHeader(height=1))
     with echo.connect() as line:
-        begun = time.monotonic()
         line.sendall(head_of(Content_Length=b"%d" % len(body)) + body)
         data = b""
         while encode_frame(Accepted(record=b"r")) not in data:
             data += line.recv(4096)
-        assert time.monotonic() - begun < 0.25
+        echo.ask("POST", "/message", encode_frame(GetStatus()))
         while not data.endswith(b"0\r\n\r\n"):
             data += line.recv(4096)
-        assert time.monotonic() - begun > 0.25
     assert encode_frame(Answered(receipt=b"", outputs=())) in data
 
 
@@ -190,7 +193,7 @@ def test_a_slow_head_is_cut_off(echo, monkeypatch):
 @pytest.mark.parametrize("pieces", [1, 2])
 def test_an_answer_may_take_longer_than_a_head(echo, monkeypatch, pieces):
     """Who has asked is not timed as if another head were awaited."""
-    monkeypatch.setattr(serve, "HEAD_S", 0.1)
+    monkeypatch.setattr(serve, "HEAD_S", 0.5)
     body = encode_frame(GetHeader(height=1))
     with echo.connect() as line:
         said = head_of(Content_Length=b"%d" % len(body)) + body
@@ -199,13 +202,15 @@ def test_an_answer_may_take_longer_than_a_head(echo, monkeypatch, pieces):
             time.sleep(0.05)
             said = said[-5:]
         line.sendall(said)
+        time.sleep(0.8)
+        echo.ask("POST", "/message", encode_frame(GetStatus()))  # now it is answered
         data = b""
         while not data.endswith(b"0\r\n\r\n"):
             piece = line.recv(65536)
             assert piece, "cut off in the middle of its answer"
             data += piece
         # And the line is kept: a quiet one is no slow head.
-        time.sleep(0.3)
+        time.sleep(0.8)
         body = encode_frame(GetStatus())
         line.sendall(head_of(Content_Length=b"%d" % len(body)) + body)
         assert line.recv(65536).startswith(b"HTTP/1.1 200")
@@ -247,7 +252,7 @@ def test_who_hangs_up_is_noticed(echo):
         line.sendall(head_of(Content_Length=b"%d" % len(body)) + body)
         time.sleep(0.1)
     arrived = [e for e in echo.machine.seen if isinstance(e, events.Arrived)][-1]
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 30
     while events.Hung(arrived.conversation) not in echo.machine.seen:
         assert time.monotonic() < deadline
         time.sleep(0.01)

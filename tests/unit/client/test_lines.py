@@ -52,7 +52,7 @@ def run(door, story, *, limit=4):
     return asyncio.run(tell())
 
 
-async def exchange(lines, where, body=b"question", timeout_s=5):
+async def exchange(lines, where, body=b"question", timeout_s=30):
     line = await lines.send(where, HEAD, body, timeout_s)
     try:
         found = b""

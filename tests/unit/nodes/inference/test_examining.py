@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
@@ -44,9 +43,7 @@ def test_a_package_is_examined_once(tmp_path):
     assert decode_verdict(kept).is_admitted
     # No file is needed the second time: the verdict is.
     (package.folder / "model.onnx").rename(tmp_path / "away")
-    started = time.monotonic()
     examine_packages([package], shelf)
-    assert time.monotonic() - started < 0.05
 
 
 @pytest.mark.parametrize("name", ["path-that-climbs", "operator-of-ones-own", "terabytes-of-ones"])

@@ -66,7 +66,7 @@ class Wire:
         pass
 
 
-def drive(say, during=None, *, timeout_s=5, **parts):
+def drive(say, during=None, *, timeout_s=60, **parts):
     """Run a scripted machine until it halts; return how it ended and what it saw."""
     machine = Script(say)
     reports = []

@@ -98,7 +98,7 @@ def test_texts_are_kept_apart_and_one_that_ended_hears_no_more():
 
 def test_a_lone_token_is_told_at_once_and_those_right_after_it_soon(monkeypatch):
     """The first one waits for nobody; the next ones for the pace, not for a text's end."""
-    monkeypatch.setattr(page, "PACE_S", 0.2)
+    monkeypatch.setattr(page, "PACE_S", 1.0)
     heard = threading.Event()
     times = []
 
@@ -106,11 +106,11 @@ def test_a_lone_token_is_told_at_once_and_those_right_after_it_soon(monkeypatch)
         more, done = said["a"]
         times.append(time.monotonic())
         more((1,))
-        assert heard.wait(5)
+        assert heard.wait(30)
         heard.clear()
         for at in (2, 3, 4):
             more((at,))
-        assert heard.wait(5)
+        assert heard.wait(30)
         done(OUTCOME)
 
     async def watch():
@@ -126,15 +126,15 @@ def test_a_lone_token_is_told_at_once_and_those_right_after_it_soon(monkeypatch)
         texts.take(make_wish("a"))
         thread = threading.Thread(target=speak, args=(writer.said,))
         thread.start()
-        await asyncio.wait_for(ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), 60)
         await asyncio.to_thread(thread.join)
         return events
 
     (first, one), (second, rest), (_, end) = asyncio.run(watch())
     assert one.ids == (1,)
-    assert first - times[0] < 0.15
+    assert first - times[0] < 0.9
     assert rest.ids == (2, 3, 4)
-    assert second - first >= 0.19
+    assert second - first >= 0.99
     assert isinstance(end, Computed)
 
 
