@@ -9,6 +9,7 @@ from probatum.client.comparing import compare_ledgers
 from probatum.consensus.trusting import make_header_check
 from probatum.errors import Fault, Refusal
 from probatum.evidence.forks import check_fork
+from probatum.protocol.commits import EngineTime
 from probatum.protocol.messages import GetHeader, GetStatus, GotHeader
 from tests.factories import LEDGER, make_chain, make_check, make_trust
 from tests.light_chain import PERIOD_MS, LightChain, get_now_ms, make_voters
@@ -74,6 +75,47 @@ def test_a_forged_header_under_a_true_seal_is_a_lie():
     found, standings = Forger(a=(CHAIN, 13), b=(CHAIN, 13)).compare()
     assert standings == {"a": "agrees", "b": "lies"}
     assert found.told[1].code == "light.other-app-hash"
+
+
+@pytest.mark.parametrize("signed_by_itself", [False, True])
+def test_a_header_of_tomorrow_that_nobody_sealed_is_a_lie_and_says_nothing_of_the_clock(
+    signed_by_itself,
+):
+    tomorrow = EngineTime(seconds=NOW // 1_000 + 86_400, nanos=0)
+
+    class Forger(Town):
+        def ask(self, endpoint, message):
+            reply = super().ask(endpoint, message)
+            if endpoint != "b":
+                return reply
+            height = reply.header.header.height
+            if signed_by_itself:
+                return GotHeader(header=STRANGERS.sign(height, time=tomorrow))
+            seal = reply.header.seal
+            seal = change(seal, header=change(seal.header, time=tomorrow))
+            return GotHeader(header=change(reply.header, seal=seal))
+
+    _, standings = Forger(a=(CHAIN, 13), b=(CHAIN, 13)).compare()
+    assert standings == {"a": "agrees", "b": "lies"}
+
+
+def test_a_clock_that_is_behind_is_nobodys_lie():
+    with pytest.raises(Refusal) as refused:
+        Town(a=(CHAIN, 13), b=(CHAIN, 13)).compare(now_ms=TRUST.time_ms)
+    assert refused.value.code == "light.from-the-future"
+
+
+def test_without_a_trust_file_a_true_seal_does_not_cover_another_header():
+    class Forger(Town):
+        def ask(self, endpoint, message):
+            reply = super().ask(endpoint, message)
+            if endpoint != "b":
+                return reply
+            header = change(reply.header.header, state_root=bytes(32))
+            return GotHeader(header=change(reply.header, header=header))
+
+    _, standings = Forger(a=(CHAIN, 13), b=(CHAIN, 13)).compare(None)
+    assert standings == {"a": "differs", "b": "differs"}
 
 
 def test_a_lie_about_the_past_alone_is_found_too():

@@ -86,10 +86,11 @@ def advance(
 
     1. The believed header is younger than the trusting period: its validators can still be
        punished for a second past.
-    2. The new one is not from the future, and later in time if later in height.
+    2. The new one is later in time if later in height.
     3. More than two thirds of its own set signed it (`check_commit`).
     4. Of the same height: it is the believed one. Of the next: its set is the one that was
        announced. Of any other: more than a third of the believed set signed it.
+    5. It is not from the future. This comes last: what nobody sealed tells nothing of a clock.
 
     Args:
         state: What is believed.
@@ -105,21 +106,21 @@ def advance(
             validators that break the rules can bring about: keep both, they are evidence.
     """
     header = seal.header
+    time_ns = _to_ns(header.time)
     # 1. and 2.
-    _check_times(state, header.height, _to_ns(header.time), now_ms, trusting_period_ms)
+    _check_times(state, header.height, time_ns, now_ms, trusting_period_ms)
     # 3.
     check_commit(seal)
     # 4.
     if header.height == state.height:
-        if compute_engine_hash(header) == state.hash:
-            return state
-        check_overlap(seal, state.validators)
-        raise Refusal(
-            "light.fork",
-            f"validators signed two blocks of height {header.height}",
-            hint="keep both headers: they are evidence against who signed both",
-        )
-    if header.height == state.height + 1:
+        if compute_engine_hash(header) != state.hash:
+            check_overlap(seal, state.validators)
+            raise Refusal(
+                "light.fork",
+                f"validators signed two blocks of height {header.height}",
+                hint="keep both headers: they are evidence against who signed both",
+            )
+    elif header.height == state.height + 1:
         if header.validators_hash != state.next_validators_hash:
             raise Refusal(
                 "light.other-next-validators",
@@ -128,7 +129,14 @@ def advance(
             )
     else:
         check_overlap(seal, state.validators)
-    return start_from_seal(seal)
+    # 5.
+    if time_ns >= (now_ms + DRIFT_MS) * _NANOS_A_MS:
+        raise Refusal(
+            "light.from-the-future",
+            f"the header of height {header.height} is ahead of this machine's clock",
+            hint="set the clock (timedatectl set-ntp true)",
+        )
+    return state if header.height == state.height else start_from_seal(seal)
 
 
 def _check_times(
@@ -146,12 +154,6 @@ def _check_times(
             f"the header is of the engine's height {height}, what is trusted of {state.height}",
             hint="use a trust file of an earlier height; a receipt can be proven anew, against the "
             "last header: probatum receipt renew",
-        )
-    if time_ns >= (now_ms + DRIFT_MS) * _NANOS_A_MS:
-        raise Refusal(
-            "light.from-the-future",
-            f"the header of height {height} is ahead of this machine's clock",
-            hint="set the clock (timedatectl set-ntp true)",
         )
     if height > state.height and time_ns <= state.time_ns:
         raise Refusal(
