@@ -19,6 +19,7 @@ from probatum.consensus.cometbft.verdicts import Verdicts
 from probatum.consensus.engine import Row, Store
 from probatum.errors import Misuse, Refusal
 from probatum.ledger.statemap import MapRoot, MerkleMap
+from probatum.protocol import limits
 from probatum.protocol.blocks import Change
 from probatum.protocol.eip712 import Domain
 from probatum.protocol.headers import Header, SignedHeader
@@ -46,10 +47,11 @@ class _Past:
     def scan(self, prefix: bytes, after: bytes, limit: int) -> tuple[tuple[bytes, bytes], ...]:
         """List records as they were at the sealed height."""
         found: list[tuple[bytes, bytes]] = []
+        ahead = limit
         while len(found) < limit:
-            rows = self._tip.records.scan(prefix, after, limit)
+            rows = self._tip.records.scan(prefix, after, ahead)
             # What changed is looked through as far as these rows reach, however much that is.
-            end = rows[-1][0] if len(rows) == limit else None
+            end = rows[-1][0] if len(rows) == ahead else None
             past: dict[bytes, bytes | None] = dict(rows)
             for block in reversed(self._tip.unsealed):
                 past.update((key, block.before[key]) for key in block.list_keys(prefix, after, end))
@@ -59,7 +61,8 @@ class _Past:
                     found.append((key, value))
             if end is None:
                 break
-            after = end
+            # Many may be new here, made by a block that is not told of: they are passed by quickly.
+            after, ahead = end, max(limit, min(2 * ahead, limits.LISTED_RECORDS))
         return tuple(found[:limit])
 
 
@@ -83,6 +86,7 @@ class SealedChain(ChainView):
         self._tip = tip
         self._keep_changes = keep_changes
         self._past = _Past(tip)
+        self._left: tuple[bytes, ...] = ()
         self.last_header: SignedHeader | None = None
         self.is_restoring = False
         self.load()
@@ -90,7 +94,10 @@ class SealedChain(ChainView):
     def load(self) -> None:
         """Read again where the store stands."""
         self._last_changes, self.is_restoring = None, False
-        data = self._store.get(tables.HEADER, tables.height_key(self._tip.sealed_height))
+        sealed_height = self._tip.sealed_height
+        kept = undo.load_undo(self._store, sealed_height)
+        self._left = () if kept is None else undo.split_stale(kept)
+        data = self._store.get(tables.HEADER, tables.height_key(sealed_height))
         self.last_header = None if data is None else decode_signed_header(data)
 
     @property
@@ -183,9 +190,11 @@ class SealedChain(ChainView):
 
     def _make_rows(self, signed: SignedHeader) -> Iterator[Row]:
         height, unsealed = signed.header.height, self._tip.unsealed
+        # Until `advance` the height before is told, and proven: what only its tree reaches stays
+        # for one more seal.
+        yield from undo.make_forget_rows(height - 1, self._left)
         if unsealed and unsealed[0].header.height == height:
             yield from make_seal_rows(signed, self._list_changes(), self._keep_changes)
-            yield from undo.make_forget_rows(height, unsealed[0].stale)
         else:
             # Too far behind for changes: who follows from here gets a snapshot.
             rows = make_seal_rows(signed, (), self._keep_changes)
@@ -210,9 +219,9 @@ class SealedChain(ChainView):
     def advance(self, signed: SignedHeader) -> None:
         """Take note that a seal is on the disk."""
         height, unsealed = signed.header.height, self._tip.unsealed
-        self._last_changes = None
+        self._last_changes, self._left = None, ()
         if unsealed and unsealed[0].header.height == height:
             self._last_changes = self._list_changes()
-            unsealed.popleft()
+            self._left = unsealed.popleft().stale
         self._tip.sealed_height = height
         self.last_header = signed

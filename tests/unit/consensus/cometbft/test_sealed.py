@@ -11,6 +11,7 @@ from probatum.protocol.encoding import decode, decode_document
 from probatum.protocol.headers import SignedHeader, compute_header_hash
 from probatum.protocol.mapproof import StateProof, check_state_proof
 from probatum.protocol.messages import Outcome
+from probatum.protocol.primitives import make_address
 from probatum.protocol.records import get_account_key
 from probatum.protocol.transactions.kinds import FundEscrow, Transfer
 from probatum.protocol.transactions.signed import compute_transaction_hash
@@ -105,6 +106,25 @@ def test_records_made_since_are_listed_only_once_they_are_sealed(comet):
     assert {get_account_key(to) for to in fresh} <= listed.keys()
 
 
+def test_many_records_made_since_are_passed_by_in_few_reads(comet, monkeypatch):
+    comet.block()
+    signer, nonce = account(0), comet.nonce(account(0))
+    stem = b"\xde\xad" + bytes(17)
+    bodies = [Transfer(to=make_address(stem + bytes([n])), amount=7) for n in range(200)]
+    comet.block(*(comet.make(signer, body, nonce=nonce + n) for n, body in enumerate(bodies)))
+    comet.seal()
+    reads = []
+    scan = type(comet.tip.records).scan
+    monkeypatch.setattr(
+        type(comet.tip.records), "scan", lambda *said: reads.append(said) or scan(*said)
+    )
+    assert comet.sealed.list_items(b"account/" + stem[:2], b"", 1) == ((), False)
+    assert len(reads) < 10
+    comet.block()
+    comet.seal()
+    assert len(list_all(comet, b"account/" + stem[:2], 3)) == 200
+
+
 def test_escrows_opened_since_are_not_listed(comet):
     def fund(number):
         return FundEscrow(payee=account(2 + number).address, amount=FEE)
@@ -175,14 +195,39 @@ def test_a_node_far_ahead_of_its_seals_answers_nobody_until_it_has_caught_up(mon
         assert comet.sealed.get_changes(comet.sealed.height)
 
 
-def test_nodes_that_no_root_reaches_are_forgotten_with_the_seal(comet):
+@pytest.mark.parametrize("dies", [False, True])
+def test_nodes_that_no_root_reaches_are_forgotten_with_the_next_seal(comet, dies):
+    left = 0
     for _ in range(6):
         comet.do(account(0), PAY)
-        comet.seal()
-    reached = len(comet.tip.unsealed[0].stale)
-    held = len(comet.store.scan(tables.NODE, b"", b"", 1_000_000))
-    fresh = MerkleMap({}, EMPTY_ROOT).update(comet.records())
-    assert held == len(fresh.new_nodes) + reached
+        held = len(comet.store.scan(tables.NODE, b"", b"", 1_000_000))
+        fresh = MerkleMap({}, EMPTY_ROOT).update(comet.records())
+        assert held == len(fresh.new_nodes) + left + sum(
+            len(block.stale) for block in comet.tip.unsealed
+        )
+        first = comet.tip.unsealed[0]
+        if dies:
+            comet.restart()
+        if comet.seal():
+            left = len(first.stale)
+
+
+def test_what_is_told_is_proven_while_the_next_seal_is_on_its_way_to_the_disk(comet):
+    """A seal is written in a thread of its own: who asks meanwhile ended the process."""
+    for _ in range(3):
+        comet.do(account(0), PAY)
+    comet.seal()
+    for again in (comet.restart(), comet):
+        told, keys = again.sealed.last_header, sorted(again.records())
+        values = check_proofs(again, keys[:1]) and again.sealed.get_items(tuple(keys), prove=False)
+        again.restart()  # nothing is held in memory
+        signed = SignedHeader(header=again.sealed.get_unsealed_header(), seal=NO_SEAL)
+        again.store.commit(again.sealed.make_rows(signed))
+        assert again.sealed.last_header == told
+        assert check_proofs(again, keys) == [item.value for item in values]
+        again.sealed.advance(signed)
+        check_proofs(again, keys)
+        again.do(account(0), PAY)
 
 
 # Taking back
