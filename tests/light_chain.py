@@ -146,9 +146,11 @@ class LightChain:
         sets: Validators from which height of the engine on.
     """
 
-    def __init__(self, sets, *, length=12, branch=b""):
+    def __init__(self, sets, *, length=12, branch=b"", since=1):
+        """Make it; with `branch`, another past than the chain without, from height `since` on."""
         self.sets = dict(sets)
         self.headers = {}
+        self._block_ids = {}
         previous = GENESIS_HASH
         for height in range(1, length + 1):
             header = Header(
@@ -156,7 +158,7 @@ class LightChain:
                 genesis_hash=GENESIS_HASH,
                 height=height,
                 previous=previous,
-                state_root=sha256(b"state %d" % height + branch),
+                state_root=sha256(b"state %d" % height + (branch if height >= since else b"")),
                 transactions_root=EMPTY,
                 results_root=EMPTY,
                 time_ms=START_MS + BLOCK_MS * height,
@@ -171,8 +173,18 @@ class LightChain:
         """The engine's header of a height from 1 on."""
         before = self.headers.get(height - 1)
         app_hash = compute_header_hash(before) if before else b""
+        if height > 1:
+            changes.setdefault("last_block", self._get_block_id(height - 1))
         sets = self.get_voters(height), self.get_voters(height + 1)
         return make_engine_header(height, *sets, app_hash, **changes)
+
+    def _get_block_id(self, height):
+        """What the engine's next header cites."""
+        if height not in self._block_ids:
+            header = self.make_engine_header(height)
+            block = BlockId(hash=compute_engine_hash(header), parts=1, parts_hash=EMPTY)
+            self._block_ids[height] = block
+        return self._block_ids[height]
 
     def make_seal(self, height, flags=None, **changes):
         """The engine's header of a height, with its commit."""

@@ -32,7 +32,8 @@ def make_first_trust(genesis: Path) -> Trust:
 def make_newer_trust(common: Common) -> Trust:
     """Make a trust file of the ledger's last but one header, which the one in use leads to.
 
-    Where several full nodes are named, they must all agree.
+    Where several full nodes are named, they must all agree, and the header before the one that
+    they agree on is taken: that one cites it. Asked again, one of them could show another.
 
     Raises:
         Refusal: `ledger.nothing-to-renew`, `ledger.no-agreement`, `light.*`, `trust.*`, and the
@@ -47,6 +48,7 @@ def make_newer_trust(common: Common) -> Trust:
             hint="only a network of validators has trust files that grow old",
         )
     now_ms = time.time_ns() // 1_000_000
+    last = None
     if len(ledgers) > 1:
         found = compare_ledgers(ledgers, exchange, trust, now_ms)
         if any(told.standing != "agrees" for told in found.told):
@@ -57,7 +59,9 @@ def make_newer_trust(common: Common) -> Trust:
                 f"the full nodes that were named do not agree: {why}",
                 hint="probatum ledger status, with the same --ledger, says who is the odd one",
             )
-    last = ask_header(ledgers[0], 0)
+        last = found.told[0].common
+    if last is None:
+        last = ask_header(ledgers[0], 0)
     # The seal of the last header shows who comes after the header before.
     if last.header.height <= max(1, trust.height):
         raise Refusal(

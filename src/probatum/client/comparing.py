@@ -1,6 +1,7 @@
 """Full nodes held against each other: who lags, who shows what its network never sealed.
 
-Each is asked for its last header and for headers of one height that all have. With a trust file
+Each is asked for its last header, and for the header of every lower height at which another one
+ends: one that lags, or says so, must not keep the others from being compared. With a trust file
 every header is proven, so a liar is named by its own answers; two proven headers of one height are
 evidence against those who sealed both (`probatum.evidence.forks`), whoever showed them. Must not
 know how to reach anybody, nor how findings are printed.
@@ -65,7 +66,8 @@ class Comparison:
     """What came of all of them.
 
     Attributes:
-        height: The height that they were compared at, 0 if none was found.
+        height: The height that all were compared at, or the lowest one at which some contradict
+            each other; 0 if none was found.
         told: In the order of their addresses as given.
         fork: Two proven headers that contradict each other, if any were shown.
     """
@@ -96,29 +98,39 @@ def compare_ledgers(
         Refusal: `light.expired`, `light.from-the-future`: about the trust file or the clock.
     """
     found = [_look(endpoint, 0, ask, trust, now_ms) for endpoint in endpoints]
-    heights = [told.last.header.height for told in found if told.last is not None]
-    if not heights:
-        return Comparison(height=0, told=tuple(found), fork=None)
-    height = min(heights)
-    told = tuple(
-        one if one.last is None else _show(one, one.last, height, ask, trust, now_ms)
-        for one in found
-    )
-    headers = [one.common for one in told if one.common is not None]
-    other = next((one for one in headers if is_contradiction(one, headers[0])), None)
-    if other is None:
-        return Comparison(height=height, told=told, fork=None)
-    split: Standing = "differs" if trust is None else "forked"
+    heights = sorted({told.last.header.height for told in found if told.last is not None})
+    lowest: dict[str, SignedHeader | None] = {}
+    for height in heights:
+        found = [_show(told, height, ask, trust, now_ms) for told in found]
+        headers = [told.common for told in found if told.common is not None]
+        other = next((one for one in headers if is_contradiction(one, headers[0])), None)
+        if other is not None:
+            split: Standing = "differs" if trust is None else "forked"
+            return Comparison(
+                height=height,
+                told=tuple(
+                    told if told.common is None else replace(told, standing=split) for told in found
+                ),
+                fork=None if trust is None else make_fork(headers[0], other),
+            )
+        lowest = lowest or {told.endpoint: told.common for told in found}
     return Comparison(
-        height=height,
-        told=tuple(one if one.common is None else replace(one, standing=split) for one in told),
-        fork=None if trust is None else make_fork(headers[0], other),
+        height=heights[0] if heights else 0,
+        told=tuple(
+            replace(told, common=lowest.get(told.endpoint))
+            if told.standing == "agrees"
+            else replace(told, common=None)
+            for told in found
+        ),
+        fork=None,
     )
 
 
-def _show(
-    told: Told, last: SignedHeader, height: int, ask: Ask, trust: Trust | None, now_ms: int
-) -> Told:
+def _show(told: Told, height: int, ask: Ask, trust: Trust | None, now_ms: int) -> Told:
+    """Ask a full node that is believed so far, and is that high, for its header of a height."""
+    last = told.last
+    if told.standing != "agrees" or last is None or last.header.height < height:
+        return replace(told, common=None)
     if last.header.height == height:
         return replace(told, common=last)
     seen = _look(told.endpoint, height, ask, trust, now_ms)

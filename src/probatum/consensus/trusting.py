@@ -209,15 +209,21 @@ def renew_trust(believed: Believed, after: SignedHeader, now_ms: int) -> CommitT
 
     Raises:
         Misuse: `trusting.nothing-to-renew` if a key is trusted: that has no end.
-        Refusal: as `check_next`; `light.not-next` if `after` is of another height.
+        Refusal: as `check_next`; `light.not-next` if `after` does not follow: is of another height,
+            or cites another block, so that whoever believes `after` may believe `believed`.
     """
     trust, state = believed.trust, believed.state
     if not isinstance(trust, CommitTrust) or state is None:
         raise Misuse("trusting.nothing-to-renew", "a trust file of one key has no end")
     check_next(believed, after, now_ms)
     seal = check_subject(after)
-    if seal.header.height != state.height + 1:
-        raise Refusal("light.not-next", "the header after the one to trust is needed")
+    header = seal.header
+    # Genesis is no block that another one could cite.
+    is_cited = header.last_block.hash == state.hash or not state.height
+    if header.height != state.height + 1 or not is_cited:
+        raise Refusal(
+            "light.not-next", "the header after the one to trust, which cites it, is needed"
+        )
     return CommitTrust(
         format=trust.format,
         chain_id=trust.chain_id,

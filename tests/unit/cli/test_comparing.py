@@ -136,8 +136,11 @@ def test_a_silent_node_is_no_agreement(desk):
 def test_a_trust_file_is_renewed_in_place(desk):
     code, said = desk("ledger", "trust", "--renew", "--json")
     assert code == 0
+    assert decode_trust(desk.path.read_bytes()) == CHAIN.make_trust(12)
+    assert json.loads(said.out)["height"] == 12
+    # One node alone is as far as it is.
+    assert desk("ledger", "trust", "--renew", ledgers=["http://a:1"])[0] == 0
     assert decode_trust(desk.path.read_bytes()) == CHAIN.make_trust(13)
-    assert json.loads(said.out)["height"] == 13
     # There is nothing newer yet.
     code, said = desk("ledger", "trust", "--renew")
     assert code == 1
@@ -155,7 +158,7 @@ def test_it_can_be_written_beside(desk):
     fresh = desk.folder / "fresh.json"
     assert desk("ledger", "trust", "--renew", "-o", str(fresh))[0] == 0
     assert decode_trust(desk.path.read_bytes()) == CHAIN.make_trust(0)
-    assert decode_trust(fresh.read_bytes()) == CHAIN.make_trust(13)
+    assert decode_trust(fresh.read_bytes()) == CHAIN.make_trust(12)
     assert [path.name for path in desk.folder.iterdir()] != []
     assert not list(desk.folder.glob(".fresh*"))
 
@@ -166,6 +169,29 @@ def test_no_trust_file_comes_of_nodes_that_disagree(desk):
     assert code == 1
     assert "ledger.no-agreement" in said.err
     assert decode_trust(desk.path.read_bytes()) == CHAIN.make_trust(0)
+
+
+def test_what_all_agreed_on_is_renewed_from_and_nothing_that_one_shows_afterwards(desk):
+    """The first one agrees with the others, and shows a past of its own when it is asked again."""
+    fork = LightChain(SETS, length=14, branch=b"another past", since=10)
+
+    class Turncoat:
+        headers = CHAIN.headers
+
+        def sign(self, height):
+            self.left -= 1
+            return (CHAIN if self.left >= 0 else fork).sign(height)
+
+    turncoat = Turncoat()
+    desk.nodes["http://a:1"] = (turncoat, 13)
+    for honest in range(8):
+        turncoat.left = honest
+        desk.path.write_bytes(encode_trust(CHAIN.make_trust(9)))
+        code, _ = desk("ledger", "trust", "--renew")
+        found = decode_trust(desk.path.read_bytes())
+        assert found == CHAIN.make_trust(found.height), honest
+        assert (code == 0) == (found.height == 12)
+    assert code == 0
 
 
 def test_two_pasts_found_while_renewing_are_kept_and_reported_too(desk):

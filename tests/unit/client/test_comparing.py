@@ -138,6 +138,31 @@ def test_two_proven_pasts_are_evidence_against_who_sealed_both():
     assert named == tuple(sorted(voter.address.hex() for voter in SETS[9]))
 
 
+@pytest.mark.parametrize("trust", [TRUST, None])
+def test_one_that_lags_does_not_keep_the_others_from_being_compared(trust):
+    fork = LightChain(SETS, length=14, branch=b"another past", since=10)
+    found, standings = Town(a=(CHAIN, 13), b=(fork, 12), c=(CHAIN, 9)).compare(trust)
+    split = "forked" if trust else "differs"
+    assert standings == {"a": split, "b": split, "c": "agrees"}
+    assert found.height == 12
+    assert [told.common is None for told in found.told] == [False, False, True]
+    assert (found.fork is None) == (trust is None)
+
+
+def test_a_lie_at_the_height_of_any_other_is_found():
+    class Forger(Town):
+        def ask(self, endpoint, message):
+            reply = super().ask(endpoint, message)
+            if (endpoint, message.height) == ("a", 11):
+                return GotHeader(header=STRANGERS.sign(11))
+            return reply
+
+    found, standings = Forger(a=(CHAIN, 13), b=(CHAIN, 11), c=(CHAIN, 9)).compare()
+    assert standings == {"a": "lies", "b": "agrees", "c": "agrees"}
+    assert found.height == 9
+    assert found.told[0].common is None
+
+
 def test_all_that_was_believed_of_two_pasts_is_suspect():
     """Whoever skips far is misled by a header between: that one convicts, and not the last."""
     found, _ = Town(a=(CHAIN, 13), b=(FORK, 13)).compare()

@@ -1,10 +1,13 @@
 """A home's trust file is renewed while its node runs, by headers that it leads to (`LIGHT-1`)."""
 
 import asyncio
+import os
 import time
 
 import pytest
 
+from probatum.client import whole_files
+from probatum.client.trust_file import save_trust
 from probatum.errors import Fault
 from probatum.nodes.shell.trust_keeping import is_due, keep_trust
 from probatum.protocol.messages import GetHeader, GotHeader
@@ -90,18 +93,29 @@ def test_a_key_is_left_alone(look):
     assert ledger.asked == 0
 
 
-def test_a_folder_that_cannot_be_written_is_reported(look, tmp_path, monkeypatch):
-    def refuse(path, data):
+def test_a_folder_that_cannot_be_written_is_reported(look, monkeypatch):
+    def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    (tmp_path / "trust.json").write_bytes(encode_trust(OLD))
-    real = type(tmp_path).write_bytes
-    monkeypatch.setattr(
-        type(tmp_path),
-        "write_bytes",
-        lambda path, data: (
-            refuse(path, data) if path.name.startswith(".trust") else real(path, data)
-        ),
-    )
-    trust, codes, _ = look(Ledger())
-    assert (trust, codes) == (OLD, ["trust.unwritable"])
+    monkeypatch.setattr(whole_files.os, "fsync", refuse)
+    assert look(Ledger()) == (OLD, ["store.cannot-write"], False)
+
+
+def test_a_file_that_several_share_by_links_is_renewed_for_all(look, tmp_path):
+    shared = tmp_path / "shared" / "trust.json"
+    shared.parent.mkdir()
+    shared.write_bytes(b"")
+    (tmp_path / "trust.json").symlink_to(shared)
+    assert look(Ledger())[0] == CHAIN.make_trust(13)
+    assert (tmp_path / "trust.json").is_symlink()
+    assert decode_trust(shared.read_bytes()) == CHAIN.make_trust(13)
+
+
+def test_nobody_makes_a_renewal_write_elsewhere(tmp_path):
+    """In a folder of many, another could guess the draft's name and lay a link there."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    (tmp_path / f".trust.json.{os.getpid()}").symlink_to(victim)
+    save_trust(tmp_path / "trust.json", OLD)
+    assert victim.read_bytes() == b"precious"
+    assert decode_trust((tmp_path / "trust.json").read_bytes()) == OLD
