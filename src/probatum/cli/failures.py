@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Final
 
 from probatum.cli.output import note, print_json
@@ -25,6 +26,7 @@ __all__ = [
     "explain_system",
     "report_bug",
     "report_error",
+    "run_process",
 ]
 
 OK: Final = 0
@@ -35,6 +37,9 @@ WARNED: Final = 4
 """It works, but somebody should look."""
 BUG: Final = 70
 """EX_SOFTWARE of `sysexits`."""
+_PROCESS: Final = {REFUSED: 64, FAULT: 69}
+"""What service managers are told of a process that did not start (docs/operating): as
+`probatum.nodes.shell.process` ends where it has begun."""
 INTERRUPTED: Final = 130
 """What a shell reports of a process that SIGINT ended."""
 _NEVER_TAKEN: Final = ("transport.bad-address", "transport.unreachable", "schema.")
@@ -65,6 +70,15 @@ def report_error(error: ProbatumError, *, as_json: bool, debug: bool) -> int:
     if debug:
         traceback.print_exception(error, file=sys.stderr)
     return code
+
+
+def run_process(run: Callable[[], int], *, as_json: bool, debug: bool) -> int:
+    """Run what a service manager keeps up; return what its unit file tells apart."""
+    try:
+        return run()
+    except ProbatumError as error:
+        code = report_error(error, as_json=as_json, debug=debug)
+        return _PROCESS.get(code, code)
 
 
 def explain_system(error: OSError) -> Fault:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from probatum.cli.failures import run_process
 from probatum.cli.joining import NOTHING, JoinFlags
 from probatum.cli.joining import join as make_member
 from probatum.cli.output import note, print_facts, print_json, print_lines, print_table
@@ -135,7 +136,10 @@ def upgrade_at(
 
 @app.command
 def keep(
-    home: Annotated[Path, Parameter(help="A full node's folder with an engine in it.")], /
+    home: Annotated[Path, Parameter(help="A full node's folder with an engine in it.")],
+    /,
+    *,
+    common: Common = DEFAULTS,
 ) -> int:
     """Keep one full node up until Ctrl-C: its application and its engine, each started again.
 
@@ -143,4 +147,4 @@ def keep(
 
     Example: probatum network keep ./my-validator
     """
-    return keep_up(home, note)
+    return run_process(lambda: keep_up(home, note), as_json=common.json, debug=common.debug)

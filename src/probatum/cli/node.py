@@ -18,6 +18,7 @@ from probatum.cli import api_key
 from probatum.cli.accounts import load_signer
 from probatum.cli.amounts import parse_tokens
 from probatum.cli.describing import describe_value
+from probatum.cli.failures import run_process
 from probatum.cli.joining import NOTHING, JoinFlags, join
 from probatum.cli.output import note, print_facts, print_json, print_lines
 from probatum.cli.reading import get_header, get_record
@@ -214,16 +215,20 @@ def run(
 
     Example: probatum node run ./my-node
     """
-    if role == "full":
-        _settle(home, flags, common)
-    found = _get_role(load_any_config(home))
-    if role is not None and found != role:
-        raise Refusal("node.other-role", f"{home} is the home of a node of role {found}")
-    if found == "full" and is_engine_home(home):
-        return keep_up(home, note)
-    page = importlib.import_module(f"probatum.nodes.{found}.run")
-    code: int = page.main(["--home", str(home)])
-    return code
+
+    def run_role() -> int:
+        if role == "full":
+            _settle(home, flags, common)
+        found = _get_role(load_any_config(home))
+        if role is not None and found != role:
+            raise Refusal("node.other-role", f"{home} is the home of a node of role {found}")
+        if found == "full" and is_engine_home(home):
+            return keep_up(home, note)
+        page = importlib.import_module(f"probatum.nodes.{found}.run")
+        code: int = page.main(["--home", str(home)])
+        return code
+
+    return run_process(run_role, as_json=common.json, debug=common.debug)
 
 
 def _settle(home: Path, flags: JoinFlags, common: Common) -> None:

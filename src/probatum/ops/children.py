@@ -59,6 +59,7 @@ class _Child:
     process: subprocess.Popen[bytes]
     stdout: IO[bytes]
     log: Path
+    log_begins: int = 0
     said: bytes = b""
     expected: bool = False
 
@@ -95,6 +96,7 @@ class Children:
             if log.exists() and log.stat().st_size > LOG_BYTES:
                 log.replace(log.with_suffix(".jsonl.old"))
             with log.open("ab") as stderr:
+                log_begins = os.fstat(stderr.fileno()).st_size
                 process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
                     command,
                     stdin=subprocess.DEVNULL,
@@ -107,7 +109,9 @@ class Children:
             raise Fault("children.not-started", f"cannot start {name}: {error}") from None
         assert process.stdout is not None
         self._forget(name)
-        self._children[name] = _Child(process=process, stdout=process.stdout, log=log)
+        self._children[name] = _Child(
+            process=process, stdout=process.stdout, log=log, log_begins=log_begins
+        )
 
     def wait_ready(self, name: str, deadline: float) -> dict[str, object]:
         """Wait until a child has printed its ready line, and return that line's object.
@@ -210,7 +214,8 @@ class Children:
             code = child.process.poll()
             if code is not None and not child.expected:
                 child.expected = True
-                dead.append(Death(name=name, exit_code=code, last_words=read_log_tail(child.log)))
+                words = read_log_tail(child.log, child.log_begins)
+                dead.append(Death(name=name, exit_code=code, last_words=words))
         return tuple(dead)
 
     def close(self) -> None:
@@ -233,7 +238,7 @@ class Children:
     def _fail(self, name: str, code: str, what: str) -> Fault:
         child = self._children[name]
         child.expected = True
-        words = "".join(f"\n    {line}" for line in read_log_tail(child.log))
+        words = "".join(f"\n    {line}" for line in read_log_tail(child.log, child.log_begins))
         return Fault(code, f"{name} {what}{words}", hint=f"its log is {child.log}")
 
 
@@ -249,15 +254,24 @@ def describe_exit(code: int | None) -> str:
     return f"ended with exit code {code}"
 
 
-def read_log_tail(log: Path) -> tuple[str, ...]:
-    """Read the last lines of a child's log, as people read them; none if there is no log."""
+def read_log_tail(log: Path, begin: int = 0) -> tuple[str, ...]:
+    """Read the last lines of a child's log, as people read them; none if there is no log.
+
+    Of a Go program that panicked the last lines are where it was: what it said comes before.
+
+    Args:
+        log: The file.
+        begin: Where it begins to count, in bytes: what was before is of an earlier life.
+    """
     try:
         with log.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
+            file.seek(max(begin, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
             lines = file.read(_TAIL_BYTES).decode("utf-8", "replace").splitlines()
     except OSError:
         return ()
-    return tuple(_shorten(line) for line in lines[-_TAIL_LINES:])
+    panic = [at for at, line in enumerate(lines) if line.startswith("panic: ")][-1:]
+    last = lines[panic[0] :][:1] if panic else [line for line in lines if line][-_TAIL_LINES:]
+    return tuple(_shorten(line) for line in last)
 
 
 def _shorten(line: str) -> str:

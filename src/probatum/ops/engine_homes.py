@@ -22,7 +22,9 @@ from probatum.consensus.cometbft.genesis import (
     make_engine_genesis,
 )
 from probatum.consensus.cometbft.keys import (
+    ENGINE_KEY_BYTES,
     START_STATE,
+    check_vote_state,
     compute_node_id,
     decode_node_key,
     decode_validator_key,
@@ -118,15 +120,16 @@ def move_engine(home: Path, *, p2p_port: int, rpc_port: int, peers: tuple[Peer, 
 
 
 def check_engine_home(home: Path, genesis: Genesis) -> None:
-    """Check what an engine would start with: keys nobody else may read, genesis, socket.
+    """Check what an engine would start with: keys nobody else may read, votes, genesis, socket.
 
     Raises:
-        Refusal: `key.*`, `engine.bad-key`, `engine.bad-config`, `config.missing`,
-            `genesis.other-engine-genesis`.
+        Refusal: `key.*`, `engine.bad-key`, `engine.unknown-votes`, `engine.bad-config`,
+            `config.missing`, `genesis.other-engine-genesis`.
         Fault: `config.unreadable`.
     """
     load_validator_key(home)
     get_node_id(home)
+    _check_votes(home / ENGINE_FOLDER / "data" / "priv_validator_state.json")
     data = read_small_file(_config(home) / "genesis.json", limit_bytes=ENGINE_GENESIS_BYTES)
     check_engine_genesis(genesis, data)
     get_rpc_port(home)
@@ -137,6 +140,15 @@ def check_engine_home(home: Path, genesis: Genesis) -> None:
             f"{home}: proxy_app of CometBFT's config.toml is {proxy!r:.60}",
             hint=f'write proxy_app = "unix://{SOCKET}": the engine is started in the home folder',
         )
+
+
+def _check_votes(path: Path) -> None:
+    """Check that it is known what was voted for: guessed too low, it is voted for twice."""
+    hint = "docs/operating/validators.md, restore: write a height that nobody can have voted for"
+    try:
+        check_vote_state(read_small_file(path, limit_bytes=ENGINE_KEY_BYTES))
+    except Refusal as error:
+        raise Refusal("engine.unknown-votes", f"{path}: {error.message}", hint=hint) from None
 
 
 def _config(home: Path) -> Path:

@@ -7,13 +7,17 @@ block's time stands still. Must not know the command line. Read next: `validator
 from __future__ import annotations
 
 import contextlib
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from probatum.errors import Fault
 from probatum.ledger.genesis import GENESIS_BYTES, decode_genesis
 from probatum.nodes.shell.config import FullConfig, load_config, read_small_file
 from probatum.nodes.shell.engine_files import get_rpc_port
+from probatum.nodes.shell.journal import lock_home
 from probatum.ops.children import Children
 from probatum.ops.cometbft import find_cometbft
 from probatum.ops.engine_homes import check_engine_home
@@ -24,27 +28,37 @@ __all__ = ["keep_up"]
 
 _STILL_S: Final = 30.0
 _NAME: Final = "node"
+_LEFT_S: Final = 5.0
+_POLL_S: Final = 0.1
 
 
-def keep_up(home: Path, say: Callable[[str], None], program: Path | None = None) -> int:
+def keep_up(
+    home: Path,
+    say: Callable[[str], None],
+    program: Path | None = None,
+    left_s: float = _LEFT_S,
+) -> int:
     """Keep a home's two processes up until Ctrl-C or SIGTERM, in the main thread.
 
     Args:
         home: A full node's folder with an engine in it.
         say: Is told what happens, a line at a time.
         program: CometBFT, if it is not to be looked for.
+        left_s: How long what a killed keeper left may take to end.
 
     Returns:
         0 once it has stopped in order.
 
     Raises:
         Refusal: `cometbft.*`, `config.*`, `key.*`, `engine.*`, `genesis.*`.
-        Fault: `children.died` if the application was refused its start; as the refusals.
+        Fault: `home.locked` if somebody else keeps it up; `children.died` if the application was
+            refused its start; as the refusals.
     """
     home = home.absolute()
     config = load_config(home, FullConfig)
     genesis = decode_genesis(read_small_file(home / "genesis.json", limit_bytes=GENESIS_BYTES))
     check_engine_home(home, genesis)
+    _await_home(home, left_s)
     member = Validator(
         name=_NAME, home=home, host=config.host, port=config.port, rpc_port=get_rpc_port(home)
     )
@@ -66,3 +80,17 @@ def keep_up(home: Path, say: Callable[[str], None], program: Path | None = None)
                 validators.check()
         say("stopping …")
     return 0
+
+
+def _await_home(home: Path, left_s: float) -> None:
+    """Wait until nobody runs on a home; a second keeper would try for ever, and be in the way."""
+    deadline = time.monotonic() + left_s
+    while True:
+        try:
+            os.close(lock_home(home))
+        except Fault as fault:
+            if fault.code != "home.locked" or time.monotonic() > deadline:
+                raise
+            time.sleep(_POLL_S)
+        else:
+            return

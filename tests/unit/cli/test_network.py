@@ -6,6 +6,7 @@ import json
 import stat
 
 from probatum.cli import main
+from probatum.nodes.shell.process import EXIT_CODES
 
 
 def test_a_network_is_founded_and_joined(tmp_path, capsys):
@@ -108,3 +109,17 @@ def test_founders_gather_and_join(tmp_path, capsys, monkeypatch):
     assert alice not in config, "no engine connects to itself"
     assert main(join) != 0
     assert "network.home-exists" in capsys.readouterr().err
+
+
+def test_who_keeps_a_process_up_is_told_by_exit_code(tmp_path, capsys):
+    assert (EXIT_CODES["refusal"], EXIT_CODES["fault"]) == (64, 69)
+    home = tmp_path / "mine"
+    home.mkdir()
+    (home / "node.toml").write_text('role = "full"\nanonymus = 1\n')
+    for words in (["network", "keep"], ["node", "run"]):
+        assert main([*words, str(home)]) == 64
+        assert "config.unknown-setting" in capsys.readouterr().err
+        assert main([*words, str(home / "node.toml")]) == 69
+        assert "config.unreadable" in capsys.readouterr().err
+        assert main([*words, str(home), "--json"]) == 64
+        assert json.loads(capsys.readouterr().out)["error"]["code"] == "config.unknown-setting"

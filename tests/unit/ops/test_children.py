@@ -188,3 +188,24 @@ def test_a_log_is_read_from_its_end(tmp_path):
     assert read_log_tail(log)[-1] == "line 49"
     assert len(read_log_tail(log)) <= 10
     assert read_log_tail(tmp_path / "none") == ()
+
+
+def test_last_words_are_of_the_last_life_and_say_what_a_panic_said(tmp_path):
+    log = tmp_path / "a.jsonl"
+    log.write_text("of an earlier life\n")
+    begin = log.stat().st_size
+    with log.open("a") as file:
+        file.write("what is wrong\n\n")
+    assert read_log_tail(log, begin) == ("what is wrong",)
+    trace = "".join(f"main.call{number}()\n\t/a/file.go:{number}\n" for number in range(40))
+    with log.open("a") as file:
+        file.write(f"panic: the blocks are gone\n\ngoroutine 1 [running]:\n{trace}")
+    assert read_log_tail(log, begin) == ("panic: the blocks are gone",)
+
+
+def test_a_death_tells_nothing_of_an_earlier_life(children):
+    for _ in range(2):
+        children.spawn("a", "toyparty", ("dies",))
+        with pytest.raises(Fault) as caught:
+            children.wait_ready("a", soon())
+        assert caught.value.message.count("no wish to live") == 1

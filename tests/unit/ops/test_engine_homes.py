@@ -123,3 +123,23 @@ def test_a_file_that_cannot_be_written_is_told(made):
     with pytest.raises(Fault) as caught:
         write_engine_home(home, genesis, EngineSettings(moniker="v", p2p_port=1, rpc_port=2))
     assert caught.value.code == "engine.unwritable"
+
+
+def test_unknown_votes_are_refused(made):
+    home, genesis, _ = made
+    state = home / "engine/data/priv_validator_state.json"
+    signed = '{"height": "7", "round": 1, "step": 3, "signature": "AA==", "signbytes": "08"}'
+    for known in (signed, '{"height": "900", "round": 0, "step": 3}'):
+        state.write_text(known)
+        check_engine_home(home, genesis)
+    for unknown in ("", "garbage", '{"height": 7, "round": 0, "step": 3}', '{"height": "7"}'):
+        state.write_text(unknown)
+        with pytest.raises(Refusal) as caught:
+            check_engine_home(home, genesis)
+        assert caught.value.code == "engine.unknown-votes"
+    state.unlink()
+    with pytest.raises(Refusal) as caught:
+        check_engine_home(home, genesis)
+    assert caught.value.code == "engine.unknown-votes"
+    assert str(state) in caught.value.message
+    assert "validators.md" in caught.value.hint

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import threading
 
 import pytest
 
@@ -10,6 +12,7 @@ from probatum.consensus.cometbft.settings import EngineSettings, read_setting
 from probatum.errors import Fault, Refusal
 from probatum.ledger.genesis import decode_genesis
 from probatum.nodes.shell.config import FullConfig, load_config
+from probatum.nodes.shell.journal import lock_home
 from probatum.ops.cometbft import VARIABLE
 from probatum.ops.engine_homes import check_engine_home, load_validator_key
 from probatum.ops.folder import NetworkPlan, open_folder
@@ -114,3 +117,18 @@ def test_keeping_looks_before_it_starts(tmp_path, genesis_path, monkeypatch):
     assert caught.value.code == "key.loose-permissions"
     with pytest.raises((Refusal, Fault)):
         keep_up(tmp_path / "nowhere", print)
+
+
+def test_a_home_has_one_keeper(tmp_path, genesis_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "nowhere"))
+    home = tmp_path / "mine"
+    join_network(home, load_network(genesis_path), make_settings())
+    held = lock_home(home)
+    with pytest.raises(Fault) as caught:
+        keep_up(home, print, left_s=0.2)
+    assert caught.value.code == "home.locked"
+    # What a keeper that was just killed left is waited for.
+    threading.Timer(0.3, os.close, (held,)).start()
+    with pytest.raises(Refusal) as refused:
+        keep_up(home, print, left_s=20)
+    assert refused.value.code == "cometbft.missing"

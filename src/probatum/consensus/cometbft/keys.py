@@ -9,10 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from typing import Final, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from probatum.errors import Refusal
 from probatum.protocol.ed25519 import OperatingSigner
@@ -20,6 +20,7 @@ from probatum.protocol.ed25519 import OperatingSigner
 __all__ = [
     "ENGINE_KEY_BYTES",
     "START_STATE",
+    "check_vote_state",
     "compute_node_id",
     "decode_node_key",
     "decode_validator_key",
@@ -32,7 +33,6 @@ ENGINE_KEY_BYTES: Final = 4_096
 START_STATE: Final = b'{\n  "height": "0",\n  "round": 0,\n  "step": 0\n}\n'
 """What a validator has voted for at the start (``priv_validator_state.json``): nothing. It guards
 against double signing, so it is never wound back while the key is in use."""
-
 
 _K = TypeVar("_K", bound=Struct)
 
@@ -55,6 +55,12 @@ class _ValidatorKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 class _NodeKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     priv_key: _Secret
+
+
+class _VoteState(Struct, frozen=True, kw_only=True):
+    height: Annotated[str, Meta(pattern=r"^[0-9]{1,19}\Z")]
+    round: Annotated[int, Meta(ge=0, lt=1 << 31)]
+    step: Annotated[int, Meta(ge=0, le=3)]
 
 
 def compute_node_id(signer: OperatingSigner) -> str:
@@ -94,6 +100,18 @@ def decode_validator_key(data: bytes) -> OperatingSigner:
 def decode_node_key(data: bytes) -> OperatingSigner:
     """Decode ``node_key.json``. Raises Refusal `engine.bad-key`."""
     return _decode_secret(_decode(data, _NodeKey).priv_key)
+
+
+def check_vote_state(data: bytes) -> None:
+    """Check that ``priv_validator_state.json`` says what was voted for last.
+
+    Raises:
+        Refusal: `engine.unknown-votes`.
+    """
+    try:
+        msgspec.json.decode(data, type=_VoteState, strict=True)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Refusal("engine.unknown-votes", f"what was voted for is not known: {error}") from None
 
 
 def _encode_secret(signer: OperatingSigner) -> _Secret:
