@@ -3,12 +3,17 @@
 import pytest
 from msgspec.structs import replace as change
 
-from probatum.consensus.cometbft.light.commits import check_commit
+from probatum.consensus.cometbft.light.commits import (
+    check_commit,
+    check_overlap,
+    check_validators,
+)
 from probatum.consensus.cometbft.light.hashing import make_sign_bytes
 from probatum.consensus.cometbft.light.seals import seal_header
 from probatum.consensus.trusting import check_header
 from probatum.errors import Refusal
-from probatum.protocol.commits import ABSENT, COMMITTED, NIL
+from probatum.protocol import limits
+from probatum.protocol.commits import ABSENT, COMMITTED, NIL, Validator
 from probatum.protocol.ed25519 import check_signature
 from tests.light_chain import LightChain, get_now_ms, make_voters, sign_oddly
 
@@ -36,6 +41,47 @@ def test_power_counts_and_not_heads(flags, holds):
     with pytest.raises(Refusal) as refused:
         check_commit(seal)
     assert refused.value.code == "light.too-little-power"
+
+
+@pytest.mark.parametrize(
+    ("flags", "holds"), [([COMMITTED] * 2 + [ABSENT], False), ([COMMITTED] * 3, True)]
+)
+def test_two_thirds_of_the_power_are_not_more_than_two_thirds(flags, holds):
+    seal = LightChain({0: make_voters(range(3))}).make_seal(5, flags)
+    if holds:
+        check_commit(seal)
+        return
+    with pytest.raises(Refusal) as refused:
+        check_commit(seal)
+    assert refused.value.code == "light.too-little-power"
+
+
+@pytest.mark.parametrize(("power", "holds"), [(33, True), (32, False), (31, False)])
+def test_a_third_of_a_trusted_power_is_not_more_than_a_third(power, holds):
+    """Powers count as they were trusted, not as they are now; votes for nothing do not count."""
+    seal = WEIGHED.make_seal(5, [COMMITTED, COMMITTED, COMMITTED, NIL])
+    signed, _, _, nil = UNEQUAL
+    gone = make_voters([9])[0]
+    trusted = (
+        Validator(key=signed.value.key, power=power),
+        Validator(key=nil.value.key, power=32),
+        Validator(key=gone.value.key, power=32),
+    )
+    if holds:
+        check_overlap(seal, trusted)
+        return
+    with pytest.raises(Refusal) as refused:
+        check_overlap(seal, trusted)
+    assert refused.value.code == "light.too-little-trust"
+
+
+def test_a_set_has_as_much_power_as_the_engine_allows_and_no_more():
+    one, other = (voter.value.key for voter in make_voters([1, 2]))
+    most = Validator(key=one, power=limits.TOTAL_POWER - 1)
+    assert check_validators((most, Validator(key=other, power=1))) == limits.TOTAL_POWER
+    with pytest.raises(Refusal) as refused:
+        check_validators((most, Validator(key=other, power=2)))
+    assert refused.value.code == "light.too-much-power"
 
 
 def resign(seal, place, sign):
