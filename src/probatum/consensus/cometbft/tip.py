@@ -42,10 +42,12 @@ from probatum.protocol.primitives import Address, Digest
 from probatum.protocol.records import PARAMS_KEY, Account
 from probatum.protocol.transactions.signed import SignedTransaction
 
-__all__ = ["UNSEALED_BLOCKS", "Applied", "OpenOne", "Tip", "Unsealed"]
+__all__ = ["UNSEALED_BLOCKS", "UNSEALED_RECORDS", "Applied", "OpenOne", "Tip", "Unsealed"]
 
 UNSEALED_BLOCKS: Final = 256
 """A node that catches up is so many blocks ahead of its seals at most, or answers nobody."""
+UNSEALED_RECORDS: Final = 1_000_000
+"""Nor by more changed records, which are held in memory: of full blocks 256 would be gigabytes."""
 
 OpenOne = Callable[[Domain, bytes], SignedTransaction]
 """Decodes a transaction and checks its sender, as `probatum.ledger.apply.open_transaction`."""
@@ -296,8 +298,12 @@ class Tip:
 
     def _forget_old(self, height: int) -> Iterator[Row]:
         """Give up undoing blocks that are too far behind, as if they were sealed."""
-        while self.unsealed and self.unsealed[0].header.height <= height - UNSEALED_BLOCKS:
+        held = sum(len(block.keys) for block in self.unsealed)
+        while self.unsealed and (
+            self.unsealed[0].header.height <= height - UNSEALED_BLOCKS or held > UNSEALED_RECORDS
+        ):
             old = self.unsealed.popleft()
+            held -= len(old.keys)
             yield from undo.make_forget_rows(old.header.height, old.stale)
 
     def advance(self, applied: Applied) -> None:

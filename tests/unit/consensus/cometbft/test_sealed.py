@@ -195,6 +195,26 @@ def test_a_node_far_ahead_of_its_seals_answers_nobody_until_it_has_caught_up(mon
         assert comet.sealed.get_changes(comet.sealed.height)
 
 
+def test_blocks_that_change_very_much_are_held_back_as_many_blocks_are(monkeypatch):
+    monkeypatch.setattr(tip_page, "UNSEALED_RECORDS", 10)
+    comet = Comet()
+    for amount in range(1, 12):
+        comet.do(account(0), pay_fresh(amount))
+        # Two accounts and the supply each; the last block can always be taken back.
+        assert sum(len(block.keys) for block in comet.tip.unsealed) <= 10 + 3
+    assert [block.header.height for block in comet.tip.unsealed] == [8, 9, 10, 11]
+    with pytest.raises(Refusal) as refused:
+        comet.restart().sealed.get_items((b"supply",), prove=True)
+    assert refused.value.code == "full.catching-up"
+    while comet.seal():
+        pass
+    assert comet.sealed.height == 10
+    assert check_proofs(comet, [get_account_key(FRESH), b"supply"])
+    monkeypatch.setattr(tip_page, "UNSEALED_RECORDS", 0)
+    comet.do(account(0), pay_fresh(1))
+    comet.store.commit(comet.tip.make_rollback_rows())
+
+
 @pytest.mark.parametrize("dies", [False, True])
 def test_nodes_that_no_root_reaches_are_forgotten_with_the_next_seal(comet, dies):
     left = 0
