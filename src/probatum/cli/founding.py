@@ -20,6 +20,7 @@ from probatum.errors import Fault, Refusal
 from probatum.ledger.genesis import Genesis, compute_genesis_hash, encode_genesis
 from probatum.ops.folder import CHAIN_ID
 from probatum.ops.founding import FOUNDER, found_home, gather, load_founder
+from probatum.ops.joining import name_home
 from probatum.protocol.trust import encode_trust
 
 __all__ = ["describe_genesis", "found", "gather_founders"]
@@ -50,7 +51,7 @@ def found(
     Example: probatum network found ./my-validator --host validator.example.org
     """
     signer = load_signer(common, account)
-    made = found_home(home, signer, name=home.name, host=host, port=p2p_port)
+    made = found_home(home, signer, name=name_home(home), host=host, port=p2p_port)
     facts = {
         "home": str(home),
         "account": made.account,
@@ -142,6 +143,8 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
     try:
         for name, data in files.items():
             (folder / name).write_bytes(data)
-    except OSError as error:
+    except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
+        if not isinstance(error, OSError):
+            raise
         raise Fault("network.disk", f"cannot write in {folder}: {error.strerror}") from None

@@ -19,7 +19,7 @@ from probatum.consensus.cometbft.settings import EngineSettings, SnapshotSource
 from probatum.errors import Refusal
 from probatum.ledger.genesis import Genesis
 from probatum.ops.founding import FOUNDER, install_genesis, is_founder_home, load_founder
-from probatum.ops.joining import Joined, join_network, load_network, read_peers
+from probatum.ops.joining import Joined, join_network, load_network, name_home, read_peers
 from probatum.ops.sources import check_source, make_source
 
 __all__ = ["NOTHING", "JoinFlags", "join"]
@@ -92,7 +92,7 @@ def join(home: Path, flags: JoinFlags, common: Common) -> Joined:
         )
     genesis = load_network(flags.genesis)
     settings = EngineSettings(
-        moniker=home.name,
+        moniker=name_home(home),
         host=flags.host,
         p2p_port=flags.p2p_port,
         rpc_port=flags.p2p_port + 1,

@@ -31,6 +31,7 @@ LOG_BYTES: Final = 64 * 1024 * 1024
 """A log that is larger when its child starts is set aside (one old one is kept)."""
 _TAIL_BYTES: Final = 16 * 1024
 _TAIL_LINES: Final = 6
+_PANIC_LINES: Final = 3
 _POLL_S: Final = 0.02
 
 
@@ -269,8 +270,9 @@ def read_log_tail(log: Path, begin: int = 0) -> tuple[str, ...]:
             lines = file.read(_TAIL_BYTES).decode("utf-8", "replace").splitlines()
     except OSError:
         return ()
+    lines = [line for line in lines if line.strip()]
     panic = [at for at, line in enumerate(lines) if line.startswith("panic: ")][-1:]
-    last = lines[panic[0] :][:1] if panic else [line for line in lines if line][-_TAIL_LINES:]
+    last = lines[panic[0] :][:_PANIC_LINES] if panic else lines[-_TAIL_LINES:]
     return tuple(_shorten(line) for line in last)
 
 

@@ -15,6 +15,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from probatum.consensus.cometbft.genesis import (
     ENGINE_GENESIS_BYTES,
@@ -48,6 +49,8 @@ from probatum.nodes.shell.keys import read_private, save_private
 from probatum.protocol.ed25519 import OperatingSigner
 
 __all__ = [
+    "LEAST_BLOCK_MS",
+    "MOST_BLOCK_MS",
     "check_engine_home",
     "create_engine_keys",
     "get_node_id",
@@ -56,6 +59,10 @@ __all__ = [
     "move_engine",
     "write_engine_home",
 ]
+
+LEAST_BLOCK_MS: Final = 50
+"""As the least that a full node's settings take."""
+MOST_BLOCK_MS: Final = 600_000
 
 
 def is_engine_home(home: Path) -> bool:
@@ -94,8 +101,14 @@ def write_engine_home(home: Path, genesis: Genesis, settings: EngineSettings) ->
     """Write what is no secret: settings and genesis.
 
     Raises:
+        Refusal: `network.bad-plan` if blocks would come too often or too seldom.
         Fault: `engine.unwritable`.
     """
+    interval_ms = settings.block_interval_ms
+    if not LEAST_BLOCK_MS <= interval_ms <= MOST_BLOCK_MS:
+        said = f"blocks cannot come {interval_ms} ms apart"
+        hint = f"--block-ms: {LEAST_BLOCK_MS} to {MOST_BLOCK_MS}, alike on all validators"
+        raise Refusal("network.bad-plan", said, hint=hint)
     _write(_config(home) / "config.toml", make_settings(settings).encode())
     _write(_config(home) / "genesis.json", make_engine_genesis(genesis))
 
@@ -148,7 +161,8 @@ def _check_votes(path: Path) -> None:
     try:
         check_vote_state(read_small_file(path, limit_bytes=ENGINE_KEY_BYTES))
     except Refusal as error:
-        raise Refusal("engine.unknown-votes", f"{path}: {error.message}", hint=hint) from None
+        said = f"{error.message}: {path}" if path.exists() else error.message
+        raise Refusal("engine.unknown-votes", said, hint=hint) from None
 
 
 def _config(home: Path) -> Path:

@@ -17,7 +17,7 @@ from probatum.errors import Fault, Refusal
 from probatum.ledger.genesis import Genesis, compute_genesis_hash, make_validator_genesis
 from probatum.nodes.shell.config import read_small_file
 from probatum.ops.engine_homes import get_node_id, load_validator_key
-from probatum.ops.joining import Joined, make_home, write_chain
+from probatum.ops.joining import Joined, check_place, make_home, write_chain
 from probatum.protocol.founders import (
     FOUNDER_BYTES,
     Founder,
@@ -56,9 +56,10 @@ def found_home(home: Path, account: AccountSigner, *, name: str, host: str, port
         port: The port there.
 
     Raises:
-        Refusal: `network.home-exists`, `encoding.*` for a name or an address that is none.
+        Refusal: `network.home-exists`, `network.bad-place`, `encoding.*` for a name that is none.
         Fault: `network.disk`, `key.unwritable`.
     """
+    check_place(host, port)
     with make_home(home) as (fresh, voter):
         bare = Founder(
             format="probatum-founder/1",

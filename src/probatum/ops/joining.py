@@ -32,17 +32,20 @@ from probatum.protocol.ed25519 import OperatingSigner
 
 __all__ = [
     "Joined",
+    "check_place",
     "join_network",
     "load_network",
     "make_home",
+    "name_home",
     "read_peer",
     "read_peers",
     "write_chain",
 ]
 
-_PEER: Final = re.compile(
-    r"^([0-9a-f]{40})@([A-Za-z0-9.-]{1,253}|\[[0-9a-f:]{2,45}\]):([0-9]{1,5})\Z"
-)
+_HOST: Final = r"[A-Za-z0-9.-]{1,253}|\[[0-9a-f:]{2,45}\]"
+_PEER: Final = re.compile(rf"^([0-9a-f]{{40}})@({_HOST}):([0-9]{{1,5}})\Z")
+_UNNAMEABLE: Final = re.compile(r"[^A-Za-z0-9_.-]+")
+_NAME_LETTERS: Final = 64
 _PORTS: Final = 1 << 16
 
 
@@ -78,6 +81,32 @@ def read_peers(texts: tuple[str, ...]) -> tuple[Peer, ...]:
     return tuple(read_peer(one) for text in texts for one in text.strip().split(","))
 
 
+def check_place(host: str, p2p_port: int) -> None:
+    """Check where an engine is to be: others get it in a list, and the next port is taken too.
+
+    Raises:
+        Refusal: `network.bad-place`.
+    """
+    if re.fullmatch(_HOST, host) is None:
+        raise Refusal(
+            "network.bad-place",
+            f"{host!r:.100} is no host",
+            hint="--host: a name, an IPv4 address, or an IPv6 one in brackets; no port",
+        )
+    if not 0 < p2p_port < _PORTS - 1:
+        raise Refusal(
+            "network.bad-place",
+            f"an engine cannot have the ports {p2p_port} and {p2p_port + 1}",
+            hint=f"--p2p-port: 1 to {_PORTS - 2}; the next one is for this machine's questions",
+        )
+
+
+def name_home(home: Path) -> str:
+    """Name a home for people by its folder, in the letters that every file about it can have."""
+    named = _UNNAMEABLE.sub("-", home.absolute().name).strip("-._")
+    return named[:_NAME_LETTERS] or "node"
+
+
 def load_network(genesis_path: Path) -> Genesis:
     """Load the genesis document of a network of validators.
 
@@ -103,9 +132,10 @@ def join_network(home: Path, genesis: Genesis, settings: EngineSettings) -> Join
         settings: Of its engine.
 
     Raises:
-        Refusal: as `make_home`.
+        Refusal: as `check_place`, `make_home` and `write_engine_home`.
         Fault: as `make_home`, `engine.unwritable`, `config.*`.
     """
+    check_place(settings.host, settings.p2p_port)
     with make_home(home) as (fresh, voter):
         write_chain(fresh, genesis, settings)
         peer = Peer(id=get_node_id(fresh), host=settings.host, port=settings.p2p_port)
@@ -146,6 +176,7 @@ def write_chain(home: Path, genesis: Genesis, settings: EngineSettings) -> None:
 
     Raises:
         OSError: The genesis document cannot be written.
+        Refusal: as `write_engine_home`.
         Fault: `engine.unwritable`, `config.unwritable`.
     """
     write_engine_home(home, genesis, settings)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import stat
+from pathlib import Path
 
 from probatum.cli import main
 from probatum.nodes.shell.process import EXIT_CODES
+from probatum.ops.founding import load_founder
+from probatum.ops.joining import name_home
 
 
 def test_a_network_is_founded_and_joined(tmp_path, capsys):
@@ -123,3 +126,42 @@ def test_who_keeps_a_process_up_is_told_by_exit_code(tmp_path, capsys):
         assert "config.unreadable" in capsys.readouterr().err
         assert main([*words, str(home), "--json"]) == 64
         assert json.loads(capsys.readouterr().out)["error"]["code"] == "config.unknown-setting"
+
+
+def test_what_no_engine_could_use_is_refused_before_a_home_is_made(tmp_path, capsys):
+    folder = tmp_path / "net"
+    for block_ms in ("0", "49", "600001"):
+        assert main(["network", "init", str(folder), "--nodes", "1", "--block-ms", block_ms]) == 1
+        assert "network.bad-plan" in capsys.readouterr().err
+        assert list(tmp_path.iterdir()) == []
+    assert main(["network", "init", str(folder), "--nodes", "1"]) == 0
+    assert main(["account", "new", "alice"]) == 0
+    peer = f"{'ab' * 20}@192.0.2.1:26656"
+    join = ["network", "join", "--genesis", str(folder / "genesis.json"), "--peer", peer]
+    found = ["network", "found", "--account", "alice"]
+    capsys.readouterr()
+    for words in (join, found):
+        home = tmp_path / "mine"
+        for place in (
+            ("--host", "a b"),
+            ("--host", "::1"),
+            ("--host", "a:26656"),
+            ("--p2p-port", "0"),
+            ("--p2p-port", "-4"),
+            ("--p2p-port", "65535"),
+        ):
+            assert main([*words, str(home), *place]) == 1
+            assert "network.bad-place" in capsys.readouterr().err
+            assert not home.exists()
+        home = tmp_path / words[1] / 'mein "Haus" in Öd'
+        assert main([*words, str(home), "--host", "[::1]", "--p2p-port", "65534"]) == 0
+    config = (tmp_path / "join" / home.name / "engine/config/config.toml").read_text()
+    assert 'moniker = "mein-Haus-in-d"' in config
+    assert load_founder(home / "founder.json").name == "mein-Haus-in-d"
+    assert main([*join, str(tmp_path / "quick"), "--block-ms", "1"]) == 1
+    assert "network.bad-plan" in capsys.readouterr().err
+
+
+def test_a_name_is_found_for_every_home():
+    names = {"validator-1": "validator-1", "Ä": "node", ".hidden": "hidden", "x" * 200: "x" * 64}
+    assert {folder: name_home(Path("/a") / folder) for folder in names} == names

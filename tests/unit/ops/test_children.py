@@ -199,8 +199,14 @@ def test_last_words_are_of_the_last_life_and_say_what_a_panic_said(tmp_path):
     assert read_log_tail(log, begin) == ("what is wrong",)
     trace = "".join(f"main.call{number}()\n\t/a/file.go:{number}\n" for number in range(40))
     with log.open("a") as file:
-        file.write(f"panic: the blocks are gone\n\ngoroutine 1 [running]:\n{trace}")
-    assert read_log_tail(log, begin) == ("panic: the blocks are gone",)
+        file.write(
+            f"panic: the blocks are gone\n\texpected others\n\ngoroutine 1 [running]:\n{trace}"
+        )
+    assert read_log_tail(log, begin) == (
+        "panic: the blocks are gone",
+        "\texpected others",
+        "goroutine 1 [running]:",
+    )
 
 
 def test_a_death_tells_nothing_of_an_earlier_life(children):
