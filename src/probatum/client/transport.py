@@ -167,7 +167,7 @@ async def _explain(endpoint: str, line: Line) -> Refusal | Fault:
         body += piece
     try:
         problem = msgspec.json.decode(body[:_PROBLEM_BYTES], type=_Problem)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         problem = _Problem()
     if not problem.code:
         return _bad_reply(endpoint, f"HTTP status {line.status}")

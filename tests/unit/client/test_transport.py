@@ -62,3 +62,30 @@ def test_an_api_key_is_shown_at_its_own_door_only():
         one.shutdown()
         two.shutdown()
     assert seen == [(ports[0], "Bearer pb-x"), (ports[1], None)]
+
+
+def test_a_problem_without_bottom_ends_no_party():
+    """What is raised here and is none of ours ends a node or gateway that asked."""
+
+    class Door(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = b'{"x":' + b"[" * 60_000
+            self.send_response(400)
+            self.send_header("Content-Type", "application/problem+json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *words):
+            pass
+
+    async def ask(port):
+        async with HttpTransport() as transport:
+            await transport.ask(f"http://127.0.0.1:{port}", GetStatus(), 5)
+
+    with HTTPServer(("127.0.0.1", 0), Door) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(Fault) as caught:
+            asyncio.run(ask(server.server_port))
+        server.shutdown()
+    assert caught.value.code == "transport.bad-reply"
