@@ -119,7 +119,8 @@ def _open(
             end.daemon = True
             end.start()
         connection.request(method, path, body=body, headers=headers)
-        yield connection.getresponse()
+        with connection.getresponse() as response:  # it may hold the line alone
+            yield response
     except TimeoutError:
         raise _late(endpoint, timeout_s) from None
     except (ConnectionResetError, http.client.HTTPException):
