@@ -19,6 +19,7 @@ from probatum.cli.sending import FEE_UNITS, get_domain, send_body
 from probatum.cli.settings import DEFAULTS, Common
 from probatum.consensus.cometbft.keys import decode_validator_key
 from probatum.errors import Refusal
+from probatum.ledger.consensus_params import ConsensusParams
 from probatum.nodes.shell.keys import read_private
 from probatum.protocol import limits
 from probatum.protocol.encoding import decode
@@ -37,6 +38,7 @@ from probatum.protocol.transactions.validators import (
     WithdrawConsensus,
 )
 from probatum.protocol.validators import (
+    CONSENSUS_PARAMS_KEY,
     INFRACTION,
     VALIDATOR,
     VALIDATOR_SET_KEY,
@@ -182,6 +184,7 @@ def show(who: Who = None, /, *, common: Common = DEFAULTS) -> None:
             hint="probatum validator register",
         )
     missed, _ = get_record(common, get_missed_key(address), MissedRecord)
+    params, _ = get_record(common, CONSENSUS_PARAMS_KEY, ConsensusParams)
     facts = _describe(record, found) | {
         "consensus_address": compute_consensus_address(record.key).hex().upper(),
         "key": record.key.hex(),
@@ -211,11 +214,22 @@ def show(who: Who = None, /, *, common: Common = DEFAULTS) -> None:
             "bonded": f"{format_units(record.bonded)} tokens",
             "unbonding": f"{format_units(unbonding)} tokens",
             "standing": facts["standing"],
-            "missed votes": f"{facts['missed_votes']} in the last window with any",
+            "missed votes": _tell_missed(missed, params, proven.header.header.height),
             "convictions": len(facts["convictions"]),
             "believed": proven.describe_standing(),
         }
     )
+
+
+def _tell_missed(missed: MissedRecord | None, params: ConsensusParams | None, height: int) -> str:
+    """Say how near to jail a validator is: votes missed in this window, and how many may be."""
+    if params is None:
+        return "not counted"
+    blocks = params.vote_window_blocks
+    count = missed.missed if missed is not None and missed.window == height // blocks else 0
+    most = blocks - -(-blocks * params.least_signed_permille // 1_000)
+    begin = height // blocks * blocks
+    return f"{count} of at most {most} in the {blocks} blocks from {begin} on"
 
 
 def _place(found: ValidatorSet) -> dict[Address, int]:

@@ -25,6 +25,8 @@ _MOVING_S: Final = 15.0
 _POLL_S: Final = 0.1
 _SKEW_WARN_MS: Final = 3_000
 _SKEW_FAIL_MS: Final = 60_000
+_ROUND_MS: Final = 4_000
+"""What a round takes whose proposer is down: so much later the next block of validators comes."""
 _NO_DOMAIN: Final = Domain(
     chain_id=1, genesis_hash=make_digest(bytes(32))
 )  # nothing is signed here
@@ -82,13 +84,18 @@ async def inspect_ledger(
         return reached, Finding(check="ledger moves", status="fail", detail=detail, advice=advice)
     detail = f"from height {first.height} to {header.height}"
     moves = Finding(check="ledger moves", status="ok", detail=detail)
-    return reached, moves, _judge_clock(skew_ms)
+    late_ms = 0
+    if trust is not None and trust.engine == "cometbft":
+        # A block has the time of the votes before it, and is proven by the votes after it.
+        interval_ms = (header.time_ms - first.time_ms) // (header.height - first.height)
+        late_ms = 2 * interval_ms + _ROUND_MS
+    return reached, moves, _judge_clock(skew_ms, late_ms)
 
 
-def _judge_clock(skew_ms: int) -> Finding:
+def _judge_clock(skew_ms: int, late_ms: int) -> Finding:
     ahead = "ahead of" if skew_ms > 0 else "behind"
     detail = f"{abs(skew_ms)} ms {ahead} the ledger's last block"
-    if abs(skew_ms) <= _SKEW_WARN_MS:
+    if -_SKEW_WARN_MS <= skew_ms <= _SKEW_WARN_MS + late_ms:
         return Finding(check="clock", status="ok", detail=detail)
     advice = "set the clock (timedatectl set-ntp true)"
     status = Finding(check="clock", status="warn", detail=detail, advice=advice)

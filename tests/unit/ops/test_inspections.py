@@ -238,6 +238,13 @@ def test_a_ledger_that_moves_is_well_and_the_clock_is_held_against_it(headers, m
         assert rows["clock"].status == status
 
 
+def test_a_proven_block_of_validators_is_some_blocks_old():
+    judged = {skew_ms: ledgers._judge_clock(skew_ms, 6_000).status for skew_ms in (8_900, 9_100)}
+    assert judged == {8_900: "ok", 9_100: "warn"}
+    assert ledgers._judge_clock(-3_100, 6_000).status == "warn", "none is ahead of the clock"
+    assert ledgers._judge_clock(60_100, 6_000).status == "fail"
+
+
 def test_a_ledger_that_stands_still_or_goes_back_fails(headers):
     still = look(headers[:1], make_trust())
     assert "still at height" in still["ledger moves"].detail

@@ -124,9 +124,9 @@ def read_small_file(path: Path, *, limit_bytes: int) -> bytes:
         with path.open("rb") as file:
             data = file.read(limit_bytes + 1)
     except FileNotFoundError:
-        raise Refusal(
-            "config.missing", f"there is no {path}", hint="name a node's home folder"
-        ) from None
+        lost = "see that the path is right; if a home has lost it: docs/operating, what runs"
+        hint = "name a node's home folder" if path.name == FILE_NAME else lost
+        raise Refusal("config.missing", f"there is no {path}", hint=hint) from None
     except OSError as error:
         raise Fault("config.unreadable", f"cannot read {path}: {error.strerror}") from None
     if len(data) > limit_bytes:

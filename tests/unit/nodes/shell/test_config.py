@@ -191,7 +191,11 @@ def test_what_is_wrong_is_refused_by_name(tmp_path, text):
 
 
 def test_what_is_missing_is_refused(tmp_path):
-    for load in (lambda: load_config(tmp_path, FullConfig), lambda: load_trust(tmp_path)):
+    for load, hint in (
+        (lambda: load_config(tmp_path, FullConfig), "home folder"),
+        (lambda: load_trust(tmp_path), "if a home has lost it"),
+    ):
         with pytest.raises(Refusal) as refused:
             load()
         assert refused.value.code == "config.missing"
+        assert hint in refused.value.hint
