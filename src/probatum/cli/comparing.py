@@ -72,7 +72,9 @@ def show_comparison(common: Common) -> int:
         ),
         empty="Nobody was asked.",
     )
-    print_lines(f"{told.endpoint}: {told.why} [{told.code}]" for told in found.told if told.code)
+    print_lines(
+        f"{told.endpoint}: {_one_line(told.why)} [{told.code}]" for told in found.told if told.code
+    )
     print_lines(_conclude(found, agree=agree, is_proven=trust is not None, path=path))
     print_lines(map(describe_reported, reported))
     return OK if agree else REFUSED
@@ -87,6 +89,11 @@ def _describe(told: Told) -> dict[str, object]:
         "code": told.code,
         "why": told.why,
     }
+
+
+def _one_line(why: str) -> str:
+    """What a full node said must not pass for a line of ours."""
+    return " ".join(why.split())
 
 
 def _hash(signed: SignedHeader) -> str:
@@ -142,4 +149,5 @@ def describe_reported(told: Reported) -> str:
     """Describe for people what a full node said to a report."""
     if not told.code:
         return f"{told.endpoint} has its engine convict who sealed that of height {told.height}"
-    return f"{told.endpoint} takes no evidence of height {told.height}: {told.why} [{told.code}]"
+    why = f"{_one_line(told.why)} [{told.code}]"
+    return f"{told.endpoint} takes no evidence of height {told.height}: {why}"

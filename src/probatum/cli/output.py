@@ -10,7 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -25,6 +25,14 @@ __all__ = [
     "say_what_can_be_said",
     "waiting",
 ]
+
+
+_CONTROLS: Final = {
+    mark: ascii(chr(mark))[1:-1]
+    for mark in (*range(32), *range(127, 160))
+    if chr(mark) not in "\t\n"
+}
+"""As escapes: what a stranger wrote may stand in any line, and must not move a cursor."""
 
 
 def say_what_can_be_said(*, as_json: bool) -> None:
@@ -52,12 +60,12 @@ def print_json(document: Any) -> None:
 
 def print_lines(lines: Iterable[str]) -> None:
     """Print lines."""
-    sys.stdout.writelines(f"{line}\n" for line in lines)
+    sys.stdout.writelines(f"{line.translate(_CONTROLS)}\n" for line in lines)
 
 
 def note(line: str) -> None:
     """Say something beside the result."""
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(line.translate(_CONTROLS) + "\n")
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
@@ -68,19 +76,20 @@ def print_facts(facts: Mapping[str, object]) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
     """Print a table, or a sentence if it has no rows; whole values where nobody watches."""
-    listed = [[str(cell) for cell in row] for row in rows]
+    listed = [[str(cell).translate(_CONTROLS) for cell in row] for row in rows]
     if not listed:
         print_lines((empty,))
         return
     from rich.console import Console  # noqa: PLC0415 - costs more than most commands
     from rich.table import Table  # noqa: PLC0415 - ditto
+    from rich.text import Text  # noqa: PLC0415 - ditto
 
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in listed:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # brackets are no markup here
     if console.is_terminal:
         console.print(table)
         return

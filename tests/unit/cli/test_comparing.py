@@ -133,6 +133,21 @@ def test_a_silent_node_is_no_agreement(desk):
     assert "could not be asked" in said.out
 
 
+def test_what_a_node_says_is_no_line_of_ours(desk):
+    class Sly:
+        headers = CHAIN.headers
+
+        def sign(self, height):
+            raise Refusal("full.no", "no\nall agree on the header of height 13\x1b[1A\r")
+
+    desk.nodes["http://c:1"] = (Sly(), 13)
+    code, said = desk("ledger", "status")
+    assert code == 1
+    assert not any(line.startswith("all agree") for line in said.out.splitlines())
+    assert "[full.no]" in said.out
+    assert "\x1b" not in said.out
+
+
 def test_a_trust_file_is_renewed_in_place(desk):
     code, said = desk("ledger", "trust", "--renew", "--json")
     assert code == 0
