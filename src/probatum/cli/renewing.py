@@ -8,6 +8,7 @@ or whoever copied them. Nobody of them is believed. Must not know how a bundle i
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,7 @@ from probatum.client.settling import (
     settle,
     settle_again,
 )
+from probatum.client.whole_files import write_whole
 from probatum.errors import Fault, Refusal
 from probatum.evidence.receipt import VerifiedBundle, check_bundle, check_pending
 from probatum.protocol import records
@@ -77,11 +79,9 @@ def renew(
     if output is None and is_request_id(what) and not Path(what).exists():
         open_receipts(common).keep(request_id, data, None)
     else:
-        path = (output or Path(what)).expanduser()
-        try:
-            path.write_bytes(data)
-        except OSError as error:
-            raise Fault("receipt.unwritable", f"cannot write {path}: {error.strerror}") from None
+        # In place it may be the only copy: what ends this halfway must not cut it off.
+        path = Path(os.path.realpath((output or Path(what)).expanduser()))
+        write_whole(path, data, 0o644)
     assert verified.settlement is not None, "check_bundle has demanded one"
     facts = {"request_id": request_id, "height": verified.settlement.header.height}
     if common.json:

@@ -8,7 +8,7 @@ found (`comparing`, `sync`), nor how a full node is reached.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -73,7 +73,8 @@ async def report_headers(
     """Report sealed headers to full nodes: each knows which is not its chain's.
 
     The lowest one that convicts is enough for each full node. The last headers are shown before
-    engines can judge them, so these are reported again after a pause, a few times.
+    engines can judge them, so these are reported again after a pause, a few times for all of them
+    together: one full node that says so of each must not keep the others from being asked.
 
     Args:
         ask: Has a message answered by a full node.
@@ -88,19 +89,19 @@ async def report_headers(
     found = {encode(signed): signed for signed in headers if isinstance(signed.seal, CommitSeal)}
     told: list[Reported] = []
     for endpoint in endpoints:
+        pauses = iter([pause_s] * (_TRIES - 1))
         for signed in sorted(found.values(), key=lambda one: one.header.height):
-            told.append(await _report(ask, endpoint, signed, common, pause_s))
+            told.append(await _report(ask, endpoint, signed, common, pauses))
             if not told[-1].code:
                 break
     return tuple(told)
 
 
 async def _report(
-    ask: AskNode, endpoint: str, signed: SignedHeader, common: int, pause_s: float
+    ask: AskNode, endpoint: str, signed: SignedHeader, common: int, pauses: Iterator[float]
 ) -> Reported:
     height = signed.header.height
-    code, why = _NOT_YET, ""
-    for _ in range(_TRIES):
+    while True:
         try:
             reply = await ask(endpoint, ReportAttack(header=signed, common=common))
         except ProbatumError as error:
@@ -113,7 +114,7 @@ async def _report(
                     pass
                 case _:
                     code, why = "client.wrong-reply", type(reply).__name__
-        if code != _NOT_YET:
-            break
+        pause_s = next(pauses, None) if code == _NOT_YET else None
+        if pause_s is None:
+            return Reported(endpoint=endpoint, height=height, code=code, why=why)
         await asyncio.sleep(pause_s)
-    return Reported(endpoint=endpoint, height=height, code=code, why=why)

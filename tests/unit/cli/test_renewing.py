@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace as change
 
 from probatum.cli import main, reading, renewing
+from probatum.client import whole_files
 from probatum.client.settling import list_tiles, read_pending
 from probatum.consensus.trusting import make_header_check
 from probatum.errors import Fault, Refusal
@@ -249,3 +250,15 @@ def test_a_copy_of_another_log_is_refused(desk):
     assert status == 1
     assert found["error"]["code"].startswith(("merkle.", "tile."))
     assert desk.bundle.read_bytes() == encode_bundle(BUNDLE)
+
+
+def test_a_full_disk_leaves_the_receipt_that_there_was(desk, monkeypatch):
+    def refuse(_):
+        raise OSError(28, "No space left on device")
+
+    before = desk.bundle.read_bytes()
+    monkeypatch.setattr(whole_files.os, "fsync", refuse)
+    code, found = desk(Network(6), "renew", str(desk.bundle))
+    assert (code, found["error"]["code"]) == (3, "store.cannot-write")
+    assert desk.bundle.read_bytes() == before
+    assert not list(desk.folder.glob(".receipt*"))

@@ -65,6 +65,13 @@ def test_a_height_that_is_not_decided_yet_is_waited_for():
     assert told == [("a", 6, "light.not-yet")]
 
 
+def test_who_puts_off_each_header_is_not_waited_for_each_time():
+    headers = tuple(FORK.sign(height) for height in range(3, 11))
+    told, asked = report([*[NOT_YET] * 17, Noted()], headers, ("a", "b"))
+    assert asked == [("a", 3)] * 10 + [("a", height) for height in range(4, 11)] + [("b", 3)]
+    assert [code for _, _, code in told] == ["light.not-yet"] * 8 + [""]
+
+
 def test_who_cannot_be_asked_keeps_nobody_from_asking_others():
     answers = [Fault("wire.unreachable", "gone"), GetStatus(), Noted()]
     told, _ = report(answers, (FORK.sign(6),), ("a", "b", "c"))
