@@ -27,6 +27,7 @@ from probatum.protocol.transactions.validators import RegisterValidator
 from probatum.protocol.validators import (
     VALIDATOR_SET_KEY,
     compute_consensus_address,
+    get_attack_key,
     get_infraction_key,
     get_missed_key,
     get_validator_key,
@@ -105,6 +106,9 @@ class ValidatorChain:
 
     def infraction(self, number, height):
         return self.record(get_infraction_key(account(number).address, height))
+
+    def attack(self, number):
+        return self.record(get_attack_key(account(number).address))
 
     @property
     def set(self):

@@ -26,7 +26,7 @@ from probatum.ops.folder import GATEWAY, VALIDATOR_UNITS
 from probatum.ops.homes import write_home
 from probatum.protocol.commits import COMMITTED
 from probatum.protocol.messages import Followed, GetHeader, GetState, GotHeader, Noted, ReportAttack
-from probatum.protocol.validators import get_infraction_key, get_validator_key
+from probatum.protocol.validators import get_attack_key, get_validator_key
 from tests.e2e.forging import POWER, forge, load_set, load_voters, sign_twice
 from tests.e2e.lying import Desk, Liar
 from tests.e2e.validators import Stage, need_cometbft
@@ -66,8 +66,8 @@ def read_validator(stage, name, at="validator-1"):
     return read(stage, get_validator_key(stage.folder.load_account(name).address), at)
 
 
-def read_infraction(stage, name, height):
-    return read(stage, get_infraction_key(stage.folder.load_account(name).address, height))
+def read_attack(stage, name):
+    return read(stage, get_attack_key(stage.folder.load_account(name).address))
 
 
 def wait_until_out(stage, names):
@@ -155,8 +155,8 @@ def test_who_sealed_a_past_of_their_own_is_out_for_ever(stage, real, tmp_path, c
     assert set(kept["sealed_both"]) <= addresses
     wait_until_out(stage, CULPRITS)
     for name in CULPRITS:
-        infraction = read_infraction(stage, name, HEIGHT)
-        assert infraction.kind == "light-client-attack"
+        infraction = read_attack(stage, name)
+        assert (infraction.kind, infraction.height) == ("light-client-attack", HEIGHT)
         assert infraction.slashed_units > 0
         assert read_validator(stage, name).bonded < VALIDATOR_UNITS
     for name in set(stage.names) - set(CULPRITS):
@@ -174,9 +174,9 @@ def test_who_signs_two_blocks_of_one_round_is_convicted_of_both(stage, real):
     assert report(stage, sign_twice(real, load_voters(stage)), "validator-2") == "noted"
     wait_until_out(stage, names)
     for name in set(names) - set(CULPRITS):
-        assert read_infraction(stage, name, HEIGHT + 1).kind == "light-client-attack"
-    # Who was out already pays no more for it: one false header is evidence at many heights.
-    assert all(read_infraction(stage, name, HEIGHT + 1) is None for name in CULPRITS)
+        assert read_attack(stage, name).height == HEIGHT + 1
+    # Who has paid for one pays no more: one false header is evidence at many heights.
+    assert {read_attack(stage, name).height for name in CULPRITS} == {HEIGHT}
 
 
 def test_a_gateway_that_is_shown_two_pasts_stops_and_keeps_and_reports_them(stage):

@@ -1,4 +1,4 @@
-"""Validators that signed two things for one height: slashed once a height, out for ever (`VAL-1`).
+"""Validators that signed what they must not: slashed, and out for ever (`VAL-1`).
 
 The engine has checked the proof; nobody reports it, so all that is taken is burned. Must not know
 how such proofs look.
@@ -15,7 +15,7 @@ from probatum.ledger.context import Context
 from probatum.ledger.state import State
 from probatum.ledger.validators import slash
 from probatum.protocol.blocks import Misbehaviour
-from probatum.protocol.primitives import UNITS_PER_TOKEN
+from probatum.protocol.primitives import UNITS_PER_TOKEN, Address
 from probatum.protocol.validators import InfractionRecord
 
 __all__ = ["convict_validator"]
@@ -30,17 +30,13 @@ def convict_validator(
     """Slash a validator for the power that it misused, and never seat it again.
 
     What it has unstaked since counts too: it backed the power at that height. Whoever the engine
-    names that never registered is passed over. So is who is out already, for an attack on light
-    clients: the engine takes one false header as evidence anew for each height before it, from
-    anybody, and it shall not cost more than it does once.
+    names that never registered is passed over.
     """
     whose = state.get_consensus_key(found.validator)
-    if whose is None or state.get_infraction(whose.account, found.height) is not None:
+    if whose is None or _is_punished(state, whose.account, found):
         return
     record = state.get_validator(whose.account)
     assert record is not None, "a consensus key without a validator"
-    if found.kind == "light-client-attack" and record.tombstoned_at is not None:
-        return
     convicted = msgspec.structs.replace(
         record,
         jailed_until=None,
@@ -58,3 +54,16 @@ def convict_validator(
             convicted_at=context.height,
         )
     )
+
+
+def _is_punished(state: State, account: Address, found: Misbehaviour) -> bool:
+    """Whether a validator has paid for this: once a height, once for attacks on light clients.
+
+    The engine takes one false header as evidence anew for each height before it, from anybody, and
+    it shall not cost more than it does once. Two votes do not pay for it: who attacks could show
+    some of a height at which it had little power, and have all else for nothing.
+    """
+    attack = state.get_attack(account)
+    if attack is not None and (found.kind == attack.kind or found.height == attack.height):
+        return True
+    return state.get_infraction(account, found.height) is not None

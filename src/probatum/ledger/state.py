@@ -64,6 +64,7 @@ from probatum.protocol.validators import (
     MissedRecord,
     ValidatorRecord,
     ValidatorSet,
+    get_attack_key,
     get_consensus_key_key,
     get_infraction_key,
     get_missed_key,
@@ -359,10 +360,16 @@ class State:
         self._put(get_missed_key(account), None, MissedRecord)
 
     def get_infraction(self, account: Address, height: int) -> InfractionRecord | None:
-        """Get a validator's conviction."""
+        """Get a validator's conviction of two votes for one height."""
         return self._get(get_infraction_key(account, height), InfractionRecord)
+
+    def get_attack(self, account: Address) -> InfractionRecord | None:
+        """Get a validator's conviction of an attack on light clients."""
+        return self._get(get_attack_key(account), InfractionRecord)
 
     def put_infraction(self, record: InfractionRecord) -> None:
         """Write a validator's conviction."""
-        key = get_infraction_key(record.account, record.height)
+        key = get_attack_key(record.account)
+        if record.kind == "duplicate-vote":
+            key = get_infraction_key(record.account, record.height)
         self._put(key, record, InfractionRecord)

@@ -41,6 +41,7 @@ __all__ = [
     "ValidatorRecord",
     "ValidatorSet",
     "compute_consensus_address",
+    "get_attack_key",
     "get_consensus_key_key",
     "get_infraction_key",
     "get_missed_key",
@@ -114,7 +115,7 @@ class MissedRecord(LedgerValue, frozen=True, kw_only=True):
 
 
 class InfractionRecord(LedgerValue, frozen=True, kw_only=True):
-    """A conviction of a validator; it stays for ever, so that no height is punished twice."""
+    """A conviction of a validator; it stays for ever, so that nothing is punished twice."""
 
     account: Address
     kind: MisbehaviourKind
@@ -164,5 +165,10 @@ def get_missed_key(account: Address) -> bytes:
 
 
 def get_infraction_key(account: Address, height: int) -> bytes:
-    """Key of an `InfractionRecord`: one a validator and height, whatever was done there."""
+    """Key of an `InfractionRecord` of two votes: one a validator and height."""
     return INFRACTION + account + height.to_bytes(8, "big")
+
+
+def get_attack_key(account: Address) -> bytes:
+    """Key of an `InfractionRecord` of an attack on light clients: one a validator."""
+    return INFRACTION + account

@@ -35,7 +35,7 @@ from probatum.protocol.validators import (
     get_consensus_key_key,
     get_validator_key,
 )
-from tests.chain import account
+from tests.chain import FEE, account
 from tests.validators import (
     POWER,
     SMALL,
@@ -138,9 +138,27 @@ def test_one_attack_on_light_clients_is_punished_once_however_often_it_is_shown(
     chain.block(misbehaviour=shown)
     chain.block(misbehaviour=shown[1:])
     assert supply(chain).burned == STAKE // 10
-    assert (chain.infraction(2, 5).kind, chain.infraction(2, 4)) == ("light-client-attack", None)
+    assert (chain.attack(2).kind, chain.attack(2).height) == ("light-client-attack", 5)
+    chain.block(misbehaviour=[chain.offence(2, 5)])
+    assert supply(chain).burned == STAKE // 10, "once a height"
     chain.block(misbehaviour=[chain.offence(2, 4)])
     assert supply(chain).burned == 2 * (STAKE // 10), "two votes are another deed"
+    assert (chain.infraction(2, 4).kind, chain.infraction(2, 5)) == ("duplicate-vote", None)
+
+
+def test_two_votes_of_little_power_do_not_pay_for_an_attack_of_much():
+    """Who attacks could show the cheap thing first, and be out already."""
+    chain = ValidatorChain()
+    chain.wait(3)
+    cheap = chain.offence(1, 2)
+    assert chain.block((1, StakeConsensus(amount=49 * STAKE))) == ["ok"]
+    chain.wait(3)
+    chain.block(misbehaviour=[cheap])
+    assert supply(chain).burned == FEE + STAKE // 10
+    attack = chain.offence(1, 7, kind="light-client-attack", power=50 * POWER)
+    chain.block(misbehaviour=[attack])
+    assert supply(chain).burned == FEE + STAKE // 10 + 50 * STAKE // 10
+    assert chain.validator(1).tombstoned_at == 8
 
 
 def test_a_vote_that_is_reported_twice_is_missed_once():
