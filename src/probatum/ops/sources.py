@@ -52,7 +52,7 @@ def make_source(
         Refusal: `network.no-trusted-header` if the trust file names no header of the engine;
             `network.other-chain` if it is of another chain than the genesis document;
             `network.trust-expired` if its header is older than it may be started from;
-            `network.bad-server` for less than two servers, or what is none.
+            `network.bad-server` for less than two different servers, or what is none.
     """
     if trust.genesis_hash != compute_genesis_hash(genesis).hex():
         raise Refusal(
@@ -72,7 +72,8 @@ def make_source(
             f"the trusted header, height {trust.height}, is older than its trusting period",
             hint="take a newer trust file from somebody you trust",
         )
-    if len(servers) < 2 or not all(_SERVER.match(one) for one in servers):
+    different = {one.rpartition("//")[2] for one in servers}
+    if len(different) < 2 or not all(_SERVER.match(one) for one in servers):
         raise Refusal(
             "network.bad-server",
             "two engines' RPC addresses are needed at least, each as host:port",
@@ -118,7 +119,11 @@ def check_source(source: SnapshotSource, *, answer_s: float = _ANSWER_S) -> tupl
 
 def _get_hash(server: str, height: int, answer_s: float) -> bytes:
     """Get the hash of the header that a server shows for a height."""
-    where = urllib.parse.urlsplit(server if "//" in server else f"http://{server}")
+    try:
+        where = urllib.parse.urlsplit(server if "//" in server else f"http://{server}")
+        where.netloc.encode("idna")  # as resolving does
+    except ValueError as error:
+        raise Fault("engine.unreachable", f"{server:.200} is no address: {error}") from None
     kind = http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
     link = kind(where.netloc, timeout=answer_s)
     end: threading.Timer | None = None

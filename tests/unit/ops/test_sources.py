@@ -61,7 +61,7 @@ def test_what_proves_nothing_is_refused_by_name(genesis):
     period_ms = make_trust(genesis).trusting_period_ms
     assert make(genesis, age_ms=period_ms - 1).height == 9
     assert refuse(genesis, age_ms=period_ms) == "network.trust-expired"
-    for servers in (("a:1",), ("a:1", "b"), ("a:1", 'b"\n:2'), ()):
+    for servers in (("a:1",), ("a:1", "b"), ("a:1", 'b"\n:2'), (), ("a:1", "http://a:1")):
         assert refuse(genesis, servers) == "network.bad-server"
 
 
@@ -103,6 +103,12 @@ def test_servers_are_held_to_the_trusted_header(genesis, server):
     assert caught.value.code == "network.other-header"
     assert server in caught.value.message
     assert check_source(dataclasses.replace(source, height=4)) == (), "what is no answer"
+
+
+def test_odd_servers_are_as_good_as_silent(genesis, server):
+    odd = ("a..b:1", f"{'a' * 64}:1", "[:::::]:1", ".:1", "http://[1:2]:3")
+    source = make(genesis, (server, *odd), height=3)
+    assert check_source(dataclasses.replace(source, header_hash=get_hash(3))) == (server,)
 
 
 class Trickling(Recorded):
