@@ -9,6 +9,7 @@ processes. Read next: `engine_homes`, `engine_status`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,7 @@ from probatum.nodes.shell.config import read_small_file
 from probatum.nodes.shell.engine_files import get_rpc_port
 from probatum.ops.cometbft import VERSION, find_cometbft
 from probatum.ops.engine_homes import check_engine_home, load_validator_key
-from probatum.ops.engine_status import read_status
+from probatum.ops.engine_status import read_peers_height, read_status
 from probatum.ops.findings import Finding, from_error
 from probatum.ops.inspect_ledger import make_desk
 from probatum.ops.kept_tip import read_kept_tip
@@ -35,6 +36,7 @@ __all__ = ["inspect_agreement", "inspect_engine"]
 _MOVING_S: Final = 10.0
 _POLL_S: Final = 0.5
 _HALTED: Final = "docs/operating/validators.md, a halted chain: do the others move?"
+_ALONE: Final = "look at persistent_peers of config.toml, the others' addresses, the firewall"
 _DIVERGED: Final = "docs/operating/validators.md, a diverged node: stop it, roll back, start it"
 
 
@@ -73,7 +75,11 @@ def _inspect_motion(port: int) -> Finding:
     if last.time_ms != first.time_ms:
         detail = f"moves, from height {first.height} to {last.height}"
         return Finding(check=check, status="ok", detail=detail)
-    return Finding(check=check, status="fail", detail=_tell_still(last), advice=_HALTED)
+    detail, advice = _tell_still(last), _HALTED
+    with contextlib.suppress(Fault):
+        if read_peers_height(port) is None:
+            detail, advice = f"{detail}; it has no peers", _ALONE
+    return Finding(check=check, status="fail", detail=detail, advice=advice)
 
 
 def _tell_still(last: LastBlock) -> str:

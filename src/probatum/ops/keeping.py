@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from probatum.errors import Fault
+from probatum.errors import Fault, Refusal
 from probatum.ledger.genesis import GENESIS_BYTES, decode_genesis
 from probatum.nodes.shell.config import FullConfig, load_config, read_small_file
 from probatum.nodes.shell.engine_files import get_rpc_port
@@ -21,6 +21,7 @@ from probatum.nodes.shell.journal import lock_home
 from probatum.ops.children import Children
 from probatum.ops.cometbft import find_cometbft
 from probatum.ops.engine_homes import check_engine_home
+from probatum.ops.founding import is_founder_home
 from probatum.ops.up import catch_signals
 from probatum.ops.validators import Validator, Validators
 
@@ -50,11 +51,18 @@ def keep_up(
         0 once it has stopped in order.
 
     Raises:
-        Refusal: `cometbft.*`, `config.*`, `key.*`, `engine.*`, `genesis.*`.
+        Refusal: `network.no-genesis` for a founder's home without one; `cometbft.*`, `config.*`,
+            `key.*`, `engine.*`, `genesis.*`.
         Fault: `home.locked` if somebody else keeps it up; `children.died` if the application was
             refused its start; as the refusals.
     """
     home = home.absolute()
+    if is_founder_home(home):
+        raise Refusal(
+            "network.no-genesis",
+            f"{home} is a founder's, and waits for the genesis document",
+            hint="probatum network join HOME --genesis FILE --peer ID@HOST:PORT",
+        )
     config = load_config(home, FullConfig)
     genesis = decode_genesis(read_small_file(home / "genesis.json", limit_bytes=GENESIS_BYTES))
     check_engine_home(home, genesis)

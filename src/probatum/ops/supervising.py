@@ -239,6 +239,9 @@ class Supervisor:
         text = f"the chain stands still at height {self._get_height()} for {now_s - last:.0f} s: "
         text += f"{count} of {len(seen)} validators run here, and more than two thirds of the "
         text += "power are needed"
+        alone = [one for one in seen.values() if one.block is not None and one.peers_height is None]
+        if len(alone) == len(seen) == 1:
+            text += "; its engine has no peers: are those in config.toml in reach?"
         return [Say(code="chain.still", name="", text=text)]
 
     def _get_height(self) -> int:

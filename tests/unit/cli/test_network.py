@@ -128,7 +128,10 @@ def test_who_keeps_a_process_up_is_told_by_exit_code(tmp_path, capsys):
         assert json.loads(capsys.readouterr().out)["error"]["code"] == "config.unknown-setting"
 
 
-def test_what_no_engine_could_use_is_refused_before_a_home_is_made(tmp_path, capsys):
+def test_what_no_engine_could_use_is_refused_before_a_home_is_made(
+    tmp_path, tmp_path_factory, capsys, monkeypatch
+):
+    monkeypatch.setenv("PROBATUM_HOME", str(tmp_path_factory.mktemp("ours")))
     folder = tmp_path / "net"
     for block_ms in ("0", "49", "600001"):
         assert main(["network", "init", str(folder), "--nodes", "1", "--block-ms", block_ms]) == 1
@@ -155,6 +158,8 @@ def test_what_no_engine_could_use_is_refused_before_a_home_is_made(tmp_path, cap
             assert not home.exists()
         home = tmp_path / words[1] / 'mein "Haus" in Öd'
         assert main([*words, str(home), "--host", "[::1]", "--p2p-port", "65534"]) == 0
+    assert main(["network", "keep", str(home)]) == 64
+    assert "waits for the genesis document" in capsys.readouterr().err
     config = (tmp_path / "join" / home.name / "engine/config/config.toml").read_text()
     assert 'moniker = "mein-Haus-in-d"' in config
     assert load_founder(home / "founder.json").name == "mein-Haus-in-d"

@@ -58,6 +58,11 @@ def test_an_engine_that_answers_and_stands_still_is_not_well(home, monkeypatch):
     assert row.status == "fail"
     assert "still at height 7" in row.detail
     assert "halted chain" in row.advice
+    for peers_height, is_alone in ((9, False), (None, True)):
+        monkeypatch.setattr(engines, "read_peers_height", lambda _, said=peers_height: said)
+        row = by_check(inspect_engine(home))["block time"]
+        assert ("it has no peers" in row.detail) == is_alone
+        assert ("persistent_peers" in row.advice) == is_alone
 
 
 def test_an_engine_that_does_not_run_is_told(home):

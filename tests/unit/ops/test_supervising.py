@@ -305,6 +305,19 @@ def test_one_validator_alone_is_told_of_as_the_chain():
     world.diverged.add("validator-1")
     world.run(STILL_S + 2)
     assert world.get_codes() == ["chain.still"]
+    assert "has no peers" in world.said[0].text
+
+
+def test_one_with_peers_or_without_an_answer_is_not_called_alone():
+    for is_silent in (False, True):
+        world = World(("validator-1",))
+        world.run(3)
+        world.diverged.add("validator-1")
+        world.peers_height["validator-1"] = None if is_silent else 1
+        world.silent.update(["validator-1"] if is_silent else [])
+        world.run(STILL_S + 2)
+        assert world.get_codes() == ["chain.still"]
+        assert "no peers" not in world.said[0].text
 
 
 @pytest.mark.parametrize("seed", range(20))
