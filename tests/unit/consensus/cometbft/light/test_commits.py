@@ -43,19 +43,6 @@ def test_power_counts_and_not_heads(flags, holds):
     assert refused.value.code == "light.too-little-power"
 
 
-@pytest.mark.parametrize(
-    ("flags", "holds"), [([COMMITTED] * 2 + [ABSENT], False), ([COMMITTED] * 3, True)]
-)
-def test_two_thirds_of_the_power_are_not_more_than_two_thirds(flags, holds):
-    seal = LightChain({0: make_voters(range(3))}).make_seal(5, flags)
-    if holds:
-        check_commit(seal)
-        return
-    with pytest.raises(Refusal) as refused:
-        check_commit(seal)
-    assert refused.value.code == "light.too-little-power"
-
-
 @pytest.mark.parametrize(("power", "holds"), [(33, True), (32, False), (31, False)])
 def test_a_third_of_a_trusted_power_is_not_more_than_a_third(power, holds):
     """Powers count as they were trusted, not as they are now; votes for nothing do not count."""

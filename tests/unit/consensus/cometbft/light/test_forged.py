@@ -195,6 +195,16 @@ def test_what_is_older_than_the_trusting_period_proves_nothing():
     assert refuse(late, now_ms=last) == "light.expired"
 
 
+@pytest.mark.parametrize(("nanos", "holds"), [(-1, True), (0, False)])
+def test_a_header_may_be_ahead_of_the_clock_by_less_than_ten_seconds(nanos, holds):
+    seconds, rest = divmod((NOW + 10_000) * 1_000_000 + nanos, 1_000_000_000)
+    ahead = resigned(time=EngineTime(seconds=seconds, nanos=rest))
+    if holds:
+        check_header(TRUST, ahead, NOW)
+    else:
+        assert refuse(ahead) == "light.from-the-future"
+
+
 def test_a_header_before_the_trusted_one_is_refused():
     assert refuse(CHAIN.sign(5), CHAIN.make_trust(7), get_now_ms(9)) == "light.before-trust"
 
