@@ -40,7 +40,15 @@ app.command(
     help="Prove a receipt's settlement again, against the ledger's last header.",
 )
 
-_SAYS_NOTHING: Final = frozenset({"light.before-trust", "light.expired", "light.from-the-future"})
+_SAYS_NOTHING: Final = frozenset(
+    {
+        "light.before-trust",
+        "light.expired",
+        "light.from-the-future",
+        # One step, without a network, does not lead past validators who have all been replaced.
+        "light.too-little-trust",
+    }
+)
 """Refusals that are about the trust file or the clock: they tell nothing of a receipt."""
 
 What = Annotated[str, Parameter(help="A bundle's file, the id of a request kept here, or: last")]

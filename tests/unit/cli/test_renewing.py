@@ -122,6 +122,19 @@ def test_an_old_receipt_holds_again(desk, size):
     assert any(isinstance(message, GetLogFile) for message in network.asked)
 
 
+def test_validators_that_have_all_been_replaced_do_not_make_a_receipt_false(desk):
+    """Headers between lead from the trust file to it; there is no network to show them."""
+    moved = LightChain({0: make_voters(range(4)), 20: make_voters(range(9, 13))}, length=1)
+    sealed = moved.seal(make_header(60, state_root=MADE.state.root.digest).header)
+    settlement = change(MADE.bundle.settlement, header=encode_header(sealed))
+    desk.bundle.write_bytes(encode_bundle(change(MADE.bundle, settlement=settlement)))
+    (desk.folder / "trust.json").write_bytes(encode_trust(moved.make_trust(3)))
+    code, found = desk(Network(6), "verify", str(desk.bundle))
+    assert (code, found["error"]["code"]) == (1, "light.too-little-trust")
+    assert "says nothing about this receipt" in found["error"]["message"]
+    assert "do not rely on it" in found["error"]["hint"]
+
+
 def test_a_log_that_did_not_grow_needs_no_node(desk):
     network = Network(len(MADE.log))
     fresh = desk.folder / "fresh.json"
