@@ -108,7 +108,8 @@ def _check_folder(folder: Path) -> None:
 
 
 def _load_trust(home: Path, config: AnyConfig | None) -> Trust:
-    if not isinstance(config, FullConfig):
+    # Where its settings cannot be read, a full node's home is known by what it alone has.
+    if not isinstance(config, FullConfig) and (config or not (home / "genesis.json").exists()):
         return load_trust(home)
     genesis = decode_genesis(read_small_file(home / "genesis.json", limit_bytes=GENESIS_BYTES))
     return make_trust(genesis)

@@ -135,8 +135,9 @@ def check_chain(trust: Trust, header: Header) -> None:
     if header.chain_id != trust.chain_id or header.genesis_hash.hex() != trust.genesis_hash:
         raise Refusal(
             "trust.other-chain",
-            f"the header is of chain {header.chain_id}, the trust file of {trust.chain_id}",
-            hint="use the trust file of the network that gave the receipt",
+            f"the header is of chain {header.chain_id}, genesis {header.genesis_hash.hex()[:16]}…; "
+            f"the trust file is of chain {trust.chain_id}, genesis {trust.genesis_hash[:16]}…",
+            hint="use that network's own trust file",
         )
 
 

@@ -22,8 +22,10 @@ from probatum.protocol.primitives import make_salt
 from probatum.protocol.receipts import LogPosition
 from probatum.protocol.records import get_key_key
 from probatum.protocol.tensors import make_tensor_head
+from probatum.protocol.trust import check_chain
 from tests.factories import (
     GATEWAY,
+    GENESIS_HASH,
     INPUTS,
     LEDGER,
     NODES,
@@ -135,6 +137,13 @@ def test_what_is_charged_is_told_and_no_more_than_was_agreed():
 )
 def test_another_trust_is_refused(changes, code):
     assert refuse(make_bundle().data, make_check(make_trust(**changes))) == code
+
+
+def test_networks_with_one_chain_id_are_told_apart_by_genesis():
+    with pytest.raises(Refusal) as caught:
+        check_chain(make_trust(genesis_hash="00" * 32), make_header(1, GENESIS_HASH).header)
+    assert "0" * 16 in caught.value.message
+    assert GENESIS_HASH.hex()[:16] in caught.value.message
 
 
 def test_a_pending_bundle_is_not_settled():

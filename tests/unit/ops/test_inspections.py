@@ -186,6 +186,13 @@ def test_a_package_that_should_be_served_and_is_not_there_fails(network):
     assert by_check(rows)["package aaaaaaaaaaaaaaaa…"].status == "fail"
 
 
+def test_a_full_nodes_home_is_known_without_its_settings(network):
+    home = network.get_home(LEDGER)
+    (home / "node.toml").write_text("= =")
+    rows = by_check(inspect_home(home)[1])
+    assert (rows["configuration"].status, rows["trust"].status) == ("fail", "ok")
+
+
 def test_a_full_nodes_home_has_no_ledger_to_look_at(network):
     assert isinstance(inspect_home(network.get_home(LEDGER))[0].config, FullConfig)
     assert by_check(examine(network.get_home(LEDGER)))["ledger"].status == "skip"

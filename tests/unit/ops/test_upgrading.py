@@ -42,6 +42,9 @@ def test_heights_are_noted_in_order(home, monkeypatch):
         with pytest.raises(Refusal) as caught:
             plan_upgrade(home, height)
         assert caught.value.code == "network.height-passed"
+    with pytest.raises(Refusal) as caught:
+        plan_upgrade(home, 1 << 53)
+    assert caught.value.code == "config.malformed", "its node would not start with it"
     assert get_heights(home) == (100, 200)
     assert plan_upgrade(home, 301) == APP_VERSION + 3
 

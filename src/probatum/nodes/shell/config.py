@@ -95,6 +95,7 @@ def change_config(home: Path, config: AnyConfig) -> None:
     text = _read(home)
     changed = change_text(text, config)
     if changed != text:
+        _decode(home, changed, type(config))  # what cannot be read back is not written
         _write(home, changed)
 
 
