@@ -17,13 +17,17 @@ from probatum.cli.failures import OK, REFUSED
 from probatum.cli.output import print_json, print_lines, print_table
 from probatum.cli.settings import Common
 from probatum.cli.wire import exchange
-from probatum.client.comparing import Comparison, Told, compare_ledgers
+from probatum.client.comparing import Ask, Comparison, Told, compare_ledgers
 from probatum.client.forks import Reported, keep_fork, report_headers
+from probatum.errors import Fault
 from probatum.protocol.headers import SignedHeader, compute_header_hash
 from probatum.protocol.messages import Message
 from probatum.protocol.trust import CommitTrust, Trust
 
-__all__ = ["convict", "describe_reported", "report", "show_comparison"]
+__all__ = ["convict", "describe_reported", "make_patient_ask", "report", "show_comparison"]
+
+_PATIENCE_S: Final = 120.0
+"""For all that one full node is asked, but the last of it: a liar may name heights without end."""
 
 _WORDS: Final = {
     "agrees": "agrees",
@@ -35,6 +39,22 @@ _WORDS: Final = {
 }
 
 
+def make_patient_ask() -> Ask:
+    """Make what asks full nodes, each until it has taken too long in all: Fault `wire.timeout`."""
+    spent: dict[str, float] = {}
+
+    def ask(endpoint: str, message: Message) -> Message:
+        if spent.get(endpoint, 0.0) > _PATIENCE_S:
+            raise Fault("wire.timeout", f"{endpoint} has taken more than {_PATIENCE_S:g} s in all")
+        began = time.monotonic()
+        try:
+            return exchange(endpoint, message)
+        finally:
+            spent[endpoint] = spent.get(endpoint, 0.0) + time.monotonic() - began
+
+    return ask
+
+
 def show_comparison(common: Common) -> int:
     """Hold the full nodes that were named against each other; the exit code says whether all agree.
 
@@ -44,7 +64,7 @@ def show_comparison(common: Common) -> int:
     """
     trust = common.find_trust()
     now_ms = time.time_ns() // 1_000_000
-    found = compare_ledgers(common.list_ledgers(), exchange, trust, now_ms)
+    found = compare_ledgers(common.list_ledgers(), make_patient_ask(), trust, now_ms)
     path, reported = convict(common, found, trust)
     agree = all(told.standing == "agrees" for told in found.told)
     if common.json:

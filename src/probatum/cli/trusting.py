@@ -9,11 +9,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from probatum.cli.comparing import convict
+from probatum.cli.comparing import convict, make_patient_ask
 from probatum.cli.describing import describe_value
 from probatum.cli.reading import ask_header, reach_header
 from probatum.cli.settings import Common, read_bounded
-from probatum.cli.wire import exchange
 from probatum.client.comparing import compare_ledgers
 from probatum.consensus.trust_files import make_trust
 from probatum.consensus.trusting import renew_trust
@@ -50,7 +49,7 @@ def make_newer_trust(common: Common) -> Trust:
     now_ms = time.time_ns() // 1_000_000
     last = None
     if len(ledgers) > 1:
-        found = compare_ledgers(ledgers, exchange, trust, now_ms)
+        found = compare_ledgers(ledgers, make_patient_ask(), trust, now_ms)
         if any(told.standing != "agrees" for told in found.told):
             path, _ = convict(common, found, trust)
             why = f"two pasts are sealed, kept in {path}" if path else "one lags, or lies"

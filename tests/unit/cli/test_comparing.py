@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as change
 
 from probatum.cli import comparing, main, reading, trusting
 from probatum.consensus.trust_files import make_trust
@@ -13,8 +14,9 @@ from probatum.evidence.forks import check_fork, decode_fork
 from probatum.ledger.genesis import encode_genesis
 from probatum.protocol.messages import GetHeader, GotHeader, Noted, ReportAttack
 from probatum.protocol.trust import decode_trust, encode_trust
+from tests import light_chain
 from tests.factories import make_trust as make_key_trust
-from tests.light_chain import PERIOD_MS, LightChain, get_now_ms, make_voters
+from tests.light_chain import PERIOD_MS, LightChain, get_now_ms, get_time, make_voters
 from tests.validators import make_test_validator_genesis
 
 SETS = {0: make_voters(range(4)), 5: make_voters(range(2, 6)), 9: make_voters(range(4, 8))}
@@ -44,8 +46,9 @@ def desk(monkeypatch, tmp_path, capsys):
         assert isinstance(message, GetHeader)
         return GotHeader(header=chain.sign(message.height or at))
 
+    for page in (comparing, reading):
+        monkeypatch.setattr(page, "exchange", exchange)
     for page in (comparing, reading, trusting):
-        monkeypatch.setattr(page, "exchange", exchange, raising=page is not reading)
         monkeypatch.setattr(page.time, "time_ns", lambda: clock[0] * 1_000_000)
 
     def run(*words, trust=path, ledgers=None):
@@ -131,6 +134,29 @@ def test_a_silent_node_is_no_agreement(desk):
     code, said = desk("ledger", "status", ledgers=[*NODES, "http://gone:1"])
     assert code == 1
     assert "could not be asked" in said.out
+
+
+def test_who_takes_its_time_over_heights_without_end_is_left_to_it(desk, monkeypatch):
+    far, clock = 1 << 62, [0.0]
+
+    class Slow:
+        headers = CHAIN.headers
+        asked = 0
+
+        def sign(self, height):
+            clock[0] += 50
+            self.asked += 1
+            header = change(CHAIN.headers[1], height=height)
+            return STRANGERS.seal(header)
+
+    slow = Slow()
+    desk.nodes["http://c:1"] = (slow, far)
+    monkeypatch.setattr(comparing.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(light_chain, "get_time", lambda height: get_time(min(height, 14)))
+    code, said = desk("ledger", "status", "--json")
+    standings = [(node["standing"], node["code"]) for node in json.loads(said.out)["nodes"]]
+    assert (code, standings) == (1, [("agrees", ""), ("agrees", ""), ("silent", "wire.timeout")])
+    assert slow.asked == 3
 
 
 def test_what_a_node_says_is_no_line_of_ours(desk):
