@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -89,12 +89,12 @@ def create_engine_keys(home: Path) -> OperatingSigner:
 
 def load_validator_key(home: Path) -> OperatingSigner:
     """Load the consensus key. Raises Refusal `key.*`, `engine.bad-key`."""
-    return decode_validator_key(read_private(_config(home) / "priv_validator_key.json"))
+    return _load_key(_config(home) / "priv_validator_key.json", decode_validator_key)
 
 
 def get_node_id(home: Path) -> str:
     """Get the name by which peers know an engine. Raises Refusal `key.*`, `engine.bad-key`."""
-    return compute_node_id(decode_node_key(read_private(_config(home) / "node_key.json")))
+    return compute_node_id(_load_key(_config(home) / "node_key.json", decode_node_key))
 
 
 def write_engine_home(home: Path, genesis: Genesis, settings: EngineSettings) -> None:
@@ -153,6 +153,15 @@ def check_engine_home(home: Path, genesis: Genesis) -> None:
             f"{home}: proxy_app of CometBFT's config.toml is {proxy!r:.60}",
             hint=f'write proxy_app = "unix://{SOCKET}": the engine is started in the home folder',
         )
+
+
+def _load_key(path: Path, decode: Callable[[bytes], OperatingSigner]) -> OperatingSigner:
+    """Load one of the two keys, and say which it is if it is none."""
+    data = read_private(path)
+    try:
+        return decode(data)
+    except Refusal as error:
+        raise Refusal(error.code, f"{path}: {error.message}", hint=error.hint) from None
 
 
 def _check_votes(path: Path) -> None:

@@ -125,6 +125,15 @@ def test_a_file_that_cannot_be_written_is_told(made):
     assert caught.value.code == "engine.unwritable"
 
 
+def test_a_damaged_key_is_named(made):
+    home, genesis, _ = made
+    for name in ("node_key.json", "priv_validator_key.json"):
+        (home / "engine/config" / name).write_text("garbage")
+        with pytest.raises(Refusal, match=name) as caught:
+            check_engine_home(home, genesis)
+        assert caught.value.code == "engine.bad-key"
+
+
 def test_unknown_votes_are_refused(made):
     home, genesis, _ = made
     state = home / "engine/data/priv_validator_state.json"
