@@ -66,6 +66,9 @@ VOUCHER_BYTES: Final = 256
 VOUCHERS: Final = 64
 """Of one transaction: each may cost a signature check."""
 BLOCK_TRANSACTIONS: Final = 20_000
+BLOCK_CHECKS: Final = 4_000
+"""Transactions that are no transfers, of a proposal: each may have signatures of others in it, a
+quarter of a millisecond to check as it is applied, while validators wait for the proposal."""
 BLOCK_BYTES: Final = 16 * MIB
 VALIDATORS: Final = 256
 """Of one set: a seal holds them all, and a vote of each."""

@@ -117,6 +117,23 @@ def test_a_voucher_counts_as_a_transaction_of_a_block():
     assert len(chain.block(chain.make(account(0), many, fee=10 * FEE))) == 1
 
 
+def test_what_may_take_long_waits_for_the_next_block_and_transfers_do_not(monkeypatch):
+    monkeypatch.setattr("probatum.protocol.limits.BLOCK_CHECKS", 2)
+    chain = Chain()
+    kinds = [
+        (account(0), Stake(amount=1)),
+        (account(0), Stake(amount=2)),
+        (account(1), Stake(amount=RICH * 10)),
+        (account(0), PAY),
+        (account(2), PAY),
+    ]
+    nonces = [0, 1, 0, 2, 0]
+    waiting = [chain.make(who, body, nonce=n) for (who, body), n in zip(kinds, nonces, strict=True)]
+    # The third one waits though it would be refused; what an account sent after has its turn.
+    assert chain.block(*waiting) == ["ok"] * 4
+    assert chain.block() == ["ledger.balance-too-low"]
+
+
 def test_a_block_keeps_to_its_bytes(monkeypatch):
     chain = Chain()
     data = [chain.make(account(n), PAY) for n in range(3)]

@@ -14,7 +14,9 @@ from probatum.consensus.mempool import Entry, Mempool
 from probatum.errors import Refusal
 from probatum.ledger.apply import BlockRun
 from probatum.ledger.fees import count_shares
+from probatum.protocol import limits
 from probatum.protocol.primitives import Address
+from probatum.protocol.transactions.kinds import Transfer
 
 __all__ = ["FRAME_BYTES", "Filled", "expire", "fill_block"]
 
@@ -45,7 +47,10 @@ def expire(entry: Entry, why: str) -> Dropped:
 def fill_block(
     run: BlockRun, pool: Mempool, *, most: int, room_bytes: int, frame_bytes: int = FRAME_BYTES
 ) -> Filled:
-    """Apply what fits into a block.
+    """Apply what fits into a block, transfers and up to `limits.BLOCK_CHECKS` others.
+
+    Whoever has no part in that last bound is not kept waiting by it. It is one of proposals alone:
+    a block that has more is as good.
 
     Args:
         run: The block, begun.
@@ -59,11 +64,16 @@ def fill_block(
     codes: list[str] = []
     dropped: list[Dropped] = []
     stuck: set[Address] = set()
+    checks = limits.BLOCK_CHECKS
     for entry in pool.iterate(stuck):
         shares, size = count_shares(entry.transaction.body), len(entry.data) + frame_bytes
         # One that has more shares than are ever left is taken alone: else it would wait for ever.
         if size > room_bytes or (shares > most and entries):
             break
+        check = 0 if isinstance(entry.transaction.body, Transfer) else 1
+        if check > checks:
+            stuck.add(entry.transaction.sender)
+            continue
         try:
             code = run.apply(entry.transaction)
         except Refusal as refusal:
@@ -75,6 +85,7 @@ def fill_block(
             dropped += _list_behind(pool.list_behind(entry))
             continue
         most -= shares
+        checks -= check
         room_bytes -= size  # what is dropped takes none: it paid for none
         entries.append(entry)
         codes.append(code)
