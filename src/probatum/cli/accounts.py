@@ -49,13 +49,14 @@ def check_key_name(name: str) -> str:
     return name
 
 
-def find_key_path(common: Common, account: str | None) -> Path:
+def find_key_path(common: Common, account: str | None, *, is_lasting: bool = False) -> Path:
     """Find a key file.
 
     Args:
         common: Where to look.
         account: A name, or the path of a key file (it has a slash or ends in ``.json``). None
             takes the account ``me``, else the funded one of the network that `probatum up` runs.
+        is_lasting: The account is bound for good, so that of a network here is never meant.
 
     Raises:
         Refusal: `account.unknown`, `account.bad-name`.
@@ -73,7 +74,7 @@ def find_key_path(common: Common, account: str | None) -> Path:
     mine = get_key_path(common, DEFAULT_NAME)
     if mine.is_file():
         return mine
-    pointer = common.get_pointer()
+    pointer = None if is_lasting else common.get_pointer()
     if pointer is not None and pointer.account is not None:
         return Path(pointer.account)
     raise Refusal(

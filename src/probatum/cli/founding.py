@@ -12,14 +12,15 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from probatum.cli.accounts import load_signer
+from probatum.cli.accounts import find_key_path
 from probatum.cli.output import note, print_facts, print_json, print_lines, print_table
 from probatum.cli.settings import DEFAULTS, Common
 from probatum.consensus.trust_files import make_trust
 from probatum.errors import Fault, Refusal
 from probatum.ledger.genesis import Genesis, compute_genesis_hash, encode_genesis
+from probatum.nodes.shell.keys import load_account_key
 from probatum.ops.folder import CHAIN_ID
-from probatum.ops.founding import FOUNDER, found_home, gather, load_founder
+from probatum.ops.founding import FOUNDER, found_home, gather, is_here_alone, load_founder
 from probatum.ops.joining import name_home
 from probatum.protocol.trust import encode_trust
 
@@ -40,7 +41,10 @@ def found(
         int, Parameter(help="Port for other engines; the next one is for this machine's questions.")
     ] = 26_656,
     account: Annotated[
-        str | None, Parameter(help="Whose stake it will be: an account's name, or its key file.")
+        str | None,
+        Parameter(
+            help="Whose stake it will be: an account's name, or its key file; else your own, me."
+        ),
     ] = None,
     common: Common = DEFAULTS,
 ) -> None:
@@ -50,11 +54,13 @@ def found(
 
     Example: probatum network found ./my-validator --host validator.example.org
     """
-    signer = load_signer(common, account)
+    key_path = find_key_path(common, account, is_lasting=True)
+    signer = load_account_key(key_path)
     made = found_home(home, signer, name=name_home(home), host=host, port=p2p_port)
     facts = {
         "home": str(home),
         "account": made.account,
+        "account file": str(key_path),
         "consensus key": made.key,
         "engine": made.peer,
         "founder file": str(home / FOUNDER),
@@ -63,6 +69,8 @@ def found(
         print_json({name.replace(" ", "_"): value for name, value in facts.items()})
         return
     print_facts(facts)
+    if is_here_alone(host):
+        note(f"Only this machine reaches {host}: founders on others need --host ADDRESS.")
     note(f"Next: give {home / FOUNDER} to whoever gathers; it holds no secret.")
 
 

@@ -8,6 +8,7 @@ Read next: `probatum.protocol.founders`, `joining`.
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -34,6 +35,7 @@ __all__ = [
     "gather",
     "install_genesis",
     "is_founder_home",
+    "is_here_alone",
     "load_founder",
 ]
 
@@ -43,6 +45,15 @@ FOUNDER: Final = "founder.json"
 def is_founder_home(home: Path) -> bool:
     """Whether a home was made by a founder, and waits for the genesis document."""
     return (home / FOUNDER).is_file() and not (home / "genesis.json").exists()
+
+
+def is_here_alone(host: str) -> bool:
+    """Whether a host names whatever machine asks for it, so that no other is reached by it."""
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"
+    return address.is_loopback or address.is_unspecified
 
 
 def found_home(home: Path, account: AccountSigner, *, name: str, host: str, port: int) -> Founder:
@@ -99,7 +110,9 @@ def gather(
         balance_tokens: What each founder's account holds beside it.
 
     Raises:
-        Refusal: `network.founder-twice` if two share an account, a key or an engine; `genesis.*`.
+        Refusal: `network.founder-twice` if two share an account, a key or an engine;
+            `network.founder-out-of-reach` if only its own machine reaches one, not all;
+            `genesis.*`.
     """
     for what, values in (
         ("account", [one.account for one in founders]),
@@ -114,6 +127,7 @@ def gather(
                 f"more than one founder has the {what} {twice[0]}",
                 hint="name each founder's file once",
             )
+    _check_reach(founders)
     stakes: dict[Address, tuple[ConsensusKey, int]] = {
         one.address: (one.consensus_key, stake_tokens * UNITS_PER_TOKEN) for one in founders
     }
@@ -125,6 +139,17 @@ def gather(
             one.address: balance_tokens * UNITS_PER_TOKEN for one in founders if balance_tokens
         },
     )
+
+
+def _check_reach(founders: tuple[Founder, ...]) -> None:
+    """Check that founders on several machines reach each other; all on one may be local."""
+    local = [f"{one.name} ({one.host}:{one.port})" for one in founders if is_here_alone(one.host)]
+    if local and len(local) < len(founders):
+        raise Refusal(
+            "network.founder-out-of-reach",
+            f"only its own machine reaches {', '.join(local)}, and other founders are elsewhere",
+            hint="have that home founded again: probatum network found HOME --host ADDRESS",
+        )
 
 
 def install_genesis(home: Path, genesis: Genesis, settings: EngineSettings) -> Joined:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 
+import msgspec
+
 from probatum.cli import main
+from probatum.cli.settings import POINTER_FORMAT, Pointer
 from probatum.nodes.shell.process import EXIT_CODES
 from probatum.ops.founding import load_founder
 from probatum.ops.joining import name_home
@@ -81,6 +85,35 @@ def test_a_full_node_is_run_by_genesis_and_peer(tmp_path, capsys, monkeypatch):
     assert main([*run, "--genesis", str(tmp_path / "other/genesis.json"), *peer]) != 0
     assert "network.other-chain" in capsys.readouterr().err
     assert main(["node", "run", "--role", "full", str(tmp_path / "net/homes/node-1")]) != 0
+
+
+def test_no_account_of_a_network_here_founds_another(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("PROBATUM_HOME", str(tmp_path / "ours"))
+    assert main(["account", "new", "user"]) == 0
+    user = tmp_path / "ours/accounts/user.json"
+    pointer = Pointer(
+        format=POINTER_FORMAT,
+        gateway="http://127.0.0.1:9",
+        ledger="http://127.0.0.1:9",
+        trust="trust.json",
+        pid=os.getpid(),
+        account=str(user),
+    )
+    (tmp_path / "ours/running.json").write_bytes(msgspec.json.encode(pointer))
+    found = ["network", "found", str(tmp_path / "mine")]
+    capsys.readouterr()
+    assert main(found) == 1
+    assert "account.unknown" in capsys.readouterr().err
+    assert not (tmp_path / "mine").exists()
+    assert main([*found, "--account", str(user)]) == 0
+    shown = capsys.readouterr()
+    assert f"account file   {user}" in shown.out
+    assert "Only this machine reaches 127.0.0.1" in shown.err
+    assert main(["account", "new"]) == 0
+    assert main(["network", "found", str(tmp_path / "other"), "--host", "192.0.2.1"]) == 0
+    shown = capsys.readouterr()
+    assert f"account file   {tmp_path / 'ours/accounts/me.json'}" in shown.out
+    assert "Only this machine" not in shown.err
 
 
 def test_founders_gather_and_join(tmp_path, capsys, monkeypatch):

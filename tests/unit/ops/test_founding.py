@@ -29,10 +29,10 @@ NAMES = ("alice", "bob", "carol")
 SETTINGS = EngineSettings(moniker="x", p2p_port=1, rpc_port=2, block_interval_ms=500)
 
 
-def found(folder, name):
+def found(folder, name, host=None):
     number = NAMES.index(name) + 1
     account = AccountSigner(bytes([number]) * 32)
-    host = f"{name}.example.org"
+    host = host or f"{name}.example.org"
     found_home(folder / name, account, name=name, host=host, port=26_000 + number)
     return load_founder(folder / name / FOUNDER)
 
@@ -96,6 +96,21 @@ def test_nobody_is_gathered_twice(tmp_path):
     host, port = "alice.example.org", 26_001
     other = found_home(tmp_path / "bob", account, name="bob", host=host, port=port)
     assert refuse(collect, [alice, other]) == "network.founder-twice"
+
+
+LOCAL = ("127.0.0.1", "127.1.2.3", "localhost", "[::1]", "0.0.0.0")
+
+
+@pytest.mark.parametrize("host", LOCAL)
+def test_a_founder_whom_the_others_cannot_reach_is_named(tmp_path, host):
+    alice, bob = found(tmp_path, "alice"), found(tmp_path, "bob", host)
+    with pytest.raises(Refusal) as caught:
+        collect([alice, bob])
+    assert caught.value.code == "network.founder-out-of-reach"
+    assert f"bob ({host}:26002)" in caught.value.message
+    assert "alice" not in caught.value.message
+    carol = found(tmp_path, "carol", "127.0.0.1")
+    assert len(collect([bob, carol]).validators) == 2, "all on one machine reach each other"
 
 
 def test_a_genesis_without_this_founder_is_refused(tmp_path):
