@@ -27,6 +27,7 @@ from probatum.nodes.shell.config import (
     load_trust,
     read_small_file,
 )
+from probatum.ops.engine_homes import is_engine_home
 from probatum.ops.findings import Finding, from_error
 from probatum.protocol.hexes import digest_from_hex
 from probatum.protocol.primitives import Address, address_to_hex
@@ -67,6 +68,8 @@ def inspect_home(home: Path) -> tuple[Home, tuple[Finding, ...]]:
 
     def look_at_keys() -> str:
         nonlocal key, payer
+        if is_engine_home(home) and not (home / "keys" / "operating.json").exists():
+            return "none, and none is needed: the engine beside it has keys of its own"
         key = load_node_key(home).key.hex()
         _check_folder(home / "keys")
         if isinstance(config, FullConfig | None) or not (home / "keys" / "account.json").exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from itertools import count
 
 import pytest
@@ -12,6 +13,7 @@ from probatum.ops import inspect_engine as engines
 from probatum.ops.cometbft import VARIABLE
 from probatum.ops.folder import NetworkPlan, open_folder
 from probatum.ops.inspect_engine import inspect_agreement, inspect_engine
+from probatum.ops.inspect_home import inspect_home
 from probatum.ops.kept_tip import KeptTip
 from probatum.ops.supervising import LastBlock
 from probatum.protocol.commits import EngineTime
@@ -69,6 +71,16 @@ def test_an_engine_that_does_not_run_is_told(home):
     row = by_check(inspect_engine(home))["block time"]
     assert row.status == "fail"
     assert "engine.unreachable" in row.detail
+
+
+def test_a_validator_needs_no_operating_key(home):
+    key = home / "keys" / "operating.json"
+    assert by_check(inspect_home(home)[1])["keys"].detail.startswith("operating key")
+    key.unlink()
+    row = by_check(inspect_home(home)[1])["keys"]
+    assert (row.status, "none is needed" in row.detail) == ("ok", True)
+    shutil.rmtree(home / "engine")
+    assert by_check(inspect_home(home)[1])["keys"].status == "fail", "alone it signs with it"
 
 
 def test_keys_that_others_may_read_and_a_foreign_genesis_are_told(home):
