@@ -20,7 +20,7 @@ from probatum.ops.engine_homes import get_node_id
 from probatum.ops.folder import NetworkPlan, open_folder
 from probatum.ops.homes import write_home
 from probatum.ops.keeping import keep_up
-from probatum.ops.upgrading import plan_upgrade
+from probatum.ops.upgrading import plan_upgrade, unplan_upgrade
 from probatum.protocol.primitives import address_to_hex
 
 app = App(name="network", help="Found or join a network of several validators.")
@@ -118,20 +118,35 @@ def upgrade_at(
     height: Annotated[int, Parameter(help="The last height by the present rules.")],
     /,
     *,
+    remove: Annotated[bool, Parameter(help="Take it back: no longer agreed on.")] = False,
     common: Common = DEFAULTS,
 ) -> None:
     """Note the height after which another app version decides; alike on all validators.
 
-    A release that does not know the next app version stops there, and says so.
+    A release that does not know the next app version stops there, and says so. With --remove a
+    height is taken back whose block has not come yet; alike on all validators, too.
 
     Example: probatum network upgrade-at ./my-validator 500000
     """
+    if remove:
+        _take_back(home, height, common)
+        return
     version = plan_upgrade(home, height)
     if common.json:
         print_json({"home": str(home), "last_height": height, "next_app_version": version})
         return
     print_facts({"home": home, "last height": height, "next app version": version})
     note("Next: start the node again before that height; it reads this as it starts.")
+
+
+def _take_back(home: Path, height: int, common: Common) -> None:
+    left = unplan_upgrade(home, height)
+    if common.json:
+        print_json({"home": str(home), "taken_back": height, "last_heights": list(left)})
+        return
+    noted = ", ".join(map(str, left)) or "none"
+    print_facts({"home": home, "taken back": height, "still noted": noted})
+    note("Next: start the node again before that height, if it has run since the height was noted.")
 
 
 @app.command

@@ -12,7 +12,7 @@ from probatum.nodes.shell.config import FullConfig, load_config
 from probatum.ops.folder import NetworkPlan, open_folder
 from probatum.ops.joining import join_network
 from probatum.ops.kept_tip import KeptTip
-from probatum.ops.upgrading import plan_upgrade
+from probatum.ops.upgrading import plan_upgrade, unplan_upgrade
 
 
 @pytest.fixture
@@ -49,6 +49,22 @@ def test_heights_are_noted_in_order(home, monkeypatch):
     assert plan_upgrade(home, 301) == APP_VERSION + 3
 
 
+def test_a_height_is_taken_back_until_its_block_has_come(home, monkeypatch):
+    for height in (100, 200, 300):
+        plan_upgrade(home, height)
+    assert unplan_upgrade(home, 200) == get_heights(home) == (100, 300)
+    (home / "ledger.sqlite").touch()
+    monkeypatch.setattr(
+        "probatum.ops.upgrading.read_kept_tip", lambda _: KeptTip(height=100, header_hash=b"")
+    )
+    for height, code in ((100, "network.height-passed"), (200, "network.not-noted")):
+        with pytest.raises(Refusal) as caught:
+            unplan_upgrade(home, height)
+        assert caught.value.code == code
+    assert unplan_upgrade(home, 300) == get_heights(home) == (100,)
+    assert plan_upgrade(home, 101) == APP_VERSION + 2, "an earlier one can be noted now"
+
+
 def test_the_command_says_what_comes_next(home, capsys):
     assert main(["network", "upgrade-at", str(home), "500"]) == 0
     shown = capsys.readouterr()
@@ -57,3 +73,10 @@ def test_the_command_says_what_comes_next(home, capsys):
     assert "upgrade_heights = [500]" in (home / "node.toml").read_text()
     assert main(["network", "upgrade-at", str(home), "400"]) != 0
     assert "network.height-passed" in capsys.readouterr().err
+    assert main(["network", "upgrade-at", str(home), "500", "--remove"]) == 0
+    shown = capsys.readouterr()
+    assert "still noted  none" in shown.out
+    assert "start the node again" in shown.err
+    assert get_heights(home) == ()
+    assert main(["network", "upgrade-at", str(home), "500", "--remove"]) != 0
+    assert "network.not-noted" in capsys.readouterr().err
