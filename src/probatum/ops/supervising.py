@@ -7,8 +7,9 @@ long nor get on. And a process that lives proves nothing: an engine whose applic
 another hash than the others answers as healthy for ever, at a height that stands still. So what
 must move is *the time of the last block*. Whoever stands still while others move is started again,
 a few times and ever later; never where nobody moves, for then too few run, and each restart would
-be one fewer; never who disagrees with the others, since no restart mends that. Must not know
-processes, clocks or sockets. Read next: `validators`.
+be one fewer; never who disagrees with the others, since no restart mends that. Whoever stood still
+while its disk was full is started again in any case, once there is room: its engine lives, and
+votes no more. Must not know processes, clocks or sockets. Read next: `validators`.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class Seen:
         is_wanted: Whether it shall run at all.
         peers_height: The height that more than half of its peers are deciding; None if unknown.
         cause: Why it cannot follow the others, as its engine said; no restart mends it.
+        has_room: Whether its disk has room for what it writes.
     """
 
     app: Literal["down", "starting", "ready"]
@@ -63,6 +65,7 @@ class Seen:
     is_wanted: bool = True
     peers_height: int | None = None
     cause: str = ""
+    has_room: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +125,8 @@ class _Member:
     revivals: int = 0
     revive_at: float = 0.0
     without_app_since: float | None = None
+    lacked_room: bool = False
+    """Whether its disk was full while it stood still."""
 
 
 class Supervisor:
@@ -153,6 +158,8 @@ class Supervisor:
             else:
                 member.app, member.engine = _Process(), _Process()
         actions += self._judge_motion(seen, now_s)
+        for name, member in self._members.items():
+            actions += _make_use_of_room(name, member, seen[name])
         return tuple(actions)
 
     def _judge_motion(self, seen: Mapping[str, Seen], now_s: float) -> list[Action]:
@@ -178,7 +185,7 @@ class Supervisor:
                 member.is_still = True
                 height = max(self._get_height(), (seen[name].peers_height or 1) - 1)
                 text = f"{name} stands still {_tell_place(member)}; others are at height {height}: "
-                text += seen[name].cause or "probatum doctor on its home says why"
+                text += seen[name].cause or _explain_standing(seen[name])
                 actions.append(Say(code="validator.still", name=name, text=text))
             actions += self._restart(name, member, seen[name], now_s)
         return actions
@@ -210,9 +217,8 @@ class Supervisor:
         One that has not answered yet computes its past again, one without blocks may be fetching
         a snapshot: a restart would begin that anew.
         """
-        runs = seen.is_wanted and seen.app == "ready" and seen.engine
         had_blocks = member.block is not None and member.block.height > 0
-        if not runs or not had_blocks or seen.cause or member.revivals > RESTARTS:
+        if not _runs(seen) or not had_blocks or seen.cause or member.revivals > RESTARTS:
             return []
         since = member.answers_since
         if since is None or now_s < max(since + self._still_s, member.revive_at):
@@ -239,6 +245,9 @@ class Supervisor:
         text = f"the chain stands still at height {self._get_height()} for {now_s - last:.0f} s: "
         text += f"{count} of {len(seen)} validators run here, and more than two thirds of the "
         text += "power are needed"
+        full = [name for name, one in seen.items() if not one.has_room]
+        if full:
+            text += f"; the disk of {', '.join(full)} is full"
         alone = [one for one in seen.values() if one.block is not None and one.peers_height is None]
         if len(alone) == len(seen) == 1:
             text += "; its engine has no peers: are those in config.toml in reach?"
@@ -246,6 +255,28 @@ class Supervisor:
 
     def _get_height(self) -> int:
         return max(it.block.height if it.block else 0 for it in self._members.values())
+
+
+def _explain_standing(seen: Seen) -> str:
+    return "probatum doctor on its home says why" if seen.has_room else "its disk is full"
+
+
+def _runs(seen: Seen) -> bool:
+    return seen.is_wanted and seen.app == "ready" and seen.engine
+
+
+def _make_use_of_room(name: str, member: _Member, seen: Seen) -> list[Action]:
+    """Start one again that could not write while it stood still, and now can."""
+    if not member.is_still:
+        member.lacked_room = False
+    elif not seen.has_room:
+        member.lacked_room = True
+    elif member.lacked_room and _runs(seen):
+        member.lacked_room, member.revivals = False, 0
+        text = f"{name} stood still while its disk was full; there is room, so it is started again"
+        said = Say(code="validator.revived", name=name, text=text)
+        return [said, Stop(name=name, part="engine"), Stop(name=name, part="app")]
+    return []
 
 
 def _is_behind(member: _Member, seen: Seen) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import threading
 import time
@@ -31,6 +32,8 @@ _ASK_S: Final = 1.0
 _ANSWER_S: Final = 0.5
 _STOP_S: Final = 8.0
 _JOIN_S: Final = 30.0
+_ROOM_BYTES: Final = 16 * 1024 * 1024
+"""Less on a disk is as good as nothing: a block may be as long."""
 _REFUSED: Final = 64
 """The exit code of what the configuration or a key forbids: no second start mends it."""
 
@@ -251,6 +254,7 @@ class Validators:
             is_wanted=name not in self._held,
             peers_height=self._peers[name],
             cause=self._causes[name],
+            has_room=_has_room(self._validators[name].home),
         )
 
     def _look_at_app(self, name: str) -> Literal["down", "starting", "ready"]:
@@ -331,3 +335,10 @@ class Validators:
 
     def _read_log(self, child: str) -> tuple[str, ...]:
         return read_log_tail(self._children.get_log(child))
+
+
+def _has_room(home: Path) -> bool:
+    try:
+        return shutil.disk_usage(home).free >= _ROOM_BYTES
+    except OSError:
+        return True  # what that means others say

@@ -40,6 +40,7 @@ class World:
         self.hanging = set()
         self.stuck = {}
         self.silent = set()
+        self.full = set()
         self.peers_height = dict.fromkeys(names)
         self.stops = []
         self.said = []
@@ -65,6 +66,7 @@ class World:
                 block=self.block[name] if self.engine[name] and name not in self.silent else None,
                 peers_height=self.peers_height[name],
                 cause="it disagrees" if name in self.diverged else "",
+                has_room=name not in self.full,
             )
             for name in self.app
         }
@@ -222,6 +224,33 @@ def test_nobody_is_started_again_where_nobody_moves():
     world.run(LONGEST_DELAY_S + 2)
     assert all(world.engine.values())
     assert world.stops == [], "nor when it moves again"
+
+
+@pytest.mark.parametrize("names", [("mine",), NAMES])
+def test_who_stood_still_on_a_full_disk_is_started_again_once_there_is_room(names):
+    """Its engine votes no more after one write that failed, and says that all is well."""
+    world = World(names)
+    world.run(5)
+    last = names[-1]
+    world.full.add(last)
+    world.run(3 * STILL_S)
+    assert world.stops == [], "it moves"
+    world.stuck[last] = 1 << 30
+    world.run(60 * STILL_S)
+    tried = len(world.stops)
+    assert tried == (0 if len(names) == 1 else RESTARTS), "in vain"
+    assert world.said[0].code == ("chain.still" if len(names) == 1 else "validator.still")
+    assert "full" in world.said[0].text
+    world.stuck[last] = 1
+    world.full.clear()
+    world.run(3)
+    assert [name for _, name in world.stops[tried:]] == [last]
+    assert (
+        "disk was full" in [one for one in world.said if one.code == "validator.revived"][-1].text
+    )
+    assert world.block[last].height == world.height
+    world.run(10 * STILL_S)
+    assert len(world.stops) == tried + 1
 
 
 def test_one_without_a_block_or_an_answer_is_left_alone():
