@@ -19,11 +19,13 @@ from probatum.errors import Fault, ProbatumError, Refusal
 from probatum.ledger.genesis import GENESIS_BYTES, decode_genesis
 from probatum.nodes.shell.config import read_small_file
 from probatum.nodes.shell.engine_files import get_rpc_port
+from probatum.ops.children import read_log_tail
 from probatum.ops.cometbft import VERSION, find_cometbft
 from probatum.ops.engine_homes import check_engine_home, load_validator_key
 from probatum.ops.engine_status import read_peers_height, read_status
 from probatum.ops.findings import Finding, from_error
 from probatum.ops.inspect_ledger import make_desk
+from probatum.ops.keeping import NAME
 from probatum.ops.kept_tip import read_kept_tip
 from probatum.ops.onboarding import Converse
 from probatum.ops.supervising import LastBlock
@@ -56,10 +58,10 @@ def inspect_engine(home: Path) -> tuple[Finding, ...]:
         return program, from_error("engine files", error)
     detail = f"consensus key {voter[:16]}…, readable by its owner alone; genesis is this chain's"
     files = Finding(check="engine files", status="ok", detail=detail)
-    return program, files, _inspect_motion(port)
+    return program, files, _inspect_motion(home, port)
 
 
-def _inspect_motion(port: int) -> Finding:
+def _inspect_motion(home: Path, port: int) -> Finding:
     check = "block time"
     try:
         first = last = read_status(port)
@@ -69,9 +71,8 @@ def _inspect_motion(port: int) -> Finding:
             last = read_status(port)
     except Fault as error:
         advice = "start it (probatum network keep HOME); if it does not stay up: its log"
-        return Finding(
-            check=check, status="fail", detail=f"{error.code}: {error.message}", advice=advice
-        )
+        detail = f"{error.code}: {error.message}{_find_last_errors(home.absolute())}"
+        return Finding(check=check, status="fail", detail=detail, advice=advice)
     if last.time_ms != first.time_ms:
         detail = f"moves, from height {first.height} to {last.height}"
         return Finding(check=check, status="ok", detail=detail)
@@ -80,6 +81,26 @@ def _inspect_motion(port: int) -> Finding:
         if read_peers_height(port) is None:
             detail, advice = f"{detail}; it has no peers", _ALONE
     return Finding(check=check, status="fail", detail=detail, advice=advice)
+
+
+def _find_last_errors(home: Path) -> str:
+    """Find what application and engine said as they were refused their start, if they were.
+
+    A taken port, an address that is none, a ledger of another chain: whoever keeps them up tries
+    again, and these are the last words of every try. In order they end with other words.
+    """
+    said = ""
+    for folder, name in ((home / "logs", NAME), (home.parent.parent / "logs", home.name)):
+        for log in (folder / f"{name}.jsonl", folder / f"{name}-engine.jsonl"):
+            words = read_log_tail(log)
+            word = next(iter(words[:1] if _is_panic(words) else words[-1:]), "")
+            if _is_panic(words) or word.lower().startswith("error: "):
+                said += f"; {log} ends with {word}"
+    return said
+
+
+def _is_panic(words: tuple[str, ...]) -> bool:
+    return bool(words) and words[0].startswith("panic: ")
 
 
 def _tell_still(last: LastBlock) -> str:

@@ -25,10 +25,11 @@ from probatum.ops.founding import is_founder_home
 from probatum.ops.up import catch_signals
 from probatum.ops.validators import Validator, Validators
 
-__all__ = ["keep_up"]
+__all__ = ["NAME", "keep_up"]
 
 _STILL_S: Final = 30.0
-_NAME: Final = "node"
+NAME: Final = "node"
+"""The one that is kept up: its logs are `NAME.jsonl`, and beside it its engine's."""
 _LEFT_S: Final = 5.0
 _POLL_S: Final = 0.1
 
@@ -68,7 +69,7 @@ def keep_up(
     check_engine_home(home, genesis)
     _await_home(home, left_s)
     member = Validator(
-        name=_NAME, home=home, host=config.host, port=config.port, rpc_port=get_rpc_port(home)
+        name=NAME, home=home, host=config.host, port=config.port, rpc_port=get_rpc_port(home)
     )
     validators = Validators(
         (member,),

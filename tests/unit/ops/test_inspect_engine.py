@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from itertools import count
 
@@ -71,6 +72,28 @@ def test_an_engine_that_does_not_run_is_told(home):
     row = by_check(inspect_engine(home))["block time"]
     assert row.status == "fail"
     assert "engine.unreachable" in row.detail
+
+
+@pytest.mark.parametrize("where", ["home", "network"])
+def test_why_an_engine_is_tried_in_vain_is_said(home, where):
+    folder, name = (
+        (home / "logs", "node") if where == "home" else (home.parents[1] / "logs", home.name)
+    )
+    folder.mkdir(exist_ok=True)
+    app, engine = folder / f"{name}.jsonl", folder / f"{name}-engine.jsonl"
+    other = {"level": "error", "code": "store.other-chain", "message": "the store holds another"}
+    for log, last, is_told in (
+        (app, json.dumps(other), "error: store.other-chain: the store holds another"),
+        (app, json.dumps({**other, "level": "info"}), ""),
+        (engine, "ERROR: failed to start node: address already in use", "ERROR: failed to start"),
+        (engine, '{"_msg":"Error serving server","level":"error"}', ""),
+        (engine, "panic: cannot\n\ngoroutine 1:\nmain.go", "panic: cannot"),
+    ):
+        with log.open("a") as file:
+            file.write(last + "\n")
+        said = by_check(inspect_engine(home))["block time"].detail
+        assert "engine.unreachable" in said
+        assert (f"{log} ends with {is_told}" in said) if is_told else " ends with " not in said
 
 
 def test_a_validator_needs_no_operating_key(home):
