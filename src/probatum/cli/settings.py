@@ -19,7 +19,7 @@ from probatum.errors import Fault, Refusal
 from probatum.protocol import limits
 from probatum.protocol.trust import Trust, decode_trust
 
-__all__ = ["DEFAULTS", "POINTER_FORMAT", "Common", "Pointer", "read_bounded"]
+__all__ = ["DEFAULTS", "POINTER_FORMAT", "Common", "Pointer", "read_bounded", "read_pointer"]
 
 POINTER_FORMAT: Final = "probatum-running/1"
 _POINTER_BYTES: Final = 64 * limits.KIB
@@ -120,19 +120,7 @@ class Common:
         Raises:
             Refusal: `settings.bad-pointer`.
         """
-        try:
-            data = self.pointer_path.read_bytes()[:_POINTER_BYTES]
-        except OSError:
-            return None
-        try:
-            pointer = msgspec.json.decode(data, type=Pointer)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            raise Refusal(
-                "settings.bad-pointer",
-                f"{self.pointer_path} is not what `probatum up` writes",
-                hint="delete the file and start `probatum up` again",
-            ) from None
-        return pointer if pointer.format == POINTER_FORMAT and _is_running(pointer.pid) else None
+        return read_pointer(self.pointer_path)
 
     def get_gateway(self) -> str:
         """Get the gateway's address. Raises Refusal `settings.no-network`."""
@@ -195,6 +183,27 @@ class Common:
 
 
 DEFAULTS: Final = Common()
+
+
+def read_pointer(path: Path) -> Pointer | None:
+    """Read what `probatum up` wrote, None if that network runs no longer.
+
+    Raises:
+        Refusal: `settings.bad-pointer`.
+    """
+    try:
+        data = path.read_bytes()[:_POINTER_BYTES]
+    except OSError:
+        return None
+    try:
+        pointer = msgspec.json.decode(data, type=Pointer)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise Refusal(
+            "settings.bad-pointer",
+            f"{path} is not what `probatum up` writes",
+            hint="delete the file and start `probatum up` again",
+        ) from None
+    return pointer if pointer.format == POINTER_FORMAT and _is_running(pointer.pid) else None
 
 
 def read_bounded(path: Path, limit_bytes: int) -> bytes:

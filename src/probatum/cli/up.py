@@ -8,15 +8,18 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from cyclopts import App, Parameter
 
 from probatum.cli.amounts import parse_tokens
-from probatum.cli.settings import DEFAULTS, POINTER_FORMAT, Common, Pointer
-from probatum.errors import Fault
+from probatum.cli.settings import DEFAULTS, POINTER_FORMAT, Common, Pointer, read_pointer
+from probatum.errors import Fault, Refusal
 from probatum.ops.up import UpReady, run_up
+
+_OWN: Final = "running-{}.json"
+"""Each network's own, beside `running.json`, which is that of the newest: the older goes on."""
 
 app = App(name="up", help="Run a whole network on this machine until Ctrl-C.")
 
@@ -70,17 +73,42 @@ def _write_pointer(common: Common, facts: UpReady) -> None:
         pid=os.getpid(),
     )
     path = common.pointer_path
-    fresh = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(pointer), indent=1) + b"\n")
-        fresh.replace(path)
+        for place in (_get_own_path(common), path):
+            _save(place, pointer)
     except OSError as error:
         raise Fault("up.no-pointer", f"cannot write {path}: {error.strerror}") from None
 
 
 def _remove_pointer(common: Common) -> None:
-    with contextlib.suppress(OSError, msgspec.MsgspecError):
-        pointer = msgspec.json.decode(common.pointer_path.read_bytes(), type=Pointer)
-        if pointer.pid == os.getpid():
+    """Point to the newest network that still runs, if the one that ends was pointed to."""
+    with contextlib.suppress(OSError, Refusal):
+        _get_own_path(common).unlink(missing_ok=True)
+        pointer = read_pointer(common.pointer_path)
+        if pointer is None or pointer.pid != os.getpid():
+            return
+        if (other := _find_other(common)) is not None:
+            _save(common.pointer_path, other)
+        else:
             common.pointer_path.unlink()
+
+
+def _find_other(common: Common) -> Pointer | None:
+    others = list(common.folder.glob(_OWN.format("*")))
+    for other in sorted(others, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        with contextlib.suppress(Refusal):
+            if (pointer := read_pointer(other)) is not None:
+                return pointer
+        other.unlink()  # whoever wrote it was killed
+    return None
+
+
+def _get_own_path(common: Common) -> Path:
+    return common.folder / _OWN.format(os.getpid())
+
+
+def _save(path: Path, pointer: Pointer) -> None:
+    fresh = path.with_suffix(f".{os.getpid()}")
+    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(pointer), indent=1) + b"\n")
+    fresh.replace(path)
