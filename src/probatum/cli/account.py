@@ -57,10 +57,9 @@ def new(name: str = DEFAULT_NAME, /, *, common: Common = DEFAULTS) -> None:
         return
     print_facts({"name": name, "address": address, "key file": path})
     note("Keep a copy of the key file: whoever has it has the account; without it, nobody has.")
-    pointer = common.get_pointer()
-    if name == DEFAULT_NAME and pointer is not None and pointer.account is not None:
+    if name == DEFAULT_NAME and (giver := common.get_giver()) is not None:
         note("It pays from now on where no --account is named, and holds nothing yet. Next:")
-        note(f"  probatum account send {name} --amount 10 --account {pointer.account}")
+        note(f"  probatum account send {name} --amount 10 --account {giver}")
 
 
 @app.command(name="list")

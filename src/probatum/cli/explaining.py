@@ -11,9 +11,12 @@ from types import MappingProxyType
 from typing import Final
 
 from probatum.cli.settings import Common
-from probatum.protocol.primitives import Address, address_to_hex
+from probatum.protocol.primitives import UNITS_PER_TOKEN, Address, address_to_hex
 
-__all__ = ["explain_refusal"]
+__all__ = ["OF_FUNDS", "explain_refusal"]
+
+OF_FUNDS: Final = frozenset({"ledger.fee-not-covered", "ledger.balance-too-low"})
+"""Whoever met one of these can be told what is missing."""
 
 _BALANCE: Final = "probatum account balance {payer}"
 _SAYINGS: Final = MappingProxyType(
@@ -68,20 +71,23 @@ _SAYINGS: Final = MappingProxyType(
 )
 
 
-def explain_refusal(common: Common, code: str, payer: Address, fee_units: int) -> tuple[str, str]:
+def explain_refusal(
+    common: Common, code: str, payer: Address, fee_units: int, missing_units: int
+) -> tuple[str, str]:
     """Say in a sentence why the ledger refused, and what to do; both empty if the code says all.
 
     Args:
-        common: Where a network of this machine would be found, whose account can give tokens.
+        common: Which ledger was asked; if it is that of a network here, its account gives tokens.
         code: The ledger's.
         payer: Account that sent the transaction.
         fee_units: What it offered.
+        missing_units: What it lacks for that and another fee, as far as is known.
     """
     why, hint = _SAYINGS.get(code, ("", ""))
     account = address_to_hex(payer)
-    fund = f"send it some: probatum account send {account} --amount 10 --account OTHER"
-    pointer = common.get_pointer()
-    if pointer is not None and pointer.account is not None:
-        fund = fund.replace("OTHER", pointer.account)
+    tokens = max(1, -(-missing_units // UNITS_PER_TOKEN))
+    fund = f"send it some: probatum account send {account} --amount {tokens} --account OTHER"
+    if (giver := common.get_giver()) is not None:
+        fund = fund.replace("OTHER", giver)
     facts = {"payer": account, "fee": fee_units, "fund": fund}
     return why.format(**facts), hint.format(**facts)

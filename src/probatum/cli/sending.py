@@ -11,17 +11,20 @@ import time
 from collections import deque
 from typing import Final
 
-from probatum.cli.explaining import explain_refusal
+from probatum.cli.explaining import OF_FUNDS, explain_refusal
 from probatum.cli.output import waiting
+from probatum.cli.reading import get_record
 from probatum.cli.settings import Common
 from probatum.cli.wire import exchange
 from probatum.client.wallet import SentOutcome, TransactionSender
-from probatum.errors import Fault, Refusal
+from probatum.errors import Fault, ProbatumError, Refusal
 from probatum.machine.events import Event, Fired, Moment, Returned, Unreachable
 from probatum.machine.wishes import Report, Send, SetTimer, Wish
 from probatum.protocol import trust
 from probatum.protocol.eip712 import Domain
 from probatum.protocol.messages import GetState, Refused
+from probatum.protocol.primitives import Address
+from probatum.protocol.records import Account, get_account_key
 from probatum.protocol.secp256k1 import AccountSigner
 from probatum.protocol.transactions.kinds import Body
 
@@ -55,10 +58,22 @@ def send_body(
         outcome = _drive(sender, body, time.monotonic() + _WAIT_S)
     if outcome.code != "ok":
         where = f" in block {outcome.height}; its fee is spent" if outcome.height else ""
-        why, hint = explain_refusal(common, outcome.code, signer.address, fee_units)
+        missing = 0
+        if outcome.code in OF_FUNDS:
+            missing = _find_missing(common, signer.address, getattr(body, "amount", 0) + fee_units)
+        why, hint = explain_refusal(common, outcome.code, signer.address, fee_units, missing)
         message = f"the ledger refused the transaction{where}" + (f": {why}" if why else "")
         raise Refusal(outcome.code, message, hint=hint)
     return outcome
+
+
+def _find_missing(common: Common, payer: Address, needed_units: int) -> int:
+    """Find what an account lacks; all of it, if nobody says what the account holds."""
+    try:
+        record, _ = get_record(common, get_account_key(payer), Account)
+    except ProbatumError:
+        record = None
+    return needed_units - (record.balance if record else 0)
 
 
 def _drive(sender: TransactionSender, body: Body, until: float) -> SentOutcome:

@@ -138,6 +138,13 @@ class Common:
             raise _no_network("full node", "--ledger", "PROBATUM_LEDGER")
         return pointer.ledger
 
+    def get_giver(self) -> str | None:
+        """Get the funded account of the network here, None if another network's ledger is asked."""
+        pointer = self.get_pointer()
+        if pointer is None or self.get_ledger() != pointer.ledger.rstrip("/"):
+            return None
+        return pointer.account
+
     def list_ledgers(self) -> tuple[str, ...]:
         """List the full nodes that were named, or the one of this machine; as `get_ledger`."""
         named = tuple(dict.fromkeys(one.rstrip("/") for one in self.ledger or ()))
