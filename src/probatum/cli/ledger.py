@@ -63,8 +63,9 @@ def status(*, common: Common = DEFAULTS) -> int:
     facts: dict[str, Any] = describe_value(found)
     if common.json:
         print_json(facts)
-    else:
-        print_facts({name.replace("_", " "): value for name, value in facts.items()})
+    else:  # validators have keys of their own: there is none of the whole chain
+        known = {name: value for name, value in facts.items() if value is not None}
+        print_facts({name.replace("_", " "): value for name, value in known.items()})
     return OK
 
 

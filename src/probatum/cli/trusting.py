@@ -12,20 +12,20 @@ from pathlib import Path
 from probatum.cli.comparing import convict, make_patient_ask
 from probatum.cli.describing import describe_value
 from probatum.cli.reading import ask_header, reach_header
-from probatum.cli.settings import Common, read_bounded
+from probatum.cli.settings import Common
 from probatum.client.comparing import compare_ledgers
 from probatum.consensus.trust_files import make_trust
 from probatum.consensus.trusting import renew_trust
 from probatum.errors import Refusal
-from probatum.ledger.genesis import GENESIS_BYTES, decode_genesis
+from probatum.nodes.shell.genesis_file import load_genesis
 from probatum.protocol.trust import CommitTrust, Trust
 
 __all__ = ["describe_trust", "make_first_trust", "make_newer_trust"]
 
 
 def make_first_trust(genesis: Path) -> Trust:
-    """Make the trust file that a genesis document stands for. Raises as `decode_genesis`."""
-    return make_trust(decode_genesis(read_bounded(genesis, GENESIS_BYTES)))
+    """Make the trust file that a genesis document stands for. Raises as `load_genesis`."""
+    return make_trust(load_genesis(genesis.expanduser()))
 
 
 def make_newer_trust(common: Common) -> Trust:

@@ -30,13 +30,13 @@ from probatum.errors import Fault, Refusal
 from probatum.ledger.consensus_params import ConsensusParams
 from probatum.ledger.genesis import (
     Genesis,
-    decode_genesis,
     encode_genesis,
     get_domain,
     make_genesis,
     make_validator_genesis,
 )
 from probatum.ledger.params import Params
+from probatum.nodes.shell.genesis_file import load_genesis
 from probatum.nodes.shell.keys import (
     create_account_key,
     create_operating_key,
@@ -187,7 +187,7 @@ def open_folder(path: Path, plan: NetworkPlan) -> NetworkFolder:
             (path / NETWORK_NAME).read_bytes()[: _FILE_BYTES + 1].strip(),
             limit_bytes=_FILE_BYTES,
         )
-        genesis = decode_genesis((path / "genesis.json").read_bytes())
+        genesis = load_genesis(path / "genesis.json")
     except OSError as error:
         os.close(lock)
         raise Fault("network.disk", f"cannot read {path}: {error.strerror}") from None

@@ -16,9 +16,8 @@ from typing import Final
 
 from probatum.consensus.trusting import Believed, believe, check_next
 from probatum.errors import Fault, ProbatumError, Refusal
-from probatum.ledger.genesis import GENESIS_BYTES, decode_genesis
-from probatum.nodes.shell.config import read_small_file
 from probatum.nodes.shell.engine_files import get_rpc_port
+from probatum.nodes.shell.genesis_file import load_genesis
 from probatum.ops.children import read_log_tail
 from probatum.ops.cometbft import VERSION, find_cometbft
 from probatum.ops.engine_homes import check_engine_home, load_validator_key
@@ -50,8 +49,7 @@ def inspect_engine(home: Path) -> tuple[Finding, ...]:
     except ProbatumError as error:
         program = from_error("cometbft", error)
     try:
-        data = read_small_file(home / "genesis.json", limit_bytes=GENESIS_BYTES)
-        check_engine_home(home, decode_genesis(data))
+        check_engine_home(home, load_genesis(home / "genesis.json"))
         voter = load_validator_key(home).key.hex()
         port = get_rpc_port(home)
     except ProbatumError as error:

@@ -13,7 +13,6 @@ from pathlib import Path
 from probatum.consensus.trust_files import make_trust
 from probatum.errors import ProbatumError, Refusal
 from probatum.hub.package import Package, load_package
-from probatum.ledger.genesis import GENESIS_BYTES, decode_genesis
 from probatum.nodes.inference.upstreams import open_upstreams
 from probatum.nodes.shell.api_keys import load_keys
 from probatum.nodes.shell.config import (
@@ -25,8 +24,8 @@ from probatum.nodes.shell.config import (
     load_node_key,
     load_payer_key,
     load_trust,
-    read_small_file,
 )
+from probatum.nodes.shell.genesis_file import load_genesis
 from probatum.ops.engine_homes import is_engine_home
 from probatum.ops.findings import Finding, from_error
 from probatum.protocol.hexes import digest_from_hex
@@ -114,8 +113,7 @@ def _load_trust(home: Path, config: AnyConfig | None) -> Trust:
     # Where its settings cannot be read, a full node's home is known by what it alone has.
     if not isinstance(config, FullConfig) and (config or not (home / "genesis.json").exists()):
         return load_trust(home)
-    genesis = decode_genesis(read_small_file(home / "genesis.json", limit_bytes=GENESIS_BYTES))
-    return make_trust(genesis)
+    return make_trust(load_genesis(home / "genesis.json"))
 
 
 def _inspect_packages(folder: Path, config: InferenceConfig) -> list[Finding]:

@@ -18,13 +18,12 @@ from typing import Final
 from probatum.consensus.cometbft.settings import EngineSettings, Peer
 from probatum.errors import Fault, Refusal
 from probatum.ledger.genesis import (
-    GENESIS_BYTES,
     Genesis,
     compute_genesis_hash,
-    decode_genesis,
     encode_genesis,
 )
-from probatum.nodes.shell.config import FullConfig, read_small_file, write_config
+from probatum.nodes.shell.config import FullConfig, write_config
+from probatum.nodes.shell.genesis_file import load_genesis
 from probatum.nodes.shell.keys import create_operating_key
 from probatum.ops.engine_homes import create_engine_keys, get_node_id, write_engine_home
 from probatum.ops.ports import draw_port
@@ -115,7 +114,7 @@ def load_network(genesis_path: Path) -> Genesis:
             `encoding.*`, `genesis.*`.
         Fault: `config.unreadable`.
     """
-    genesis = decode_genesis(read_small_file(genesis_path, limit_bytes=GENESIS_BYTES))
+    genesis = load_genesis(genesis_path)
     if genesis.engine != "cometbft":
         raise Refusal(
             "network.no-engine", "this network has no validators: one key signs its headers"

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from probatum.errors import Fault, Refusal
-from probatum.ledger.genesis import GENESIS_BYTES, decode_genesis
-from probatum.nodes.shell.config import FullConfig, load_config, read_small_file
+from probatum.nodes.shell.config import FullConfig, load_config
 from probatum.nodes.shell.engine_files import get_rpc_port
+from probatum.nodes.shell.genesis_file import load_genesis
 from probatum.nodes.shell.journal import lock_home
 from probatum.ops.children import Children
 from probatum.ops.cometbft import find_cometbft
@@ -65,7 +65,7 @@ def keep_up(
             hint="probatum network join HOME --genesis FILE --peer ID@HOST:PORT",
         )
     config = load_config(home, FullConfig)
-    genesis = decode_genesis(read_small_file(home / "genesis.json", limit_bytes=GENESIS_BYTES))
+    genesis = load_genesis(home / "genesis.json")
     check_engine_home(home, genesis)
     _await_home(home, left_s)
     member = Validator(

@@ -16,6 +16,7 @@ from probatum.cli.failures import report_error
 from probatum.cli.output import print_table
 from probatum.client.failures import RequestFailed
 from probatum.errors import Fault, Misuse, Refusal
+from probatum.protocol.messages import Status
 
 COMMANDS = """
     up | demo | demo chat | demo package | demo question | doctor | ask | chat | blame
@@ -108,6 +109,28 @@ def test_who_does_not_answer_is_named(capsys):
     assert "http://127.0.0.1:9" in shown
     assert "is `probatum up` running" in shown
     assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize("key", [None, bytes(32)])
+def test_a_chain_without_a_key_is_shown_without_one(key, capsys, monkeypatch):
+    status = Status(
+        chain_id=7,
+        genesis_hash=bytes(32),
+        engine="cometbft",
+        key=key,
+        height=3,
+        time_ms=1,
+        block_interval_ms=1_000,
+        pending_transactions=0,
+    )
+    monkeypatch.setattr("probatum.cli.ledger.exchange", lambda *_: status)
+    words = ["ledger", "status", "--ledger", "http://127.0.0.1:9"]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert "None" not in shown
+    assert ("\nkey " in shown) == (key is not None)
+    assert main([*words, "--json"]) == 0
+    assert "key" in json.loads(capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ftp://x", "http://x:y", "http://x/path", "x"])

@@ -17,17 +17,18 @@ from probatum.consensus.cometbft.adapter_settings import AdapterSettings
 from probatum.consensus.cometbft.settings import SOCKET
 from probatum.consensus.cometbft.versions import APP_VERSION, AppVersions
 from probatum.consensus.embedded.engine import EmbeddedEngine
-from probatum.ledger.genesis import GENESIS_BYTES, Genesis, compute_genesis_hash, decode_genesis
+from probatum.ledger.genesis import Genesis, compute_genesis_hash
 from probatum.nodes.full.app import make_app
 from probatum.nodes.full.machine import FullNode, FullSettings
 from probatum.nodes.full.ordered import OrderedNode
-from probatum.nodes.shell.config import FullConfig, load_node_key, read_small_file
+from probatum.nodes.shell.config import FullConfig, load_node_key
 from probatum.nodes.shell.engine_files import (
     get_first_version,
     get_oldest_snapshot,
     get_rpc_port,
 )
 from probatum.nodes.shell.engine_link import EngineLink
+from probatum.nodes.shell.genesis_file import load_genesis
 from probatum.nodes.shell.logs import write_report
 from probatum.nodes.shell.process import Party, Site, make_world, run_process
 from probatum.nodes.shell.snapshots import SnapshotShelf
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None, *, app_version: int = APP_VERSI
 
 
 def _build(site: Site[FullConfig], *, app_version: int) -> Party:
-    genesis = decode_genesis(read_small_file(site.home / "genesis.json", limit_bytes=GENESIS_BYTES))
+    genesis = load_genesis(site.home / "genesis.json")
     ordered = partial(_build_ordered, app_version=app_version)
     build = ordered if genesis.engine == "cometbft" else _build_alone
     store = SqliteStore.open(site.home / "ledger.sqlite")

@@ -12,8 +12,7 @@ from typing import Final
 from probatum.consensus.chain.sqlite_store import SqliteStore
 from probatum.consensus.cometbft.tip import Tip
 from probatum.errors import Refusal
-from probatum.ledger.genesis import GENESIS_BYTES, decode_genesis
-from probatum.nodes.shell.config import read_small_file
+from probatum.nodes.shell.genesis_file import load_genesis
 from probatum.nodes.shell.journal import lock_home
 from probatum.protocol.primitives import Digest
 
@@ -36,8 +35,7 @@ def undo_last_block(home: Path) -> tuple[int, Digest]:
             `config.missing`, `genesis.*`, `encoding.*`.
         Fault: `home.locked` if the node runs; `store.*`.
     """
-    path = home / "genesis.json"
-    genesis = decode_genesis(read_small_file(path, limit_bytes=GENESIS_BYTES))
+    genesis = load_genesis(home / "genesis.json")
     if genesis.engine != "cometbft":
         raise Refusal(
             "undo.other-engine",
