@@ -56,11 +56,13 @@ def is_set_due(
 ) -> bool:
     """Tell whether the engine was told what the records of all validators give.
 
-    Of very many the weakest are forgotten; while nobody qualifies, the set stays as it was.
+    Of very many the weakest are forgotten until they act again, however many leave meanwhile: then
+    only those in the set are held to it. While nobody qualifies, the set stays as it was.
     """
     if params is None or found is None:
         return params is None and found is None and not records
+    if len(records) > params.max_validators + limits.VALIDATOR_CANDIDATES:
+        known = {seat.account for seat in (*found.seats, *found.waiting)}
+        records = [record for record in records if record.account in known]
     ordered = order_seats(make_seat(record, params) for record in records)
-    if not 0 < len(ordered) <= limits.VALIDATOR_CANDIDATES:
-        return True
-    return found == split_seats(ordered, params)
+    return not ordered or found == split_seats(ordered, params)

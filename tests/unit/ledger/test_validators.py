@@ -304,6 +304,29 @@ def test_a_set_that_is_none_is_a_breach():
     assert is_set_due(None, [], None)
 
 
+def test_who_was_forgotten_among_very_many_may_qualify_and_wait_for_its_next_act(monkeypatch):
+    monkeypatch.setattr(limits, "VALIDATOR_CANDIDATES", 2)
+    genesis = make_test_validator_genesis(1, consensus=replace(SMALL, max_validators=1))
+    chain = ValidatorChain(genesis)  # it checks all records after each block
+    amounts = {number: STAKE - number * UNITS_PER_TOKEN for number in (1, 2, 3)}
+    for number, amount in amounts.items():
+        acts = ((number, chain.registration(number)), (number, StakeConsensus(amount=amount)))
+        assert chain.block(*acts) == ["ok", "ok"]
+    listed = [account(number).address for number in (0, 1, 2)]
+    assert [seat.account for seat in (*chain.set.seats, *chain.set.waiting)] == listed
+    for number in (1, 2):
+        chain.block((number, UnstakeConsensus(amount=amounts[number])))
+    assert [seat.account for seat in (*chain.set.seats, *chain.set.waiting)] == listed[:1]
+    # What the set holds is held to the records all the same.
+    records = [decode_record(k, v) for k, v in chain.state.items() if k != PARAMS_KEY]
+    (seat,) = chain.set.seats
+    other = ValidatorSet(seats=(replace(seat, power=seat.power + 1),), waiting=())
+    with pytest.raises(InvariantBroken, match="another set"):
+        check_records([other if record == chain.set else record for record in records])
+    chain.block((3, StakeConsensus(amount=1)))
+    assert [seat.account for seat in chain.set.waiting] == [account(3).address]
+
+
 def test_what_only_grows_or_stays_is_watched():
     chain = ValidatorChain()
     chain.block(misbehaviour=[chain.offence(0, 1)])
