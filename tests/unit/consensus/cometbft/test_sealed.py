@@ -5,6 +5,7 @@ import pytest
 from probatum.consensus import tables
 from probatum.consensus.cometbft import tip as tip_page
 from probatum.consensus.cometbft.messages import RequestQuery
+from probatum.consensus.cometbft.undo import get_undo_key
 from probatum.errors import Fault, Misuse, Refusal
 from probatum.ledger.statemap import EMPTY_ROOT, MerkleMap
 from probatum.protocol.encoding import decode, decode_document
@@ -288,6 +289,20 @@ def test_a_sealed_block_cannot_be_taken_back(comet):
     with pytest.raises(Refusal) as refused:
         comet.tip.make_rollback_rows()
     assert refused.value.code == "consensus.cannot-undo"
+
+
+@pytest.mark.parametrize(
+    ("table", "key"), [(tables.META, get_undo_key(2)), (tables.BLOCK, tables.height_key(2))]
+)
+def test_a_store_that_lost_what_a_block_replaced_takes_nothing_back(comet, table, key):
+    comet.do(account(0), PAY)
+    comet.do(account(0), PAY)
+    comet.store.commit([(table, key, None)])
+    before = dump(comet.store)
+    with pytest.raises(Fault) as caught:
+        comet.tip.make_rollback_rows()
+    assert (caught.value.code, caught.value.retryable) == ("store.corrupt", False)
+    assert dump(comet.store) == before
 
 
 def test_a_store_that_lost_its_header_is_named(comet):
