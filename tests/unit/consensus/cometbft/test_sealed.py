@@ -291,6 +291,17 @@ def test_a_sealed_block_cannot_be_taken_back(comet):
     assert refused.value.code == "consensus.cannot-undo"
 
 
+def test_the_outcome_of_an_earlier_block_stays_when_one_that_repeats_it_is_taken_back(comet):
+    """No honest proposer repeats what was paid for; whoever does changes nothing by it."""
+    data = comet.make(account(0), PAY)
+    assert comet.block(data) == ["ok"]
+    before = dump(comet.store)
+    comet.decide(comet.make_block((data,)))
+    assert dump(comet.store)[tables.OUTCOME] == before[tables.OUTCOME]
+    comet.store.commit(comet.tip.make_rollback_rows())
+    assert dump(comet.store) == before
+
+
 @pytest.mark.parametrize(
     ("table", "key"), [(tables.META, get_undo_key(2)), (tables.BLOCK, tables.height_key(2))]
 )
