@@ -15,7 +15,8 @@ from cyclopts import App, Parameter
 
 from probatum.cli.amounts import parse_tokens
 from probatum.cli.settings import DEFAULTS, POINTER_FORMAT, Common, Pointer, read_pointer
-from probatum.errors import Fault, Refusal
+from probatum.client.whole_files import write_whole
+from probatum.errors import ProbatumError, Refusal
 from probatum.ops.up import UpReady, run_up
 
 _OWN: Final = "running-{}.json"
@@ -72,18 +73,13 @@ def _write_pointer(common: Common, facts: UpReady) -> None:
         account=facts.account,
         pid=os.getpid(),
     )
-    path = common.pointer_path
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for place in (_get_own_path(common), path):
-            _save(place, pointer)
-    except OSError as error:
-        raise Fault("up.no-pointer", f"cannot write {path}: {error.strerror}") from None
+    for path in (_get_own_path(common), common.pointer_path):
+        _save(path, pointer)
 
 
 def _remove_pointer(common: Common) -> None:
     """Point to the newest network that still runs, if the one that ends was pointed to."""
-    with contextlib.suppress(OSError, Refusal):
+    with contextlib.suppress(OSError, ProbatumError):
         _get_own_path(common).unlink(missing_ok=True)
         pointer = read_pointer(common.pointer_path)
         if pointer is None or pointer.pid != os.getpid():
@@ -109,6 +105,4 @@ def _get_own_path(common: Common) -> Path:
 
 
 def _save(path: Path, pointer: Pointer) -> None:
-    fresh = path.with_suffix(f".{os.getpid()}")
-    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(pointer), indent=1) + b"\n")
-    fresh.replace(path)
+    write_whole(path, msgspec.json.format(msgspec.json.encode(pointer), indent=1) + b"\n", 0o644)

@@ -28,14 +28,15 @@ def home(monkeypatch, tmp_path):
     return tmp_path
 
 
-def leave_pointer(home):
+def leave_pointer(home, account="/there/user.json"):
+    """A network that runs here, as `probatum up` leaves word of it."""
     pointer = Pointer(
         format=POINTER_FORMAT,
         gateway="http://127.0.0.1:9",
         ledger="http://127.0.0.1:9",
         trust="trust.json",
         pid=os.getpid(),
-        account="/there/user.json",
+        account=account,
     )
     (home / "running.json").write_bytes(msgspec.json.encode(pointer))
 

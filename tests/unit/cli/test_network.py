@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 from pathlib import Path
 
-import msgspec
-
 from probatum.cli import main
-from probatum.cli.settings import POINTER_FORMAT, Pointer
 from probatum.nodes.shell.process import EXIT_CODES
 from probatum.ops.founding import load_founder
 from probatum.ops.joining import name_home
+from tests.unit.cli.test_explaining import leave_pointer
 
 
 def test_a_network_is_founded_and_joined(tmp_path, capsys):
@@ -91,15 +88,7 @@ def test_no_account_of_a_network_here_founds_another(tmp_path, capsys, monkeypat
     monkeypatch.setenv("PROBATUM_HOME", str(tmp_path / "ours"))
     assert main(["account", "new", "user"]) == 0
     user = tmp_path / "ours/accounts/user.json"
-    pointer = Pointer(
-        format=POINTER_FORMAT,
-        gateway="http://127.0.0.1:9",
-        ledger="http://127.0.0.1:9",
-        trust="trust.json",
-        pid=os.getpid(),
-        account=str(user),
-    )
-    (tmp_path / "ours/running.json").write_bytes(msgspec.json.encode(pointer))
+    leave_pointer(tmp_path / "ours", str(user))
     found = ["network", "found", str(tmp_path / "mine")]
     capsys.readouterr()
     assert main(found) == 1

@@ -45,6 +45,17 @@ class Town:
         return found, {told.endpoint: told.standing for told in found.told}
 
 
+class Forger(Town):
+    """Its "b" shows a forged header under a true seal."""
+
+    def ask(self, endpoint, message):
+        reply = super().ask(endpoint, message)
+        if endpoint != "b":
+            return reply
+        header = change(reply.header.header, state_root=bytes(32))
+        return GotHeader(header=change(reply.header, header=header))
+
+
 def test_honest_nodes_agree_at_the_lowest_height():
     town = Town(a=(CHAIN, 13), b=(CHAIN, 11), c=(CHAIN, 12))
     found, standings = town.compare()
@@ -64,14 +75,6 @@ def test_who_shows_what_nobody_sealed_is_named(trust):
 
 
 def test_a_forged_header_under_a_true_seal_is_a_lie():
-    class Forger(Town):
-        def ask(self, endpoint, message):
-            reply = super().ask(endpoint, message)
-            if endpoint != "b":
-                return reply
-            header = change(reply.header.header, state_root=bytes(32))
-            return GotHeader(header=change(reply.header, header=header))
-
     found, standings = Forger(a=(CHAIN, 13), b=(CHAIN, 13)).compare()
     assert standings == {"a": "agrees", "b": "lies"}
     assert found.told[1].code == "light.other-app-hash"
@@ -106,14 +109,6 @@ def test_a_clock_that_is_behind_is_nobodys_lie():
 
 
 def test_without_a_trust_file_a_true_seal_does_not_cover_another_header():
-    class Forger(Town):
-        def ask(self, endpoint, message):
-            reply = super().ask(endpoint, message)
-            if endpoint != "b":
-                return reply
-            header = change(reply.header.header, state_root=bytes(32))
-            return GotHeader(header=change(reply.header, header=header))
-
     _, standings = Forger(a=(CHAIN, 13), b=(CHAIN, 13)).compare(None)
     assert standings == {"a": "differs", "b": "differs"}
 
