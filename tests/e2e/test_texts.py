@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from probatum.client.client import Client
@@ -25,11 +26,15 @@ pytestmark = pytest.mark.e2e
 PROMPT = (5, 6, 7, 8)
 NONCE = b"n" * 32
 RULE = {"limit": 300, "temperature": 1.0, "top_k": 16, "nonce": NONCE}
+SLOW = msgspec.structs.replace(TEXT, width=512, hidden=2048)
+"""Takes over half a second to write what `RULE` asks for, on an idle machine."""
+ATTEMPTS = 20
+"""A busy machine may hold the client up until all is written; then the text is asked for again."""
 
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
-    return write_text_package(tmp_path_factory.mktemp("package") / "tiny")
+    return write_text_package(tmp_path_factory.mktemp("package") / "tiny", SLOW)
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +83,11 @@ def client(network, tmp_path):
 
 def test_a_text_comes_as_it_is_written(client, package, right):
     prompt, ids = right
-    heard = []
-    text = client.ask_text("tiny", prompt, hear=heard.append, **RULE)
+    for _ in range(ATTEMPTS):
+        heard = []
+        text = client.ask_text("tiny", prompt, hear=heard.append, **RULE)
+        if len(heard) > 10:
+            break
     assert text.ids == ids
     assert text.ended
     assert text.cancelled is None
@@ -116,7 +124,11 @@ def test_who_has_heard_enough_ends_it(client, package, right):
         heard.extend(news)
         return len(heard) >= 40
 
-    text = client.ask_text("tiny", prompt, hear=hear, **RULE)
+    for _ in range(ATTEMPTS):
+        heard.clear()
+        text = client.ask_text("tiny", prompt, hear=hear, **RULE)
+        if not text.ended:
+            break
     assert text.cancelled == "enough"
     assert not text.ended
     assert 40 <= len(text.ids) < len(ids)
@@ -134,25 +146,29 @@ def read_cpu(network, name):
 def test_another_node_goes_on_where_one_was_killed(client, network, right):
     """The node that writes is the one that is busy."""
     prompt, ids = right
-    heard, before, killed = [], {}, []
+    heard, killed = [], []
 
     def hear(news):
         heard.extend(news)
-        if not before:
-            before.update({name: read_cpu(network, name) for name in network.node_names})
-        elif len(heard) >= 100 and not killed:
+        if len(heard) >= 100 and not killed:
             busy = {name: read_cpu(network, name) - before[name] for name in before}
             killed.append(max(busy, key=busy.get))
             network.kill(killed[0])
 
-    text = client.ask_text("tiny", prompt, hear=hear, **RULE)
-    assert killed
-    assert tuple(heard) == text.ids == ids
-    branches = check_pending(text.answer.bundle).branches
+    for _ in range(ATTEMPTS):
+        heard.clear()
+        killed.clear()
+        before = {name: read_cpu(network, name) for name in network.node_names}
+        text = client.ask_text("tiny", prompt, hear=hear, **RULE)
+        assert killed
+        assert tuple(heard) == text.ids == ids
+        branches = check_pending(text.answer.bundle).branches
+        network.restart(killed[0])
+        if len(branches) > 1:
+            break
     assert [branch.acknowledged for branch in branches] == [True, True]
     assert branches[1].record.prefix is not None
     assert text.answer.receipt.node == branches[1].record.taker
-    network.restart(killed[0])
 
 
 def test_what_is_out_of_bounds_is_refused(client):
