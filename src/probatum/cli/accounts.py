@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Final
 
+from probatum.cli.places import expand_home
 from probatum.cli.settings import Common
 from probatum.errors import Refusal
 from probatum.nodes.shell.keys import load_account_key
@@ -63,7 +64,7 @@ def find_key_path(common: Common, account: str | None, *, is_lasting: bool = Fal
     """
     if account is not None:
         is_path = "/" in account or account.endswith(".json")
-        path = Path(account).expanduser() if is_path else get_key_path(common, account)
+        path = expand_home(Path(account)) if is_path else get_key_path(common, account)
         if not path.is_file():
             raise Refusal(
                 "account.unknown",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from probatum.cli.places import expand_home
 from probatum.cli.settings import Common, read_bounded
 from probatum.errors import Refusal
 from probatum.protocol import limits
@@ -84,7 +85,7 @@ def find_bundle(common: Common, what: str) -> bytes:
     Raises:
         Refusal: `store.unknown-request`, `settings.no-file`, `settings.file-too-large`.
     """
-    path = Path(what).expanduser()
+    path = expand_home(Path(what))
     if is_request_id(what) and not path.exists():
         return open_receipts(common).load_bundle(check_request_id(what))
     return read_bounded(path, limits.BUNDLE_BYTES)

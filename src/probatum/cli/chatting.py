@@ -18,6 +18,7 @@ import msgspec
 from probatum.cli.asking_text import check_words, show_piece
 from probatum.cli.fetching import open_store
 from probatum.cli.output import note, print_facts, print_lines
+from probatum.cli.places import expand_home
 from probatum.cli.rechecking import recheck
 from probatum.cli.settings import Common
 from probatum.cli.texting import Asking, Written, describe_text, say_evidence
@@ -211,7 +212,7 @@ class Conversation:
             "answers": [describe_text(self._asking.language, each) for each in self._turns],
         }
         try:
-            with Path(name).expanduser().open("x", encoding="utf-8") as file:
+            with expand_home(Path(name)).open("x", encoding="utf-8") as file:
                 json.dump(document, file, ensure_ascii=False, indent=1)
                 file.write("\n")
         except OSError as error:

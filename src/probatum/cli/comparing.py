@@ -29,6 +29,10 @@ __all__ = ["convict", "describe_reported", "make_patient_ask", "report", "show_c
 _PATIENCE_S: Final = 120.0
 """For all that one full node is asked, but the last of it: a liar may name heights without end."""
 
+_OLD_S: Final = 60
+"""An agreed header that is older is pointed out: all of them may lag, or keep blocks back."""
+_SPANS: Final = ((86_400, "days"), (3_600, "hours"), (60, "minutes"))
+
 _WORDS: Final = {
     "agrees": "agrees",
     "differs": "shows another header than the others",
@@ -67,12 +71,14 @@ def show_comparison(common: Common) -> int:
     found = compare_ledgers(common.list_ledgers(), make_patient_ask(), trust, now_ms)
     path, reported = convict(common, found, trust)
     agree = all(told.standing == "agrees" for told in found.told)
+    age_s = _get_age(found, now_ms)
     if common.json:
         print_json(
             {
                 "agree": agree,
                 "is_proven": trust is not None,
                 "height": found.height,
+                "age_s": age_s,
                 "nodes": [_describe(told) for told in found.told],
                 "evidence": None if path is None else str(path),
                 "reported": [asdict(told) for told in reported],
@@ -95,7 +101,7 @@ def show_comparison(common: Common) -> int:
     print_lines(
         f"{told.endpoint}: {_one_line(told.why)} [{told.code}]" for told in found.told if told.code
     )
-    print_lines(_conclude(found, agree=agree, is_proven=trust is not None, path=path))
+    print_lines(_conclude(found, age_s, agree=agree, is_proven=trust is not None, path=path))
     print_lines(map(describe_reported, reported))
     return OK if agree else REFUSED
 
@@ -120,13 +126,31 @@ def _hash(signed: SignedHeader) -> str:
     return compute_header_hash(signed.header).hex()
 
 
+def _get_age(found: Comparison, now_ms: int) -> int | None:
+    """Get how old the header is that was compared, in seconds, by this machine's clock."""
+    times = [told.common.header.time_ms for told in found.told if told.common is not None]
+    return max(0, now_ms - min(times)) // 1_000 if times else None
+
+
+def _say_age(age_s: int) -> str:
+    for span, name in _SPANS:
+        if age_s >= 2 * span:
+            return f"{age_s // span} {name}"
+    return f"{age_s} s"
+
+
 def _conclude(
-    found: Comparison, *, agree: bool, is_proven: bool, path: Path | None
+    found: Comparison, age_s: int | None, *, agree: bool, is_proven: bool, path: Path | None
 ) -> tuple[str, ...]:
     how = "proven by the trust file" if is_proven else "not proven: no trust file was named"
-    if agree:
-        return (f"all agree on the header of height {found.height}, {how}",)
     lines = []
+    if agree and age_s is not None:
+        lines.append(
+            f"all agree on the header of height {found.height}, {_say_age(age_s)} old, {how}"
+        )
+        if age_s > _OLD_S:
+            lines.append("that is old: the chain stands still, or all of them are behind it")
+        return tuple(lines)
     liars = [told.endpoint for told in found.told if told.standing == "lies"]
     if liars:
         lines.append(f"do not use {', '.join(liars)}: nothing that it shows is the ledger's")

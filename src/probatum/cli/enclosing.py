@@ -12,6 +12,7 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
+from probatum.cli.places import expand_home
 from probatum.cli.settings import read_bounded
 from probatum.errors import Refusal
 from probatum.hub.build import GRAPH_NAME, LABELS_NAME, MODEL_NAME
@@ -59,7 +60,7 @@ class Enclosure:
                     f"the package has a file {path.name} already",
                     hint="labels go by --labels; each other file has a name of its own",
                 )
-            found[path.name] = read_bounded(path.expanduser(), _FILE_BYTES)
+            found[path.name] = read_bounded(expand_home(path), _FILE_BYTES)
         return found
 
 

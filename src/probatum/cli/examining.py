@@ -9,6 +9,7 @@ import os
 import stat
 from pathlib import Path
 
+from probatum.cli.places import expand_home
 from probatum.errors import Fault, Refusal
 from probatum.runtime.sandbox.cell import examine_model
 from probatum.runtime.sandbox.verdict import Verdict
@@ -24,7 +25,7 @@ def examine_file(path: Path) -> Verdict:
         Fault: `settings.unreadable`, `sandbox.broken`.
     """
     try:
-        descriptor = os.open(path.expanduser(), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(expand_home(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         raise Refusal("settings.no-file", f"there is no file {path}") from None
     except OSError as error:

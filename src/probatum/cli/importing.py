@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from probatum.cli.output import note, progress_bar
+from probatum.cli.places import expand_home
 from probatum.cli.settings import DEFAULTS, Common, read_bounded
 from probatum.cli.showing import show_package
 from probatum.errors import Refusal
@@ -65,7 +66,7 @@ def import_model(  # noqa: PLR0913 - a command's options are its arguments
 
     Example: probatum model import SmolLM2-135M-Instruct.Q4_1.gguf --name smollm2
     """
-    found = _read_source(source.expanduser(), top_k)
+    found = _read_source(expand_home(source), top_k)
     if tokenizer is not None:
         found = replace(found, tokenizer=read_bounded(tokenizer, TOKENIZER_BYTES))
     if template is not None:

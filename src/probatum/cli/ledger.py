@@ -21,6 +21,7 @@ from probatum.cli.describing import (
 )
 from probatum.cli.failures import OK
 from probatum.cli.output import print_facts, print_json, print_lines, print_table
+from probatum.cli.places import expand_home
 from probatum.cli.reading import get_header, get_value, list_records, take
 from probatum.cli.settings import DEFAULTS, Common, read_bounded
 from probatum.cli.trusting import (
@@ -130,7 +131,7 @@ def show_trust(
     else:
         trust = common.get_trust()
     if output is not None:
-        save_trust(output.expanduser(), trust)
+        save_trust(expand_home(output), trust)
     if common.json:
         print_json(trust)
     else:

@@ -40,6 +40,7 @@ from probatum.cli.exacting import (
 from probatum.cli.examining import describe_verdict, examine_file, list_refused
 from probatum.cli.failures import OK, REFUSED
 from probatum.cli.output import note, print_facts, print_json, print_lines
+from probatum.cli.places import expand_home
 from probatum.cli.settings import DEFAULTS, Common, read_bounded
 from probatum.cli.showing import describe_specs, show_package
 from probatum.errors import Fault, Refusal
@@ -111,7 +112,7 @@ def check(
 
     Example: probatum model check net.onnx --dim batch=1..16
     """
-    path = path.expanduser()
+    path = expand_home(path)
     if not path.is_dir():
         return _check_file(path, exactness, common)
     if (path / MANIFEST_NAME).is_file():
@@ -174,7 +175,7 @@ def pack(  # noqa: PLR0913 - a command's options are its arguments
     Example: probatum model pack net.onnx --name my-net --version 1.0 --task regression --licence
     MIT -o my-net
     """
-    source = source.expanduser()
+    source = expand_home(source)
     said: dict[str, object] = {
         "name": name,
         "version": version,

@@ -14,6 +14,7 @@ from cyclopts import Parameter
 
 from probatum.cli.accounts import DEFAULT_NAME
 from probatum.cli.output import note, print_facts, print_json, print_lines
+from probatum.cli.places import expand_home
 from probatum.cli.publisher_keys import load_public_key, load_publisher_signer
 from probatum.cli.settings import DEFAULTS, Common
 from probatum.cli.tracing import find_known
@@ -48,7 +49,7 @@ def sign(
 
     Example: probatum model sign my-model/package
     """
-    folder = folder.expanduser()
+    folder = expand_home(folder)
     signer = load_publisher_signer(common, key)
     # A signature that is there is replaced, so a stale one must not stand in the way.
     package = load_package(folder, with_signature=False)
@@ -137,7 +138,7 @@ def bom(
     if output is None:
         print_lines(text.decode().splitlines())
         return
-    target = output.expanduser().absolute()
+    target = expand_home(output).absolute()
     _put(target, text, target.parent)
     if common.json:
         print_json({"package": subject.package.hex(), "file": str(output)})

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from probatum.cli.accounts import check_key_name
+from probatum.cli.places import expand_home
 from probatum.cli.settings import Common, read_bounded
 from probatum.errors import Refusal
 from probatum.nodes.shell.keys import load_publisher_key
@@ -53,7 +54,7 @@ def load_public_key(common: Common, key: str) -> PublisherKey:
 
 def _find(common: Common, key: str) -> Path:
     is_path = "/" in key or key.endswith((".json", ".pem", ".pub"))
-    path = Path(key).expanduser() if is_path else get_publisher_key_path(common, key)
+    path = expand_home(Path(key)) if is_path else get_publisher_key_path(common, key)
     if not path.is_file():
         raise Refusal(
             "publisher.unknown-key",

@@ -17,6 +17,7 @@ from probatum.cli.failures import OK, REFUSED
 from probatum.cli.fetching import open_store
 from probatum.cli.logprobs import PlaceShown, list_places, say_places
 from probatum.cli.output import print_json, print_lines, waiting
+from probatum.cli.places import expand_home
 from probatum.cli.settings import DEFAULTS, Common, read_bounded
 from probatum.client.proofs import make_check_now
 from probatum.errors import Refusal
@@ -133,7 +134,7 @@ def _load_text(
 ) -> tuple[Salt, tuple[Tensor, ...], tuple[Tensor, ...] | None]:
     """Load what was asked and answered by what a door of a gateway said of it."""
     request_id = receipt.request.request_id
-    found = decode_text_evidence(read_bounded(path.expanduser(), limits.REQUEST_BYTES))
+    found = decode_text_evidence(read_bounded(expand_home(path), limits.REQUEST_BYTES))
     said = next((one for one in found if one.receipt == request_id), None)
     if said is None:
         raise Refusal(
@@ -155,7 +156,7 @@ def _load_text(
 def _open(common: Common, receipt: Receipt, folder: Path | None) -> Package:
     digest = digest_from_hex(receipt.request.model.package)
     if folder is not None:
-        return load_package(folder.expanduser(), digest)
+        return load_package(expand_home(folder), digest)
     try:
         return open_store(common).open(digest)
     except Refusal as refusal:

@@ -17,6 +17,7 @@ from cyclopts import Parameter
 
 from probatum.cli.bundles import find_bundle, is_request_id, open_receipts, resolve
 from probatum.cli.output import print_facts, print_json
+from probatum.cli.places import expand_home
 from probatum.cli.reading import get_record, reach_header, take
 from probatum.cli.settings import DEFAULTS, Common, read_bounded
 from probatum.cli.wire import exchange
@@ -80,7 +81,7 @@ def renew(
         open_receipts(common).keep(request_id, data, None)
     else:
         # In place it may be the only copy: what ends this halfway must not cut it off.
-        path = Path(os.path.realpath((output or Path(what)).expanduser()))
+        path = Path(os.path.realpath(expand_home(output or Path(what))))
         write_whole(path, data, 0o644)
     assert verified.settlement is not None, "check_bundle has demanded one"
     facts = {"request_id": request_id, "height": verified.settlement.header.height}

@@ -15,6 +15,7 @@ import msgspec
 from cyclopts import Group, Parameter
 
 from probatum.cli.helping import Brief
+from probatum.cli.places import expand_home
 from probatum.errors import Fault, Refusal
 from probatum.protocol import limits
 from probatum.protocol.trust import Trust, decode_trust
@@ -107,7 +108,7 @@ class Common:
     @property
     def folder(self) -> Path:
         """The home folder, ``~`` resolved."""
-        return self.home.expanduser()
+        return expand_home(self.home)
 
     @property
     def pointer_path(self) -> Path:
@@ -153,7 +154,7 @@ class Common:
     def find_trust_path(self) -> Path | None:
         """Find the trust file, None if nobody named one."""
         if self.trust is not None:
-            return self.trust.expanduser()
+            return expand_home(self.trust)
         pointer = None if self.ledger or self.gateway else self.get_pointer()
         return None if pointer is None else Path(pointer.trust)
 
@@ -221,7 +222,7 @@ def read_bounded(path: Path, limit_bytes: int) -> bytes:
         Fault: `settings.unreadable`.
     """
     try:
-        with path.expanduser().open("rb") as file:
+        with expand_home(path).open("rb") as file:
             data = file.read(limit_bytes + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise Refusal("settings.no-file", f"there is no file {path}") from None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from probatum.cli.comparing import convict, make_patient_ask
 from probatum.cli.describing import describe_value
+from probatum.cli.places import expand_home
 from probatum.cli.reading import ask_header, reach_header
 from probatum.cli.settings import Common
 from probatum.client.comparing import compare_ledgers
@@ -25,7 +26,7 @@ __all__ = ["describe_trust", "make_first_trust", "make_newer_trust"]
 
 def make_first_trust(genesis: Path) -> Trust:
     """Make the trust file that a genesis document stands for. Raises as `load_genesis`."""
-    return make_trust(load_genesis(genesis.expanduser()))
+    return make_trust(load_genesis(expand_home(genesis)))
 
 
 def make_newer_trust(common: Common) -> Trust:

@@ -14,6 +14,7 @@ import msgspec
 from cyclopts import App, Parameter
 
 from probatum.cli.amounts import parse_tokens
+from probatum.cli.places import expand_home
 from probatum.cli.settings import DEFAULTS, POINTER_FORMAT, Common, Pointer, read_pointer
 from probatum.client.whole_files import write_whole
 from probatum.errors import ProbatumError, Refusal
@@ -53,7 +54,7 @@ def up(
         return run_up(
             folder,
             nodes=nodes,
-            models=tuple(path.expanduser() for path in model),
+            models=tuple(expand_home(path) for path in model),
             price_units=parse_tokens(price),
             json=common.json,
             ready=lambda facts: _write_pointer(common, facts),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from cyclopts import Parameter
 
 from probatum.cli.output import note, waiting
+from probatum.cli.places import expand_home
 from probatum.cli.settings import DEFAULTS, Common
 from probatum.cli.showing import show_package
 from probatum.errors import Refusal
@@ -77,7 +78,7 @@ def make_upstream(  # noqa: PLR0913 - a command's options are its arguments
 
     Example: probatum model upstream model.gguf --name my-model --numeric Q
     """
-    path = source.expanduser()
+    path = expand_home(source)
     found = _read(path)
     said = licence or found.licence
     if not said:

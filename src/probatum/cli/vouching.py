@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from probatum.cli.fetching import fetch_manifest, find_sources
+from probatum.cli.places import expand_home
 from probatum.cli.reading import find_model, get_record, list_records
 from probatum.cli.settings import Common
 from probatum.cli.wire import fetch
@@ -73,7 +74,7 @@ def find_subject(common: Common, what: str) -> Subject:
         Refusal: `package.*`, `signing.*` of a folder; `model.unknown`, `model.not-offered`.
         Fault: `wire.*`, `model.unobtainable`.
     """
-    folder = Path(what).expanduser()
+    folder = expand_home(Path(what))
     # A folder that only has a model's name is not meant: what is published under it is.
     if "/" in what or (folder / MANIFEST_NAME).is_file():
         package = load_package(folder)

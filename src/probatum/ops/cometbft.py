@@ -46,7 +46,8 @@ def find_cometbft(named: Path | None = None, built: Path = BUILT) -> Path:
     """
     told = named or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
     if told is not None:
-        path = _find_program(str(told.expanduser()))
+        # As shells do: of a user whom nobody knows here, ``~user`` is a name as any other.
+        path = _find_program(os.path.expanduser(told))  # noqa: PTH111
         if path is None:
             raise Refusal("cometbft.missing", f"there is no program at {told}", hint=_HINT)
         _check_version(path)

@@ -65,7 +65,21 @@ def desk(monkeypatch, tmp_path, capsys):
 def test_nodes_that_agree(desk):
     code, said = desk("ledger", "status")
     assert code == 0
-    assert "all agree on the header of height 12, proven by the trust file" in said.out
+    line = "all agree on the header of height 12, {} old, proven by the trust file"
+    assert line.format("3 s") in said.out
+    assert "stands still" not in said.out
+    desk.clock[0] += 60_000
+    _, said = desk("ledger", "status")
+    assert line.format("63 s") in said.out
+    assert "that is old: the chain stands still, or all of them are behind it" in said.out
+    desk.clock[0] += 600_000
+    _, said = desk("ledger", "status")
+    assert line.format("11 minutes") in said.out
+    # A clock that is a little behind is no age.
+    desk.clock[0] = get_now_ms(15) - 5_000
+    code, said = desk("ledger", "status", "--json")
+    assert json.loads(said.out)["age_s"] == 0
+    desk.clock[0] = get_now_ms(15)
     code, said = desk("ledger", "status", "--json")
     found = json.loads(said.out)
     assert (code, found["agree"], found["height"], found["evidence"]) == (0, True, 12, None)

@@ -51,6 +51,17 @@ def test_a_pointer_that_is_void_points_nowhere(tmp_path, changes):
     assert caught.value.code == "settings.no-network"
 
 
+def test_a_home_of_nobody_is_refused_by_name(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Common(home=Path("~/here")).folder == tmp_path / "here"
+    nobody = Path("~nobody-of-that-name/here")
+    for use in (lambda: Common(home=nobody).folder, lambda: read_bounded(nobody, 1)):
+        with pytest.raises(Refusal) as caught:
+            use()
+        assert caught.value.code == "settings.no-home"
+        assert str(nobody) in caught.value.message
+
+
 def test_a_broken_pointer_is_refused(tmp_path):
     (tmp_path / "running.json").write_text("{")
     with pytest.raises(Refusal) as caught:
