@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import os
 import re
+from base64 import b64encode
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
@@ -18,6 +19,7 @@ from msgspec import Meta, Struct
 
 from probatum.errors import Fault
 from probatum.ops.supervising import LastBlock
+from probatum.protocol.primitives import OperatingKey
 
 __all__ = ["find_cause", "read_peers_height", "read_status"]
 
@@ -49,20 +51,41 @@ class _Peers(Struct, frozen=True):
     peers: tuple[_PeerEntry, ...]
 
 
+class _Key(Struct, frozen=True):
+    value: Annotated[str, Meta(max_length=200)]
+
+
+class _ValidatorInfo(Struct, frozen=True):
+    pub_key: _Key
+
+
 class _Status(Struct, frozen=True):
     sync_info: _SyncInfo
+    validator_info: _ValidatorInfo | None = None
 
 
 _S = TypeVar("_S", bound=Struct)
 
 
-def read_status(rpc_port: int, timeout_s: float = 1.0) -> LastBlock:
+def read_status(
+    rpc_port: int, timeout_s: float = 1.0, *, key: OperatingKey | None = None
+) -> LastBlock:
     """Ask an engine for its last block.
 
+    Args:
+        rpc_port: Where it answers.
+        timeout_s: How long to wait.
+        key: The consensus key of the engine that is meant; any engine's answer counts if None.
+
     Raises:
-        Fault: `engine.unreachable`, `engine.odd-reply`.
+        Fault: `engine.unreachable`, `engine.odd-reply`; `engine.another` if another one answers.
     """
-    said = _ask(rpc_port, "/status", _Status, timeout_s, _ANSWER_BYTES).sync_info
+    status = _ask(rpc_port, "/status", _Status, timeout_s, _ANSWER_BYTES)
+    who = status.validator_info
+    if key is not None and (who is None or who.pub_key.value != b64encode(key).decode()):
+        shown = "names no key" if who is None else f"has the consensus key {who.pub_key.value:.60}"
+        raise Fault("engine.another", f"the engine that answers at port {rpc_port} {shown}")
+    said = status.sync_info
     return LastBlock(
         height=int(said.latest_block_height), time_ms=_read_time(said.latest_block_time)
     )

@@ -30,6 +30,7 @@ from probatum.ops.onboarding import Converse
 from probatum.ops.supervising import LastBlock
 from probatum.protocol.headers import compute_header_hash
 from probatum.protocol.messages import GetHeader, GotHeader
+from probatum.protocol.primitives import OperatingKey
 from probatum.protocol.trust import Trust
 
 __all__ = ["inspect_agreement", "inspect_engine"]
@@ -37,6 +38,8 @@ __all__ = ["inspect_agreement", "inspect_engine"]
 _MOVING_S: Final = 10.0
 _POLL_S: Final = 0.5
 _HALTED: Final = "docs/operating/validators.md, a halted chain: do the others move?"
+_START: Final = "start it (probatum network keep HOME); if it does not stay up: its log"
+_ANOTHER: Final = "end the other, or give this one a port of its own: laddr of [rpc], config.toml"
 _ALONE: Final = "look at persistent_peers of config.toml, the others' addresses, the firewall"
 _DIVERGED: Final = "docs/operating/validators.md, a diverged node: stop it, roll back, start it"
 
@@ -50,25 +53,27 @@ def inspect_engine(home: Path) -> tuple[Finding, ...]:
         program = from_error("cometbft", error)
     try:
         check_engine_home(home, load_genesis(home / "genesis.json"))
-        voter = load_validator_key(home).key.hex()
+        key = load_validator_key(home).key
         port = get_rpc_port(home)
     except ProbatumError as error:
         return program, from_error("engine files", error)
-    detail = f"consensus key {voter[:16]}…, readable by its owner alone; genesis is this chain's"
+    detail = (
+        f"consensus key {key.hex()[:16]}…, readable by its owner alone; genesis is this chain's"
+    )
     files = Finding(check="engine files", status="ok", detail=detail)
-    return program, files, _inspect_motion(home, port)
+    return program, files, _inspect_motion(home, port, key)
 
 
-def _inspect_motion(home: Path, port: int) -> Finding:
+def _inspect_motion(home: Path, port: int, key: OperatingKey) -> Finding:
     check = "block time"
     try:
-        first = last = read_status(port)
+        first = last = read_status(port, key=key)
         deadline = time.monotonic() + _MOVING_S
         while last.time_ms == first.time_ms and time.monotonic() < deadline:
             time.sleep(_POLL_S)
-            last = read_status(port)
+            last = read_status(port, key=key)
     except Fault as error:
-        advice = "start it (probatum network keep HOME); if it does not stay up: its log"
+        advice = _ANOTHER if error.code == "engine.another" else _START
         detail = f"{error.code}: {error.message}{_find_last_errors(home.absolute())}"
         return Finding(check=check, status="fail", detail=detail, advice=advice)
     if last.time_ms != first.time_ms:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+from base64 import b64encode
 
 import pytest
 
 from probatum.errors import Fault
 from probatum.ops.engine_status import find_cause, read_peers_height, read_status
+from probatum.protocol.hashing import sha256
 from tests.unit.ops.sockets import draw_ports
 
 
@@ -33,9 +35,15 @@ def engine():
     server.server_close()
 
 
-def show(height="14", moment="2026-11-21T13:32:14.034000142Z"):
+def show(height="14", moment="2026-11-21T13:32:14.034000142Z", **more):
     sync = {"latest_block_height": height, "latest_block_time": moment, "catching_up": False}
-    return json.dumps({"jsonrpc": "2.0", "id": -1, "result": {"sync_info": sync}}).encode()
+    result = {"sync_info": sync, **more}
+    return json.dumps({"jsonrpc": "2.0", "id": -1, "result": result}).encode()
+
+
+def show_key(key):
+    value = b64encode(key).decode()
+    return {"pub_key": {"type": "tendermint/PubKeyEd25519", "value": value}, "voting_power": "0"}
 
 
 @pytest.mark.parametrize(
@@ -77,6 +85,22 @@ def test_anything_else_is_a_fault(engine, says):
     with pytest.raises(Fault) as caught:
         read_status(engine.server_port)
     assert caught.value.code == "engine.odd-reply"
+
+
+def test_whose_answer_it_is_is_looked_at_where_one_is_meant(engine):
+    mine, other = sha256(b"mine"), sha256(b"other")
+    engine.says = show(validator_info=show_key(mine))
+    assert read_status(engine.server_port, key=mine).height == 14
+    for says, shown in (
+        (show(validator_info=show_key(other)), b64encode(other).decode()),
+        (show(), "names no key"),
+    ):
+        engine.says = says
+        assert read_status(engine.server_port).height == 14
+        with pytest.raises(Fault) as caught:
+            read_status(engine.server_port, key=mine)
+        assert caught.value.code == "engine.another"
+        assert shown in caught.value.message
 
 
 def test_nobody_there_is_a_fault():

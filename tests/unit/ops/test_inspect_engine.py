@@ -12,6 +12,7 @@ import pytest
 from probatum.errors import Fault, Refusal
 from probatum.ops import inspect_engine as engines
 from probatum.ops.cometbft import VARIABLE
+from probatum.ops.engine_homes import load_validator_key
 from probatum.ops.folder import NetworkPlan, open_folder
 from probatum.ops.inspect_engine import inspect_agreement, inspect_engine
 from probatum.ops.inspect_home import inspect_home
@@ -43,7 +44,7 @@ def by_check(findings):
 def test_a_sound_engine_that_moves_is_well(home, monkeypatch):
     heights = count(5)
 
-    def say(_port):
+    def say(_port, **_):
         height = next(heights)
         return LastBlock(height=height, time_ms=1_000 * height)
 
@@ -56,7 +57,7 @@ def test_a_sound_engine_that_moves_is_well(home, monkeypatch):
 
 
 def test_an_engine_that_answers_and_stands_still_is_not_well(home, monkeypatch):
-    monkeypatch.setattr(engines, "read_status", lambda _: LastBlock(height=7, time_ms=1))
+    monkeypatch.setattr(engines, "read_status", lambda _, **__: LastBlock(height=7, time_ms=1))
     row = by_check(inspect_engine(home))["block time"]
     assert row.status == "fail"
     assert "still at height 7" in row.detail
@@ -68,10 +69,26 @@ def test_an_engine_that_answers_and_stands_still_is_not_well(home, monkeypatch):
         assert ("persistent_peers" in row.advice) == is_alone
 
 
+def test_another_engine_at_its_port_is_told(home, monkeypatch):
+    key = load_validator_key(home).key
+
+    def say(_port, *, key):
+        asked.append(key)
+        raise Fault("engine.another", "the engine that answers at port 9 has another key")
+
+    asked = []
+    monkeypatch.setattr(engines, "read_status", say)
+    row = by_check(inspect_engine(home))["block time"]
+    assert (row.status, asked) == ("fail", [key])
+    assert "engine.another" in row.detail
+    assert "end the other" in row.advice
+
+
 def test_an_engine_that_does_not_run_is_told(home):
     row = by_check(inspect_engine(home))["block time"]
     assert row.status == "fail"
     assert "engine.unreachable" in row.detail
+    assert "start it" in row.advice
 
 
 @pytest.mark.parametrize("where", ["home", "network"])
