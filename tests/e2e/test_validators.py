@@ -66,7 +66,9 @@ def test_one_validator_alone_is_killed_and_goes_on(program, tmp_path):
         for part in ("app", "engine"):
             done = len(load.final)
             stage.wait(lambda done=done: len(load.final) > done + 3, what="transfers are final")
-            assert stage.validators.kill("validator-1", part)
+            stage.wait(
+                lambda part=part: stage.validators.kill("validator-1", part), what=f"its {part}"
+            )
         done = len(load.final)
         stage.wait(lambda: len(load.final) > done + 3, what="transfers are final again")
         load.ending.set()
@@ -153,7 +155,7 @@ def test_who_diverged_is_named_and_mended(program, tmp_path):
 
         check_named()
         # Started again, its engine may end at every start, so nobody answers; or it waits again.
-        assert stage.validators.kill("validator-4", "engine")
+        stage.wait(lambda: stage.validators.kill("validator-4", "engine"), what="it is tried again")
         time.sleep(2)
         check_named()
         stage.validators.hold(("validator-4",))
