@@ -95,6 +95,9 @@ def find_others():
 def test_another_python_gives_the_same_roots():
     able, unable = find_others()
     if not able:
-        pytest.skip(f"no other CPython with what the ledger needs (tried {', '.join(unable)})")
+        tried = ", ".join(unable)
+        pytest.skip(
+            f"no other CPython with what the ledger needs (tried {tried}; {NAMED} names one)"
+        )
     for path in able:
         assert ask([path]) == recorded(), path
