@@ -16,7 +16,9 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -33,6 +35,7 @@ _TAIL_BYTES: Final = 16 * 1024
 _TAIL_LINES: Final = 6
 _PANIC_LINES: Final = 3
 _POLL_S: Final = 0.02
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +99,7 @@ class Children:
             self._logs.mkdir(parents=True, exist_ok=True)
             if log.exists() and log.stat().st_size > LOG_BYTES:
                 log.replace(log.with_suffix(".jsonl.old"))
-            with log.open("ab") as stderr:
+            with log.open("ab") as stderr, _holding_signals_back():
                 log_begins = os.fstat(stderr.fileno()).st_size
                 process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
                     command,
@@ -106,13 +109,13 @@ class Children:
                     pass_fds=(self._read_end, *self._inherited),
                     start_new_session=True,
                 )
+                assert process.stdout is not None
+                self._forget(name)
+                self._children[name] = _Child(
+                    process=process, stdout=process.stdout, log=log, log_begins=log_begins
+                )
         except OSError as error:
             raise Fault("children.not-started", f"cannot start {name}: {error}") from None
-        assert process.stdout is not None
-        self._forget(name)
-        self._children[name] = _Child(
-            process=process, stdout=process.stdout, log=log, log_begins=log_begins
-        )
 
     def wait_ready(self, name: str, deadline: float) -> dict[str, object]:
         """Wait until a child has printed its ready line, and return that line's object.
@@ -241,6 +244,30 @@ class Children:
         child.expected = True
         words = "".join(f"\n    {line}" for line in read_log_tail(child.log, child.log_begins))
         return Fault(code, f"{name} {what}{words}", hint=f"its log is {child.log}")
+
+
+@contextlib.contextmanager
+def _holding_signals_back() -> Iterator[None]:
+    """Let signals that Python code heeds be heard afterwards.
+
+    A child that is there and not noted yet, as its start is given up, would still be writing while
+    everything else is tidied away. Signals are the main thread's.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard: list[int] = []
+    try:
+        with contextlib.ExitStack() as stack:
+            for number in _ENDING:
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    stack.callback(signal.signal, number, handler)
+                    signal.signal(number, lambda which, _: heard.append(which))
+            yield
+    finally:
+        for signalled in heard:
+            signal.raise_signal(signalled)
 
 
 def describe_exit(code: int | None) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from probatum.errors import Fault, Misuse
 from probatum.ops.children import Children, describe_exit, read_log_tail
+from probatum.ops.up import catch_signals
 
 TOY = """
 import os, signal, sys, threading, time
@@ -64,6 +65,27 @@ def wait_gone(pid):
     while time.monotonic() < deadline and not is_gone(pid):
         time.sleep(0.01)
     return is_gone(pid)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_start_that_is_given_up_leaves_no_child_that_nobody_knows(children, monkeypatch, number):
+    made = []
+
+    class Popen(subprocess.Popen):
+        def __init__(self, *arguments, **settings):
+            super().__init__(*arguments, **settings)
+            made.append(self.pid)
+            signal.raise_signal(number)
+
+    before = signal.getsignal(number)
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    with catch_signals() as stop, pytest.raises(KeyboardInterrupt):
+        children.spawn("toy", "toyparty", ("well",))
+    assert stop.is_set()
+    assert signal.getsignal(number) is before
+    assert [children.get_pid("toy")] == made
+    children.close()
+    assert is_gone(*made)
 
 
 def test_a_child_says_that_it_is_ready_and_stops_when_asked(children):
