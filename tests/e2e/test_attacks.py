@@ -10,6 +10,7 @@ import asyncio
 import subprocess
 import sys
 from dataclasses import replace as change_attack
+from functools import partial
 
 import pytest
 from msgspec.structs import replace as change
@@ -33,8 +34,8 @@ from tests.e2e.validators import Stage, need_cometbft
 from tests.light_chain import NO_VOTE, make_voters
 
 pytestmark = pytest.mark.e2e
-HEIGHT = 4
-"""Of the header of ours that is forged; the engine's is one higher."""
+FIRST = 4
+"""The least height of the header of ours that is forged; the engine's is one higher."""
 CULPRITS = ("validator-3", "validator-4")
 
 
@@ -42,13 +43,39 @@ CULPRITS = ("validator-3", "validator-4")
 def stage(tmp_path_factory):
     need_cometbft()
     with Stage(tmp_path_factory.mktemp("attacks") / "net") as stage:
-        stage.wait(lambda: stage.get_height("validator-1") > HEIGHT + 2, what="blocks are sealed")
+        stage.wait(lambda: stage.get_height("validator-1") > FIRST + 2, what="blocks are sealed")
         yield stage
+
+
+async def ask_engine(stage, name, ask):
+    """Ask a validator's own engine."""
+    rpc = EngineRpc(get_rpc_port(stage.folder.get_home(name)))
+    try:
+        return await ask(rpc)
+    finally:
+        rpc.close()
 
 
 @pytest.fixture(scope="module")
 def real(stage):
-    return stage.ask("validator-1", GetHeader(height=HEIGHT)).header
+    """A header for which all voted, with the votes that the next block cites: those convict.
+
+    A full node's own seal holds those that it had when the block was decided, maybe others.
+    """
+    found = []
+
+    def find():
+        for height in range(FIRST, stage.get_height("validator-1") - 1):
+            signed = stage.ask("validator-1", GetHeader(height=height)).header
+            ask = partial(EngineRpc.get_seal, height=height, timeout_s=10)
+            seal = asyncio.run(ask_engine(stage, "validator-1", ask))
+            if all(vote.flag == COMMITTED for vote in seal.commit.votes):
+                found.append(change(signed, seal=seal))
+                return True
+        return False
+
+    stage.wait(find, what="everybody votes for a block")
+    return found[0]
 
 
 def report(stage, header, name="validator-1"):
@@ -104,7 +131,7 @@ def test_what_convicts_nobody_is_refused_by_name(stage, real):
 def test_evidence_against_others_is_refused_by_the_engine(stage, real):
     """What a full node that lies could hand in: its own engine looks for itself."""
     own, false = real.seal, forge(real, load_voters(stage, CULPRITS)).seal
-    common = stage.ask("validator-1", GetHeader(height=HEIGHT - 1)).header.seal
+    common = stage.ask("validator-1", GetHeader(height=real.header.height - 1)).header.seal
     right = make_attack(false, own, common)
     innocent = tuple(one for one in own.validators if one not in right.convicted)
     wrong = (
@@ -112,31 +139,28 @@ def test_evidence_against_others_is_refused_by_the_engine(stage, real):
         change_attack(right, convicted=own.validators),
         change_attack(right, convicted=right.convicted[:1]),
         change_attack(right, total_power=right.total_power + 1),
-        change_attack(right, common_height=HEIGHT - 2),
+        change_attack(right, common_height=right.common_height - 1),
         change_attack(right, seal=own),
     )
 
-    async def submit(attack):
-        rpc = EngineRpc(get_rpc_port(stage.folder.get_home("validator-2")))
-        try:
-            await rpc.submit_attack(attack, 10)
-        finally:
-            rpc.close()
-
     for attack in wrong:
         with pytest.raises(Refusal) as refused:
-            asyncio.run(submit(attack))
+            asyncio.run(
+                ask_engine(
+                    stage, "validator-2", lambda rpc, attack=attack: rpc.submit_attack(attack, 10)
+                )
+            )
         assert refused.value.code == "light.evidence-refused"
     assert not any(read_validator(stage, name).tombstoned_at for name in stage.names)
 
 
 def test_who_sealed_a_past_of_their_own_is_out_for_ever(stage, real, tmp_path, capsys):
     """One command finds the two pasts, keeps them, and has those who sealed both convicted."""
-    false = forge(real, load_voters(stage, CULPRITS))
+    height, false = real.header.height, forge(real, load_voters(stage, CULPRITS))
     assert check_now(stage.trust, false) == false.header, "a light client would believe it"
 
     def show(message, reply):
-        asked = isinstance(message, GetHeader) and message.height in {0, HEIGHT}
+        asked = isinstance(message, GetHeader) and message.height in {0, height}
         return GotHeader(header=false) if asked else reply
 
     desk, honest = Desk(stage, tmp_path, capsys), stage.validators.get_endpoint("validator-1")
@@ -150,13 +174,13 @@ def test_who_sealed_a_past_of_their_own_is_out_for_ever(stage, real, tmp_path, c
     ]
     assert {told["code"] for told in found["reported"]} == {"", "light.own-header"}
     code, kept = desk.run("ledger", "fork", found["evidence"], ledgers=[])
-    assert (code, kept["heights"]) == (0, [HEIGHT, HEIGHT])
+    assert (code, kept["heights"]) == (0, [height, height])
     addresses = {voter.address.hex() for voter in load_voters(stage, CULPRITS)}
     assert set(kept["sealed_both"]) <= addresses
     wait_until_out(stage, CULPRITS)
     for name in CULPRITS:
         infraction = read_attack(stage, name)
-        assert (infraction.kind, infraction.height) == ("light-client-attack", HEIGHT)
+        assert (infraction.kind, infraction.height) == ("light-client-attack", height)
         assert infraction.slashed_units > 0
         assert read_validator(stage, name).bonded < VALIDATOR_UNITS
     for name in set(stage.names) - set(CULPRITS):
@@ -168,15 +192,13 @@ def test_who_sealed_a_past_of_their_own_is_out_for_ever(stage, real, tmp_path, c
 
 def test_who_signs_two_blocks_of_one_round_is_convicted_of_both(stage, real):
     """The same state under another block: no light client is misled, and a rule is broken."""
-    voted = {vote.validator for vote in real.seal.commit.votes if vote.flag == COMMITTED}
-    names = [name for name in stage.names if load_voters(stage, [name])[0].address in voted]
-    assert len(names) >= 3
+    height = real.header.height
     assert report(stage, sign_twice(real, load_voters(stage)), "validator-2") == "noted"
-    wait_until_out(stage, names)
-    for name in set(names) - set(CULPRITS):
-        assert read_attack(stage, name).height == HEIGHT + 1
+    wait_until_out(stage, stage.names)
+    for name in set(stage.names) - set(CULPRITS):
+        assert read_attack(stage, name).height == height + 1
     # Who has paid for one pays no more: one false header is evidence at many heights.
-    assert {read_attack(stage, name).height for name in CULPRITS} == {HEIGHT}
+    assert {read_attack(stage, name).height for name in CULPRITS} == {height}
 
 
 def test_a_gateway_that_is_shown_two_pasts_stops_and_keeps_and_reports_them(stage):
@@ -184,7 +206,7 @@ def test_a_gateway_that_is_shown_two_pasts_stops_and_keeps_and_reports_them(stag
     shown = []
 
     def show(message, reply):
-        if not shown and isinstance(reply, Followed) and message.after > HEIGHT:
+        if not shown and isinstance(reply, Followed) and message.after > FIRST:
             signed = reply.blocks[-1].header if reply.blocks else None
             if signed and not reply.snapshot and signed.header.height == message.after + 1:
                 shown.append(forge(signed, load_set(stage, signed)))
