@@ -140,7 +140,7 @@ class SealedChain(ChainView):
                 "this node is restoring a snapshot",
                 hint="ask again in some minutes, or ask another full node",
             )
-        if height == self._tip.height and not unsealed:
+        if height == self._tip.height:
             return self._tip.root
         if not unsealed or unsealed[0].header.height != height + 1:
             raise Refusal(
@@ -164,14 +164,13 @@ class SealedChain(ChainView):
     # Seals
 
     def get_unsealed_header(self) -> Header | None:
-        """Get the header that can be sealed next; None if no block follows it yet."""
+        """Get the header that can be sealed next; None if no block follows it yet.
+
+        Raises:
+            Fault: `store.corrupt`.
+        """
         height = self._tip.sealed_height + 1
-        if height >= self._tip.height:
-            return None
-        header = undo.load_header(self._store, height)
-        if header is None:
-            raise Misuse("consensus.no-header", f"the store lacks the header of height {height}")
-        return header
+        return self._tip.load_header(height) if height < self._tip.height else None
 
     def make_rows(self, signed: SignedHeader) -> tuple[Row, ...]:
         """Say what keeps a seal, in one atomic step, then `advance`.

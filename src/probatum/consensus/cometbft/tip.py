@@ -147,11 +147,12 @@ class Tip:
         head = get_meta(store, tables.HEAD_KEY)
         self._head = decode(Head, head, limit_bytes=limits.STATE_VALUE_BYTES)
         self.sealed_height = undo.load_sealed_height(store)
-        self.header = self._load_header(self.height) if self.height else None
+        self.header = self.load_header(self.height) if self.height else None
         self.unsealed = deque(self._load_unsealed())
         self.params = self._read_params()
 
-    def _load_header(self, height: int) -> Header:
+    def load_header(self, height: int) -> Header:
+        """Load the header of a committed height. Raises Fault `store.corrupt`."""
         header = undo.load_header(self._store, height)
         if header is None:
             data = self._store.get(tables.HEADER, tables.height_key(height))
@@ -177,7 +178,7 @@ class Tip:
                 break
             found.append(
                 Unsealed(
-                    header=self._load_header(height),
+                    header=self.load_header(height),
                     before={change.key: change.value for change in kept.before},
                     changes=None,
                     stale=undo.split_stale(kept),

@@ -4,16 +4,17 @@ import pytest
 
 from probatum.consensus import tables
 from probatum.consensus.cometbft import tip as tip_page
+from probatum.consensus.cometbft.adapter_settings import AdapterSettings
 from probatum.consensus.cometbft.messages import RequestQuery
-from probatum.consensus.cometbft.undo import get_undo_key
+from probatum.consensus.cometbft.undo import get_header_key, get_undo_key
 from probatum.errors import Fault, Misuse, Refusal
 from probatum.ledger.statemap import EMPTY_ROOT, MerkleMap
-from probatum.protocol.encoding import decode, decode_document
+from probatum.protocol.encoding import decode, decode_document, encode
 from probatum.protocol.headers import SignedHeader, compute_header_hash
 from probatum.protocol.mapproof import StateProof, check_state_proof
 from probatum.protocol.messages import Outcome
 from probatum.protocol.primitives import make_address
-from probatum.protocol.records import get_account_key
+from probatum.protocol.records import ESCROW, get_account_key
 from probatum.protocol.transactions.kinds import FundEscrow, Transfer
 from probatum.protocol.transactions.signed import compute_transaction_hash
 from tests.chain import FEE, account
@@ -68,6 +69,19 @@ def test_the_last_block_is_not_told_of(comet):
     assert comet.sealed.get_outcome(found) == Outcome(transaction_hash=found, height=1, code="ok")
     assert comet.sealed.get_header(1) == comet.sealed.last_header
     assert comet.sealed.get_header(2) is None
+
+
+def test_a_transaction_is_pending_until_its_block_is_sealed(comet):
+    data = comet.make(account(0), PAY)
+    found = compute_transaction_hash(data)
+    assert not comet.sealed.is_pending(found)
+    comet.check(data)
+    assert comet.sealed.is_pending(found)
+    comet.block()
+    comet.block()
+    assert comet.sealed.is_pending(found)
+    comet.seal()
+    assert not comet.sealed.is_pending(found)
 
 
 def test_records_are_those_of_the_sealed_height_and_proven(comet):
@@ -145,6 +159,22 @@ def test_escrows_opened_since_are_not_listed(comet):
     assert (len(items), more) == (1, True)
 
 
+def test_escrows_are_listed_whole_among_many_opened_since(comet):
+    def fund(numbers):
+        signer, nonce = account(0), comet.nonce(account(0))
+        bodies = [FundEscrow(payee=account(number).address, amount=FEE) for number in numbers]
+        data = [comet.make(signer, body, nonce=nonce + n) for n, body in enumerate(bodies)]
+        assert set(comet.block(*data)) == {"ok"}
+
+    fund(range(2, 7))
+    kept = [key for key in comet.records() if key.startswith(ESCROW)]
+    fund(range(7, 17))
+    comet.seal()
+    for limit in range(1, 7):
+        items, more = comet.sealed.list_escrows(account(0).address, b"", limit)
+        assert ([item.key for item in items], more) == (sorted(kept)[:limit], limit < 5)
+
+
 def test_followers_get_the_changes_of_every_sealed_block(comet):
     state = comet.records()
     for amount in range(1, 5):
@@ -196,13 +226,38 @@ def test_a_node_far_ahead_of_its_seals_answers_nobody_until_it_has_caught_up(mon
         assert comet.sealed.get_changes(comet.sealed.height)
 
 
+def test_a_node_answers_until_it_is_more_than_256_blocks_ahead_of_its_seals(comet):
+    comet.block()
+    comet.block()
+    comet.seal()
+    while comet.tip.height < comet.sealed.height + 256:
+        comet.block()
+    assert check_proofs(comet, [b"supply"])
+    comet.block()
+    with pytest.raises(Refusal, match="proof of height 1 only, and is at 258"):
+        comet.sealed.get_items((b"supply",), prove=True)
+
+
+def test_old_changes_are_forgotten_while_seals_come_too_late_for_new_ones(monkeypatch):
+    monkeypatch.setattr(tip_page, "UNSEALED_BLOCKS", 4)
+    comet = Comet(settings=AdapterSettings(keep_changes=3))
+    for _ in range(6):
+        comet.do(account(0), PAY)
+        comet.seal()
+    for _ in range(9):
+        comet.do(account(0), PAY)
+    while comet.seal():
+        oldest = tables.height_key(comet.sealed.height - 2)
+        assert all(key >= oldest for key in dump(comet.store)[tables.CHANGES])
+
+
 def test_blocks_that_change_very_much_are_held_back_as_many_blocks_are(monkeypatch):
-    monkeypatch.setattr(tip_page, "UNSEALED_RECORDS", 10)
+    monkeypatch.setattr(tip_page, "UNSEALED_RECORDS", 9)
     comet = Comet()
     for amount in range(1, 12):
         comet.do(account(0), pay_fresh(amount))
         # Two accounts and the supply each; the last block can always be taken back.
-        assert sum(len(block.keys) for block in comet.tip.unsealed) <= 10 + 3
+        assert sum(len(block.keys) for block in comet.tip.unsealed) <= 9 + 3
     assert [block.header.height for block in comet.tip.unsealed] == [8, 9, 10, 11]
     with pytest.raises(Refusal) as refused:
         comet.restart().sealed.get_items((b"supply",), prove=True)
@@ -211,9 +266,27 @@ def test_blocks_that_change_very_much_are_held_back_as_many_blocks_are(monkeypat
         pass
     assert comet.sealed.height == 10
     assert check_proofs(comet, [get_account_key(FRESH), b"supply"])
+
+
+def test_a_node_that_can_take_nothing_more_back_says_so_and_seals_on(monkeypatch):
     monkeypatch.setattr(tip_page, "UNSEALED_RECORDS", 0)
-    comet.do(account(0), pay_fresh(1))
+    comet = Comet()
+    for _ in range(4):
+        comet.do(account(0), PAY)
     comet.store.commit(comet.tip.make_rollback_rows())
+    comet.restart()
+    with pytest.raises(Refusal, match="height 3 cannot be taken back") as refused:
+        comet.tip.make_rollback_rows()
+    assert refused.value.code == "consensus.cannot-undo"
+    while comet.seal():
+        pass
+    assert comet.sealed.height == 2
+    with pytest.raises(Refusal) as refused:
+        comet.sealed.get_items((b"supply",), prove=True)
+    assert refused.value.code == "full.catching-up"
+    comet.do(account(0), PAY)
+    assert comet.seal()
+    assert check_proofs(comet, [b"supply"])
 
 
 @pytest.mark.parametrize("dies", [False, True])
@@ -249,6 +322,30 @@ def test_what_is_told_is_proven_while_the_next_seal_is_on_its_way_to_the_disk(co
         again.sealed.advance(signed)
         check_proofs(again, keys)
         again.do(account(0), PAY)
+
+
+def test_what_is_told_is_proven_while_the_next_block_is_on_its_way_to_the_disk():
+    told = []
+
+    def write(rows):
+        if comet.sealed.height:
+            keys = sorted(comet.records())
+            before = check_proofs(comet, keys)
+            comet.store.commit(rows)
+            assert check_proofs(comet, keys) == before
+            told.append(comet.tip.height - comet.sealed.height)
+        else:
+            comet.store.commit(rows)
+
+    # Nearly nothing is held in memory.
+    comet = Comet(write=write, settings=AdapterSettings(cached_nodes=1, cached_records=1))
+    for _ in range(4):
+        comet.do(account(0), PAY)
+        comet.seal()
+    comet.store.commit(comet.tip.make_rollback_rows())
+    comet.restart().decided.pop()
+    comet.do(account(0), PAY)
+    assert told == [1, 1, 0]
 
 
 # Taking back
@@ -316,11 +413,24 @@ def test_a_store_that_lost_what_a_block_replaced_takes_nothing_back(comet, table
     assert dump(comet.store) == before
 
 
-def test_a_store_that_lost_its_header_is_named(comet):
-    comet.block()
-    comet.store.commit([(tables.META, b"unsealed/" + bytes(7) + b"\x01", None)])
-    with pytest.raises(Fault, match="height 1"):
+@pytest.mark.parametrize("has_other", [False, True])
+def test_a_store_that_lost_its_header_is_named(comet, has_other):
+    comet.do(account(0), PAY)
+    other = encode(comet.tip.header) if has_other else None
+    comet.do(account(0), PAY)
+    comet.store.commit([(tables.META, get_header_key(2), other)])
+    with pytest.raises(Fault, match="height 2") as caught:
         comet.restart()
+    assert caught.value.code == "store.corrupt"
+
+
+def test_a_header_that_was_lost_before_its_seal_came_is_named(comet):
+    for _ in range(3):
+        comet.block()
+    comet.store.commit([(tables.META, get_header_key(1), None)])
+    with pytest.raises(Fault, match="height 1") as caught:
+        comet.seal()
+    assert caught.value.code == "store.corrupt"
 
 
 # Strangers' questions

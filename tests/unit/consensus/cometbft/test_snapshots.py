@@ -120,6 +120,20 @@ def test_a_restored_node_stands_where_the_other_stood_and_goes_on_alike(giver):
     assert meta == [row for row in dump(giver.store)["meta"] if row.startswith(b"party/")]
 
 
+def test_a_restored_node_tells_of_no_state_before_its_seal_and_takes_nothing_back(giver):
+    taker = fresh()
+    restore(taker, Shelf(giver), giver.tip.app_hash)
+    for _ in range(2):
+        for do, code in (
+            (lambda: taker.sealed.get_items((b"supply",), prove=True), "full.catching-up"),
+            (taker.tip.make_rollback_rows, "consensus.cannot-undo"),
+        ):
+            with pytest.raises(Refusal) as caught:
+                do()
+            assert caught.value.code == code
+        taker.restart()
+
+
 def test_chunks_are_given_by_height_format_and_number(giver):
     shelf = Shelf(giver)
     asked = Comet(shelf=shelf).adapter
