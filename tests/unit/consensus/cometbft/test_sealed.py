@@ -4,6 +4,7 @@ import pytest
 
 from probatum.consensus import tables
 from probatum.consensus.cometbft import tip as tip_page
+from probatum.consensus.cometbft import undo
 from probatum.consensus.cometbft.adapter_settings import AdapterSettings
 from probatum.consensus.cometbft.messages import RequestQuery
 from probatum.consensus.cometbft.undo import get_header_key, get_undo_key
@@ -370,6 +371,17 @@ def test_the_last_block_can_be_taken_back_to_the_byte(comet):
     comet.finalize(block)
     comet.commit()
     assert (dump(comet.store), comet.info()) == (after, said)
+
+
+def test_a_block_that_made_many_tree_nodes_is_taken_back_to_the_byte(comet, monkeypatch):
+    monkeypatch.setattr(undo, "_SCAN", 2)
+    before = dump(comet.store)
+    bodies = [Transfer(to=account(number).address, amount=7) for number in range(90, 190)]
+    comet.block(*(comet.make(account(0), body, nonce=n) for n, body in enumerate(bodies)))
+    made = dump(comet.store)[tables.NODE].keys() - before[tables.NODE].keys()
+    assert len(made) > 5
+    comet.store.commit(comet.tip.make_rollback_rows())
+    assert dump(comet.store) == before
 
 
 def test_a_sealed_block_cannot_be_taken_back(comet):
