@@ -33,6 +33,7 @@ from probatum.protocol.messages import (
     Status,
 )
 from tests.e2e.doors import read_all, serving
+from tests.e2e.processes import wait_for
 from tests.unit.nodes.network import CHAIN_ID, Network, account, operating
 
 CLOSED_LEDGER = "http://127.0.0.1:9"
@@ -248,14 +249,16 @@ def test_what_is_no_http_is_not_an_error_of_ours(echo, raw):
 
 def test_who_hangs_up_is_noticed(echo):
     body = encode_frame(GetHeader(height=2))
+
+    def list_arrived():
+        return [event for event in echo.machine.seen if isinstance(event, events.Arrived)]
+
+    before = len(list_arrived())
     with echo.connect() as line:
         line.sendall(head_of(Content_Length=b"%d" % len(body)) + body)
-        time.sleep(0.1)
-    arrived = [e for e in echo.machine.seen if isinstance(e, events.Arrived)][-1]
-    deadline = time.monotonic() + 30
-    while events.Hung(arrived.conversation) not in echo.machine.seen:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+        assert wait_for(lambda: len(list_arrived()) > before)
+    hung = events.Hung(list_arrived()[-1].conversation)
+    assert wait_for(lambda: hung in echo.machine.seen)
 
 
 def test_a_reader_who_does_not_read_is_cut_off(echo, monkeypatch):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
@@ -53,30 +52,28 @@ def stream(network, limit):
         return
 
 
-def measure_work(network, name):
-    """Processor time that a process took so far, in clock ticks."""
-    fields = Path(f"/proc/{network.get_pid(name)}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
+def measure_work(network):
+    """Processor time that each node took so far, in clock ticks."""
+    found = {}
+    for name in network.node_names:
+        fields = Path(f"/proc/{network.get_pid(name)}/stat").read_text().rpartition(")")[2].split()
+        found[name] = int(fields[11]) + int(fields[12])
+    return found
 
 
-def find_writer(network):
-    before = {name: measure_work(network, name) for name in network.node_names}
-    time.sleep(0.3)
-    return max(before, key=lambda name: measure_work(network, name) - before[name])
-
-
-def test_another_node_goes_on_with_tokens_and_logprobs(network, package):
-    told, text, killed, evidence = [], "", None, None
+def listen_and_kill(network):
+    """Kill who writes once some tokens are there; give all tokens, the evidence, its branches."""
+    told, killed, evidence = [], None, None
+    before = measure_work(network)
     for event in stream(network, LIMIT):
         for choice in event["choices"]:
-            text += choice["delta"].get("content") or ""
             told += (choice["logprobs"] or {"content": []})["content"]
         (evidence,) = event.get("probatum", (None,))
         if killed is None and len(told) > 40:
-            killed = find_writer(network)
+            now = measure_work(network)
+            killed = max(before, key=lambda name: now[name] - before[name])
             network.kill(killed)
     assert evidence is not None, "the stream broke off"
-    ids = tuple(evidence["tokens"])
 
     def find_receipt():
         url = f"{network.endpoints.gateway}/receipts/{evidence['receipt']}"
@@ -87,8 +84,19 @@ def test_another_node_goes_on_with_tokens_and_logprobs(network, package):
             return None
 
     branches = wait_for(find_receipt).branches
+    network.restart(killed)
+    return told, evidence, branches
+
+
+def test_another_node_goes_on_with_tokens_and_logprobs(network, package):
+    # A busy machine may hold this reader up until all is written: nobody has to go on then.
+    for _ in range(20):
+        told, evidence, branches = listen_and_kill(network)
+        if len(branches) == 2:
+            break
     assert len(branches) == 2
     assert branches[1].record.prefix is not None
+    ids = tuple(evidence["tokens"])
     # Held to what one engine says of the whole text, by one prefill.
     engine = TextEngine(package.manifest, package.folder / "model.safetensors")
     request = TextRequest(
