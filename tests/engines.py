@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import socket
 import subprocess
 import urllib.error
 import urllib.parse
@@ -19,19 +18,9 @@ from probatum.consensus.cometbft.keys import (
     encode_validator_key,
 )
 from probatum.consensus.cometbft.settings import SOCKET, EngineSettings, Peer, make_settings
+from probatum.ops.ports import draw_ports
 from probatum.protocol.ed25519 import OperatingSigner
 from probatum.protocol.hashing import sha256
-
-
-def list_ports(count):
-    """Ports that are free now."""
-    held = [socket.socket() for _ in range(count)]
-    for one in held:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
 
 
 class RealEngine:
@@ -40,7 +29,7 @@ class RealEngine:
     def __init__(self, program, home, number, voter):
         self.program, self.home, self.voter = str(program), home, voter
         self.node = OperatingSigner(sha256(b"node %d" % number))
-        self.p2p, self.rpc = list_ports(2)
+        self.p2p, self.rpc = draw_ports(2)
         self.socket = home / SOCKET
         self.process = None
 

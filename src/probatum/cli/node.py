@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import shutil
-import socket
 from pathlib import Path
 from typing import Annotated, Literal, assert_never, overload
 
@@ -42,6 +41,7 @@ from probatum.nodes.shell.undoing import undo_last_block
 from probatum.ops.engine_homes import is_engine_home
 from probatum.ops.joining import load_network
 from probatum.ops.keeping import keep_up
+from probatum.ops.ports import draw_ports
 from probatum.protocol.hexes import address_from_document
 from probatum.protocol.parties import Role
 from probatum.protocol.primitives import address_to_hex
@@ -337,11 +337,7 @@ def _get_endpoint(config: InferenceConfig | GatewayConfig) -> str:
 
 def _draw_port(host: str) -> int:
     """Find a free port, which the node keeps from then on."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        with socket.socket(family) as probe:
-            probe.bind((host, 0))
-            port: int = probe.getsockname()[1]
+        return draw_ports(1, host=host)[0]
     except OSError as error:
         raise Fault("node.no-port", f"cannot listen on {host}: {error.strerror}") from None
-    return port

@@ -7,15 +7,13 @@ Read next: `engine_homes`, `validators`.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
 from probatum.consensus.cometbft.settings import EngineSettings, Peer
 from probatum.ledger.genesis import Genesis
 from probatum.ops.engine_homes import check_engine_home, get_node_id, move_engine, write_engine_home
-from probatum.ops.ports import is_free, load_ports, save_ports
+from probatum.ops.ports import draw_ports, is_free, load_ports, save_ports
 from probatum.ops.validators import Validator
 
 __all__ = ["make_engine_homes", "name_validators", "place_engines"]
@@ -86,11 +84,6 @@ def _settle(ports: Mapping[str, int]) -> dict[str, int]:
     for use, port in ports.items():
         if port and port not in settled.values() and is_free(port):
             settled[use] = port
-    with ExitStack() as stack:
-        for use in ports:
-            if use not in settled:
-                # All are held until all are drawn, so that none is drawn twice.
-                door = stack.enter_context(socket.socket())
-                door.bind(("127.0.0.1", 0))
-                settled[use] = door.getsockname()[1]
+    missing = [use for use in ports if use not in settled]
+    settled.update(zip(missing, draw_ports(len(missing), but=settled.values()), strict=True))
     return settled

@@ -26,7 +26,7 @@ from probatum.nodes.shell.config import FullConfig, write_config
 from probatum.nodes.shell.genesis_file import load_genesis
 from probatum.nodes.shell.keys import create_operating_key
 from probatum.ops.engine_homes import create_engine_keys, get_node_id, write_engine_home
-from probatum.ops.ports import draw_port
+from probatum.ops.ports import draw_ports
 from probatum.protocol.ed25519 import OperatingSigner
 
 __all__ = [
@@ -179,5 +179,6 @@ def write_chain(home: Path, genesis: Genesis, settings: EngineSettings) -> None:
         Fault: `engine.unwritable`, `config.unwritable`.
     """
     write_engine_home(home, genesis, settings)
-    write_config(home, FullConfig(port=draw_port(), block_interval_ms=settings.block_interval_ms))
+    (port,) = draw_ports(1, but=(settings.p2p_port, settings.rpc_port))
+    write_config(home, FullConfig(port=port, block_interval_ms=settings.block_interval_ms))
     (home / "genesis.json").write_bytes(encode_genesis(genesis) + b"\n")

@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 import socket
-from contextlib import ExitStack
 
-
-def draw_ports(count):
-    """Draw different ports that nobody listens on."""
-    with ExitStack() as stack:
-        doors = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for door in doors:
-            door.bind(("127.0.0.1", 0))
-        return [door.getsockname()[1] for door in doors]
+from probatum.ops.ports import draw_ports
 
 
 def draw_pair():
@@ -22,6 +14,6 @@ def draw_pair():
         with socket.socket() as door:
             try:
                 door.bind(("127.0.0.1", first + 1))
-            except (OSError, OverflowError):
+            except OSError:
                 continue
             return first

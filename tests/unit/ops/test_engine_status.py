@@ -11,8 +11,8 @@ import pytest
 
 from probatum.errors import Fault
 from probatum.ops.engine_status import find_cause, read_peers_height, read_status
+from probatum.ops.ports import draw_ports
 from probatum.protocol.hashing import sha256
-from tests.unit.ops.sockets import draw_ports
 
 
 @pytest.fixture

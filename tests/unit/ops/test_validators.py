@@ -10,8 +10,8 @@ import pytest
 from probatum.errors import Fault
 from probatum.ops.children import Children
 from probatum.ops.engine_status import read_status
+from probatum.ops.ports import draw_ports
 from probatum.ops.validators import Validator, Validators
-from tests.unit.ops.sockets import draw_ports
 
 # An application that says it is ready, and an engine that ends with 0 once its application is gone.
 APP = """
