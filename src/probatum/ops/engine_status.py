@@ -52,7 +52,7 @@ class _Peers(Struct, frozen=True):
 
 
 class _Key(Struct, frozen=True):
-    value: Annotated[str, Meta(max_length=200)]
+    value: Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/=]{1,200}\Z")]
 
 
 class _ValidatorInfo(Struct, frozen=True):

@@ -12,7 +12,7 @@ import errno
 import os
 import random
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Final
@@ -58,7 +58,7 @@ def is_free(port: int) -> bool:
     return True
 
 
-def draw_ports(count: int, *, host: str = "127.0.0.1", but: Iterable[int] = ()) -> tuple[int, ...]:
+def draw_ports(count: int, *, host: str = "127.0.0.1", but: Collection[int] = ()) -> tuple[int, ...]:
     """Draw different ports of this machine that nobody listens on.
 
     Args:

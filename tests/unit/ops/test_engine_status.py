@@ -76,6 +76,7 @@ def test_a_last_block_is_read(engine, moment, time_ms):
         show(height="1" * 30),
         show(height=14),
         show(moment="yesterday"),
+        show(validator_info={"pub_key": {"value": "\x1b[2J"}}),
         show(moment="2026-11-21T13:32:14.xZ"),
         show() + b" " * 70_000,
     ],
