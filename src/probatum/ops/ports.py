@@ -58,7 +58,9 @@ def is_free(port: int) -> bool:
     return True
 
 
-def draw_ports(count: int, *, host: str = "127.0.0.1", but: Collection[int] = ()) -> tuple[int, ...]:
+def draw_ports(
+    count: int, *, host: str = "127.0.0.1", but: Collection[int] = ()
+) -> tuple[int, ...]:
     """Draw different ports of this machine that nobody listens on.
 
     Args:
