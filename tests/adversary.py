@@ -41,10 +41,10 @@ BOMBS = (
 
 
 class Adversary:
-    """Draws what strangers send, from a seed."""
+    """Draws what strangers send, from a seed; the numbers of accounts that they sign for."""
 
-    def __init__(self, seed, comet):
-        self.dice, self.comet = random.Random(seed), comet
+    def __init__(self, seed, comet, accounts=tuple(range(ACCOUNTS + 1))):
+        self.dice, self.comet, self.accounts = random.Random(seed), comet, accounts
         self.seen = []
 
     def draw_body(self):
@@ -64,7 +64,7 @@ class Adversary:
         )
 
     def draw_good(self):
-        who = account(self.dice.randrange(ACCOUNTS + 1))
+        who = account(self.dice.choice(self.accounts))
         nonce = self.comet.nonce(who) + self.dice.choice((0, 0, 0, 0, 1, 2, 50, 2**63))
         fee = self.dice.choice((FEE, FEE, FEE, 0, FEE * 1_000, 2**62))
         while True:

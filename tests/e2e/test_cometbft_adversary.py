@@ -8,6 +8,7 @@ import contextlib
 import signal
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from probatum.consensus.chain.memory_store import MemoryStore
@@ -34,6 +35,8 @@ from tests.chain import FEE, account
 from tests.comet import NO_SEAL, Comet
 from tests.engines import RealEngine, until
 from tests.validators import (
+    POWER,
+    SMALL,
     STAKE,
     consensus_address,
     consensus_key,
@@ -43,7 +46,13 @@ from tests.validators import (
 
 pytestmark = pytest.mark.e2e
 VALIDATORS = 4
-GENESIS = make_test_validator_genesis(validators=VALIDATORS, accounts=6)
+GENESIS = make_test_validator_genesis(
+    validators=VALIDATORS,
+    accounts=6,
+    consensus=msgspec.structs.replace(SMALL, vote_window_blocks=1_000),
+)
+STRANGERS = (4, 6, 7)
+"""Not the validators' own accounts: by those an adversary takes power from the honest ones."""
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +95,7 @@ class Hostile(Observed):
     def __init__(self, seed):
         super().__init__()
         self.proposed = 0
-        self.mind = Adversary(seed, look(self))
+        self.mind = Adversary(seed, look(self), STRANGERS)
 
     def prepare_proposal(self, request):
         self.proposed += 1
@@ -191,6 +200,8 @@ def test_a_hostile_proposer_and_strangers_change_nothing_that_they_may_not(progr
             for app in honest:
                 assert p.ProposalStatus.REJECT in app.statuses, "the hostile ones"
                 assert app.statuses.count(p.ProposalStatus.ACCEPT) >= before // 2
+            seats = (await engines[0].ask("validators"))["result"]["validators"]
+            assert [seat["voting_power"] for seat in seats] == [str(POWER)] * VALIDATORS
             codes = {r.code for said in honest[0].answers.values() for r in said.tx_results}
             assert codes <= {0, 1}, "nothing free of charge was decided"
             await check_engines_header(engines[0], honest[0])
@@ -260,7 +271,7 @@ def find_offences(app, address):
 
 async def annoy(engines, app):
     """Strangers' transactions and questions, at every engine's RPC."""
-    mind = Adversary(11, look(app))
+    mind = Adversary(11, look(app), STRANGERS)
 
     async def one(engine):
         for _ in range(25):
