@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import urllib.request
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from probatum.errors import Refusal
 from probatum.evidence.receipt import check_pending
+from probatum.ops.demo.killing import measure_work
 from probatum.ops.network import Network, NetworkPlan
 from probatum.protocol.openai_text import make_seed_nonce
 from probatum.runtime.text.engine import TextEngine
@@ -50,15 +50,6 @@ def stream(network, limit):
                     yield json.loads(line.removeprefix(b"data: "))
     except OSError:
         return
-
-
-def measure_work(network):
-    """Processor time that each node took so far, in clock ticks."""
-    found = {}
-    for name in network.node_names:
-        fields = Path(f"/proc/{network.get_pid(name)}/stat").read_text().rpartition(")")[2].split()
-        found[name] = int(fields[11]) + int(fields[12])
-    return found
 
 
 def listen_and_kill(network):

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -15,6 +14,7 @@ from probatum.client.client import Client
 from probatum.client.failures import RequestFailed, RequestRefused
 from probatum.errors import Refusal
 from probatum.evidence.receipt import check_pending
+from probatum.ops.demo.killing import measure_work
 from probatum.ops.network import Network, NetworkPlan
 from probatum.runtime.text.engine import TextEngine
 from probatum.runtime.text.requests import TextRequest
@@ -137,12 +137,6 @@ def test_who_has_heard_enough_ends_it(client, package, right):
     assert "cancelled" in recheck(client, package, text, 0)
 
 
-def read_cpu(network, name):
-    """Read how much processor time a node has used, in ticks."""
-    fields = Path(f"/proc/{network.get_pid(name)}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
-
-
 def test_another_node_goes_on_where_one_was_killed(client, network, right):
     """The node that writes is the one that is busy."""
     prompt, ids = right
@@ -151,14 +145,14 @@ def test_another_node_goes_on_where_one_was_killed(client, network, right):
     def hear(news):
         heard.extend(news)
         if len(heard) >= 100 and not killed:
-            busy = {name: read_cpu(network, name) - before[name] for name in before}
-            killed.append(max(busy, key=busy.get))
+            now = measure_work(network)
+            killed.append(max(before, key=lambda name: now[name] - before[name]))
             network.kill(killed[0])
 
     for _ in range(ATTEMPTS):
         heard.clear()
         killed.clear()
-        before = {name: read_cpu(network, name) for name in network.node_names}
+        before = measure_work(network)
         text = client.ask_text("tiny", prompt, hear=hear, **RULE)
         assert killed
         assert tuple(heard) == text.ids == ids
